@@ -1,0 +1,178 @@
+//! Who-has and is-at, and the snapshot that answers.
+//!
+//! A question from the LAN is answered synchronously from an immutable [`Answers`], because an
+//! answer is a function of state and no event. Whether anything may be said at all is the caller's
+//! `until`: the deadline of the Lease, compared with `now` for every single question.
+
+use std::{collections::BTreeMap, error, fmt, net::IpAddr};
+
+use pnet::util::MacAddr;
+
+use crate::{Instant, LinkName};
+
+/// A question from the LAN: who has `target`? An ARP request, or a neighbor solicitation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WhoHas {
+    /// The link it was heard on.
+    pub link: LinkName,
+    /// The address asked for.
+    pub target: IpAddr,
+    /// Who asks: the sender's protocol and hardware address. The protocol address is unspecified
+    /// in an address probe (RFC 5227 section 2.1.1) and in duplicate address detection.
+    pub asker: (IpAddr, MacAddr),
+    /// The Ethernet source of the frame: whom to answer.
+    pub via: MacAddr,
+}
+
+/// An assertion to the LAN: `target` is at `mac`. An ARP reply or announcement, or a neighbor
+/// advertisement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IsAt {
+    /// The link it belongs to.
+    pub link: LinkName,
+    /// The address spoken for.
+    pub target: IpAddr,
+    /// Where it is.
+    pub mac: MacAddr,
+    /// Whom it is addressed to: protocol and hardware address. `None`: everyone.
+    pub to: Option<(IpAddr, MacAddr)>,
+    /// The Ethernet address at the other end: the destination of a frame to send, the source of a
+    /// frame heard. Broadcast for an announcement.
+    pub via: MacAddr,
+}
+
+/// Why a question gets no answer. The common case on a LAN, not a failure.
+///
+/// Each reason is a metric label, a trace field and a test assertion.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Silence {
+    /// The asker is the node that the answer would name: kube-proxy there does not know the EIP.
+    AskerIsTarget,
+    /// The node is recorded, but its MAC on this link is not known.
+    MacUnknown,
+    /// No Service has an endpoint that could serve the EIP.
+    NoEndpoint,
+    /// There are endpoints, but no node that may be answered.
+    NoNode,
+    /// The address is no EIP of this link.
+    NotAnEip,
+    /// This replica does not hold the Lease, or its deadline has passed.
+    NotLeader,
+    /// A node is picked, but the API server has not confirmed the record of it.
+    Uncommitted,
+}
+
+impl Silence {
+    /// The name, as in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AskerIsTarget => "AskerIsTarget",
+            Self::MacUnknown => "MacUnknown",
+            Self::NoEndpoint => "NoEndpoint",
+            Self::NoNode => "NoNode",
+            Self::NotAnEip => "NotAnEip",
+            Self::NotLeader => "NotLeader",
+            Self::Uncommitted => "Uncommitted",
+        }
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl error::Error for Silence {}
+
+/// For every EIP of every link: the MAC to answer with, or why not. Immutable once published.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Answers {
+    table: BTreeMap<(LinkName, IpAddr), Result<MacAddr, Silence>>,
+}
+
+impl Answers {
+    /// Answers a question, or says why not. Allocates nothing and takes no lock.
+    ///
+    /// `until` is the deadline of the last [`Output::Permit`](crate::Output::Permit), read at the
+    /// time of asking.
+    pub fn answer(&self, question: &WhoHas, now: Instant, until: Instant) -> Result<IsAt, Silence> {
+        if now >= until {
+            return Err(Silence::NotLeader);
+        }
+        let WhoHas { link, target, asker, via } = *question;
+        let mac = (*self.table.get(&(link, target)).unwrap_or(&Err(Silence::NotAnEip)))?;
+        if asker.1 == mac {
+            return Err(Silence::AskerIsTarget);
+        }
+        Ok(IsAt { link, target, mac, to: Some(asker), via })
+    }
+
+    /// Every EIP with its answer, by link and address.
+    pub fn iter(&self) -> impl Iterator<Item = (LinkName, IpAddr, Result<MacAddr, Silence>)> + '_ {
+        self.table.iter().map(|(&(link, eip), &answer)| (link, eip, answer))
+    }
+
+    /// What is answered for one EIP. Unlike [`Self::answer`], whoever asks and whenever.
+    pub fn entry(&self, link: LinkName, eip: IpAddr) -> Option<Result<MacAddr, Silence>> {
+        self.table.get(&(link, eip)).copied()
+    }
+
+    /// Sets or removes what is answered for one EIP. Returns what was answered before.
+    pub(crate) fn set(
+        &mut self,
+        link: LinkName,
+        eip: IpAddr,
+        answer: Option<Result<MacAddr, Silence>>,
+    ) -> Option<Result<MacAddr, Silence>> {
+        match answer {
+            Some(answer) => self.table.insert((link, eip), answer),
+            None => self.table.remove(&(link, eip)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
+    const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
+    const CLIENT: MacAddr = MacAddr(2, 0, 0, 0, 0, 100);
+    const UNTIL: Instant = Instant::from_millis(5_000);
+
+    fn question(target: IpAddr, asker: MacAddr) -> WhoHas {
+        let address = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 100));
+        WhoHas { link: LinkName::new("eth0").unwrap(), target, asker: (address, asker), via: asker }
+    }
+
+    fn answers() -> Answers {
+        let mut answers = Answers::default();
+        answers.set(LinkName::new("eth0").unwrap(), EIP, Some(Ok(NODE)));
+        answers
+    }
+
+    #[test]
+    fn an_eip_is_answered_until_the_deadline_and_not_at_it() {
+        let ask = |now| answers().answer(&question(EIP, CLIENT), now, UNTIL);
+        assert_eq!(ask(Instant::from_millis(4_999)).map(|is_at| is_at.mac), Ok(NODE));
+        assert_eq!(ask(UNTIL), Err(Silence::NotLeader));
+    }
+
+    #[test]
+    fn an_address_that_is_no_eip_of_the_link_is_left_alone() {
+        let other = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 189));
+        let ask = |question| answers().answer(&question, Instant::ZERO, UNTIL);
+        assert_eq!(ask(question(other, CLIENT)), Err(Silence::NotAnEip));
+        let elsewhere = WhoHas { link: LinkName::new("eth1").unwrap(), ..question(EIP, CLIENT) };
+        assert_eq!(ask(elsewhere), Err(Silence::NotAnEip));
+    }
+
+    #[test]
+    fn the_node_itself_is_not_told_that_it_has_the_eip() {
+        let answer = answers().answer(&question(EIP, NODE), Instant::ZERO, UNTIL);
+        assert_eq!(answer, Err(Silence::AskerIsTarget));
+    }
+}

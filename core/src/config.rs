@@ -1,0 +1,167 @@
+//! What a replica is told once, at its start, and checks before it says a word.
+
+use std::{error, fmt, time::Duration};
+
+use crate::{Identity, Timestamp};
+
+/// How one replica is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who this process is: never used by another process, nor by this one after a restart.
+    pub identity: Identity,
+    /// The wall-clock time at the boot of this host. Lease times are shown by it and nothing is
+    /// decided by it.
+    pub epoch: Timestamp,
+    /// How the Lease is held and competed for.
+    pub lease: LeaseTiming,
+}
+
+/// The arithmetic of the Lease.
+///
+/// A holder speaks until `duration * (1 - drift) - margin` after it *sent* its last successful
+/// write; a challenger waits `duration * (1 + drift)` from when it *saw* that write. Since sending
+/// precedes seeing, the two never overlap as long as no clock is off by more than `drift` and no
+/// frame leaves later than `margin` after its check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeaseTiming {
+    duration: Duration,
+    renew_every: Duration,
+    request_timeout: Duration,
+    margin: Duration,
+    drift_ppm: u32,
+}
+
+impl LeaseTiming {
+    /// The timing with these values, if a holder that speaks by it can be one voice.
+    ///
+    /// `duration` is `leaseDurationSeconds`, a whole number of seconds. `drift_ppm` bounds how far
+    /// each clock's rate is off, in parts per million.
+    pub fn new(
+        duration: Duration,
+        renew_every: Duration,
+        request_timeout: Duration,
+        margin: Duration,
+        drift_ppm: u32,
+    ) -> Result<Self, TimingError> {
+        let timing = Self { duration, renew_every, request_timeout, margin, drift_ppm };
+        if duration.is_zero() || duration.subsec_nanos() != 0 {
+            return Err(TimingError::NotSeconds(duration));
+        }
+        if drift_ppm > 100_000 {
+            return Err(TimingError::Drift(drift_ppm));
+        }
+        if renew_every + request_timeout >= timing.speak_for() {
+            let needs = renew_every + request_timeout;
+            return Err(TimingError::TooShort { needs, has: timing.speak_for() });
+        }
+        Ok(timing)
+    }
+
+    /// `leaseDurationSeconds`.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// How long after the last successful write was sent the next one is due, before jitter.
+    pub fn renew_every(&self) -> Duration {
+        self.renew_every
+    }
+
+    /// After how long a request is given up.
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// For how long a holder speaks from the sending of a write that succeeded.
+    pub fn speak_for(&self) -> Duration {
+        (self.duration - self.drift_of(self.duration)).saturating_sub(self.margin)
+    }
+
+    /// For how long a challenger waits from seeing a claim of `duration`.
+    pub fn wait_for(&self, duration: Duration) -> Duration {
+        duration + self.drift_of(duration)
+    }
+
+    fn drift_of(&self, span: Duration) -> Duration {
+        span * self.drift_ppm / 1_000_000
+    }
+}
+
+impl Default for LeaseTiming {
+    /// 5 s, renewed every 1.5 s with 1 s for a request, a margin of 100 ms, clocks within 1 %.
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(5),
+            renew_every: Duration::from_millis(1_500),
+            request_timeout: Duration::from_secs(1),
+            margin: Duration::from_millis(100),
+            drift_ppm: 10_000,
+        }
+    }
+}
+
+/// Why a [`LeaseTiming`] cannot be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TimingError {
+    /// Clocks that are off by more than a tenth are no clocks.
+    Drift(u32),
+    /// The Lease's duration is a positive whole number of seconds in the API.
+    NotSeconds(Duration),
+    /// A renewal that is asked for in time could still come too late.
+    TooShort {
+        /// What a renewal may take.
+        needs: Duration,
+        /// How long the holder speaks.
+        has: Duration,
+    },
+}
+
+impl fmt::Display for TimingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drift(ppm) => {
+                write!(f, "a clock drift of {ppm} ppm is more than the 100000 that can be borne")
+            }
+            Self::NotSeconds(duration) => {
+                write!(f, "a lease duration of {duration:?} is not a positive number of seconds")
+            }
+            Self::TooShort { needs, has } => write!(
+                f,
+                "renewing takes up to {needs:?}, but the lease lets its holder speak for {has:?} \
+                 only; lengthen the lease, or renew more often"
+            ),
+        }
+    }
+}
+
+impl error::Error for TimingError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_could_have_been_asked_for() {
+        let default = LeaseTiming::default();
+        let LeaseTiming { duration, renew_every, request_timeout, margin, drift_ppm } = default;
+        let asked = LeaseTiming::new(duration, renew_every, request_timeout, margin, drift_ppm);
+        assert_eq!(asked, Ok(default));
+        assert_eq!(default.speak_for(), Duration::from_millis(4_850));
+        assert_eq!(default.wait_for(duration), Duration::from_millis(5_050));
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_renewed_in_time_is_refused() {
+        let seconds = Duration::from_secs;
+        let refused = LeaseTiming::new(seconds(2), seconds(1), seconds(1), Duration::ZERO, 10_000);
+        assert!(matches!(refused, Err(TimingError::TooShort { .. })));
+        let refused = LeaseTiming::new(
+            Duration::from_millis(2_500),
+            seconds(1),
+            seconds(1),
+            Duration::ZERO,
+            0,
+        );
+        assert!(matches!(refused, Err(TimingError::NotSeconds(_))));
+    }
+}

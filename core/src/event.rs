@@ -1,0 +1,200 @@
+//! What can happen ([`Input`]) and what can be wanted ([`Output`]): the whole of the core's border.
+//!
+//! The only obligation that the types do not express: every [`Output::Write`] and [`Output::Read`]
+//! gets exactly one verdict, [`Input::Written`] or [`Input::Got`] with its id. A verdict that arrives
+//! after the adapter has given up on its request (and said [`WriteError::Unknown`]) is dropped by
+//! the adapter.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use pnet::util::MacAddr;
+
+use crate::{
+    Answers, Eip, EipName, EipStatus, Instant, IsAt, LeaseRecord, Link, LinkName, Listing, Node,
+    NodeName, Service, ServiceName, Slice, SliceName, Version,
+};
+
+/// Something the world tells the speaker: what *is*, never what *changed*.
+///
+/// An object comes with its version, or with the version at which it was gone (`None`).
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An Eip was seen.
+    Eip(EipName, Version, Option<Eip>),
+    /// All Eips were listed.
+    Eips(Listing<EipName, Eip>),
+    /// The answer to an [`Output::Read`].
+    Got(ReadId, Result<Got, ReadError>),
+    /// A claim was heard on a link: an answer to a probe of ours, or a foreign one.
+    Heard(IsAt),
+    /// The Lease was seen; `None`: there is none.
+    Lease(Option<(Version, LeaseRecord)>),
+    /// Falls silent, hands the Lease over and stops: the process is asked to end.
+    Leave,
+    /// A link of this host was seen; `None`: there is no such link.
+    Link(LinkName, Option<Link>),
+    /// The watch of a kind is broken: what is known of it grows old until the next list.
+    Lost(Kind),
+    /// A Node was seen.
+    Node(NodeName, Version, Option<Node>),
+    /// All Nodes were listed.
+    Nodes(Listing<NodeName, Node>),
+    /// A Service was seen.
+    Service(ServiceName, Version, Option<Service>),
+    /// All Services were listed.
+    Services(Listing<ServiceName, Service>),
+    /// Every responder answers from the snapshot of this generation or a later one.
+    Silenced(Generation),
+    /// An EndpointSlice was seen.
+    Slice(SliceName, Version, Option<Slice>),
+    /// All EndpointSlices were listed.
+    Slices(Listing<SliceName, Slice>),
+    /// The verdict on an [`Output::Write`].
+    Written(WriteId, Result<Written, WriteError>),
+}
+
+/// Something the speaker wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Tell everybody on a link, in both forms that hosts listen to. Not sent at or after the
+    /// deadline of the last [`Output::Permit`].
+    Announce(IsAt),
+    /// Everything is handed over: stop.
+    Left,
+    /// Listen on exactly these links.
+    Listen(BTreeSet<LinkName>),
+    /// Answer, and announce, strictly before this instant, and never at or after it.
+    Permit(Instant),
+    /// Ask on a link for a node's MAC. Carries the sender's own addresses; every replica may send it.
+    Probe(Probe),
+    /// Answer from this snapshot from now on, and say [`Input::Silenced`] once every responder does.
+    Publish(Arc<Answers>, Generation),
+    /// Ask the API server for its newest word.
+    Read(ReadId, Read),
+    /// Write one object, if it still is as expected.
+    Write(WriteId, Write),
+}
+
+/// The number of a published snapshot; later ones are larger.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Generation(pub u64);
+
+/// Ties a verdict to its write.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct WriteId(pub u64);
+
+/// Ties an answer to its read.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ReadId(pub u64);
+
+/// A kind of object that is watched.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Kind {
+    /// `network.kubesphere.io/v1alpha2 Eip`.
+    Eip,
+    /// `coordination.k8s.io/v1 Lease`, the one that is competed for.
+    Lease,
+    /// `v1 Node`.
+    Node,
+    /// `v1 Service`.
+    Service,
+    /// `discovery.k8s.io/v1 EndpointSlice`.
+    Slice,
+}
+
+/// A question about a node's MAC, to be put on a link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Probe {
+    /// The link to ask on.
+    pub link: LinkName,
+    /// The node's address.
+    pub target: IpAddr,
+    /// The MAC to ask directly; `None` asks everybody.
+    pub to: Option<MacAddr>,
+    /// The link's own address in the target's subnet and its own MAC.
+    pub sender: (IpAddr, MacAddr),
+}
+
+/// A read that the API server must answer with its newest state (no `resourceVersion` given).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Read {
+    /// The Lease.
+    Lease,
+    /// All Services. The watch of Services goes on from the version of the list.
+    Services,
+}
+
+/// What a read brought.
+#[derive(Clone, Debug)]
+pub enum Got {
+    /// The Lease; `None`: there is none.
+    Lease(Option<(Version, LeaseRecord)>),
+    /// All Services.
+    Services(Listing<ServiceName, Service>),
+}
+
+/// Why a read brought nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReadError(pub String);
+
+/// A write of one object on condition of its version.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Write {
+    /// An Eip.
+    Eip(EipName, Version, EipChange),
+    /// The Lease, as a whole. `None` creates it, and conflicts if there is one.
+    Lease(Option<Version>, LeaseRecord),
+    /// A Service.
+    Service(ServiceName, Version, ServiceChange),
+}
+
+/// What to change of an Eip.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EipChange {
+    /// Parts of `metadata`.
+    Metadata(MetadataChange),
+    /// The status fields that [`EipStatus`] knows.
+    Status(EipStatus),
+}
+
+/// What to change of a Service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ServiceChange {
+    /// `status.loadBalancer.ingress`, as a whole.
+    Ingress(Vec<IpAddr>),
+    /// Parts of `metadata`.
+    Metadata(MetadataChange),
+}
+
+/// What to change of an object's `metadata`. What is not named stays.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct MetadataChange {
+    /// Annotations to set, or to remove (`None`).
+    pub annotations: Vec<(String, Option<String>)>,
+    /// Labels to set, or to remove (`None`).
+    pub labels: Vec<(String, Option<String>)>,
+    /// The finalizers, as a whole.
+    pub finalizers: Option<Vec<String>>,
+}
+
+/// An object as the API server has it after a write.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// An Eip. `None`: it is gone, since the write removed the last finalizer of a deleted object.
+    Eip(Version, Option<Eip>),
+    /// The Lease.
+    Lease(Version, LeaseRecord),
+    /// A Service; `None` as for an Eip.
+    Service(Version, Option<Service>),
+}
+
+/// Why a write did not, or may not, have had its effect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum WriteError {
+    /// The object is another version than expected, exists already, or is gone. No effect.
+    Conflict,
+    /// The API server refused: no right to, invalid, too many requests. No effect.
+    Rejected(String),
+    /// No verdict arrived. The write may have taken effect, or still take it.
+    Unknown,
+}

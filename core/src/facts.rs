@@ -1,0 +1,206 @@
+//! What is known of the world: the parts of Kubernetes objects and links that decisions are made of.
+//!
+//! A fact says what *is*, never what changed, so that a repeated, late or coalesced watch cannot be
+//! applied twice wrongly. Facts carry text as people wrote it; what it means, and what to say if it
+//! means nothing, is decided here in the core and not by the adapter that read it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use pnet::util::MacAddr;
+
+use crate::{EipName, Identity, NodeName, ServiceName, Timestamp, Uid};
+
+/// A Kubernetes `metadata.resourceVersion`.
+///
+/// Equality is what compare-and-swap needs. The order between two versions of one kind is what the
+/// API server promises since KEP-5504 (Comparable Resource Version); it is used only to drop
+/// sightings older than what is known already, never by the election.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Version(pub u64);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+/// What every object of ours carries in its `metadata`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Metadata {
+    /// Which object this is; `None` in facts made without an API server.
+    pub uid: Option<Uid>,
+    /// When it was created: the older of two rivals wins.
+    pub created: Timestamp,
+    /// Whether it has a `deletionTimestamp`: it lives on only until its finalizers are gone.
+    pub deleting: bool,
+    /// Annotations whose key this project knows (`crate::keys`); all others are left out.
+    pub annotations: BTreeMap<String, String>,
+    /// Labels whose key this project knows; all others are left out.
+    pub labels: BTreeMap<String, String>,
+    /// All finalizers, in their order: they are written back as a whole.
+    pub finalizers: Vec<String>,
+}
+
+/// A `v1 Service`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Service {
+    /// Name, age, annotations, labels, finalizers.
+    pub metadata: Metadata,
+    /// Whether `spec.type` is `LoadBalancer`.
+    pub load_balancer: bool,
+    /// `spec.loadBalancerClass`.
+    pub class: Option<String>,
+    /// `spec.loadBalancerIP` as written; empty counts as absent.
+    pub requested_ip: Option<String>,
+    /// `spec.externalTrafficPolicy`.
+    pub policy: TrafficPolicy,
+    /// The addresses in `status.loadBalancer.ingress`, in their order.
+    pub ingress: Vec<IpAddr>,
+}
+
+/// `spec.externalTrafficPolicy`: which nodes pass on what arrives for the Service.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TrafficPolicy {
+    /// Every node does, whether it has an endpoint or not.
+    #[default]
+    Cluster,
+    /// Only nodes with an endpoint of their own do.
+    Local,
+}
+
+/// An `Eip`: a pool of external addresses on one link.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Eip {
+    /// Name, age, annotations, labels, finalizers.
+    pub metadata: Metadata,
+    /// `spec.address` as written: an address, a CIDR or a range.
+    pub address: String,
+    /// `spec.interface` as written.
+    pub interface: Option<String>,
+    /// `spec.protocol` as written; only `layer2` is ours.
+    pub protocol: Option<String>,
+    /// `spec.disable`: hands out no new address.
+    pub disable: bool,
+    /// `status`, as the API server has it.
+    pub status: EipStatus,
+}
+
+/// An Eip's `status`: the only store of which Service holds which address.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EipStatus {
+    /// `poolSize`: the number of addresses, saturated at `i64::MAX`.
+    pub pool_size: i64,
+    /// `firstIP`.
+    pub first: Option<IpAddr>,
+    /// `lastIP`.
+    pub last: Option<IpAddr>,
+    /// `used`: address to the Services that hold it.
+    pub used: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
+    /// `ready`: whether the Eip is served.
+    pub ready: bool,
+}
+
+impl EipStatus {
+    /// `usage`: how many addresses are held, however many Services share them.
+    pub fn usage(&self) -> i64 {
+        i64::try_from(self.used.len()).unwrap_or(i64::MAX)
+    }
+
+    /// `occupied`: whether no address is left.
+    pub fn occupied(&self) -> bool {
+        self.usage() >= self.pool_size
+    }
+
+    /// `v4`: whether the addresses are IPv4.
+    pub fn v4(&self) -> bool {
+        self.first.is_some_and(|first| first.is_ipv4())
+    }
+}
+
+/// A `v1 Node`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Node {
+    /// Name, age, annotations, labels, finalizers.
+    pub metadata: Metadata,
+    /// Whether the condition `Ready` is `True`.
+    pub ready: bool,
+    /// Whether the condition `NetworkUnavailable` is `True`.
+    pub network_unavailable: bool,
+    /// `spec.unschedulable`: cordoned.
+    pub cordoned: bool,
+    /// Whether it has the label `node.kubernetes.io/exclude-from-external-load-balancers`.
+    pub excluded: bool,
+    /// Whether it has the taint `node.kubernetes.io/out-of-service`.
+    pub out_of_service: bool,
+    /// Its addresses, InternalIPs first, then ExternalIPs, each in the order of `status.addresses`.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A `discovery.k8s.io/v1 EndpointSlice`: some of the endpoints of one Service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Slice {
+    /// The Service, from the label `kubernetes.io/service-name`.
+    pub service: ServiceName,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of an EndpointSlice. An absent condition is read as kube-proxy reads it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Endpoint {
+    /// `nodeName`; an endpoint without one counts for the policy `Cluster` only.
+    pub node: Option<NodeName>,
+    /// `conditions.ready`; absent means true.
+    pub ready: bool,
+    /// `conditions.serving`; absent means the same as `ready`.
+    pub serving: bool,
+    /// `conditions.terminating`; absent means false.
+    pub terminating: bool,
+}
+
+/// A link of this host: a network interface that can carry Ethernet frames.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Link {
+    /// Its own MAC: the Ethernet source of everything sent on it.
+    pub mac: MacAddr,
+    /// Its own addresses with their prefix lengths.
+    pub addresses: Vec<IpNet>,
+    /// Whether it is up and has carrier.
+    pub carrier: bool,
+}
+
+impl Link {
+    /// Whether `address` is one of the link's own.
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|net| net.addr() == address)
+    }
+
+    /// The link's own address in the subnet of `address`: the sender of a question about it.
+    pub fn address_beside(&self, address: IpAddr) -> Option<IpAddr> {
+        self.addresses.iter().find(|net| net.contains(&address)).map(IpNet::addr)
+    }
+}
+
+/// The content of the `coordination.k8s.io/v1 Lease`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LeaseRecord {
+    /// `spec.holderIdentity`; empty is `None`.
+    pub holder: Option<Identity>,
+    /// `spec.leaseDurationSeconds`; absent or not positive is zero.
+    pub duration: Duration,
+    /// `spec.acquireTime`.
+    pub acquired: Timestamp,
+    /// `spec.renewTime`: unique for every attempt of one holder, so that an attempt whose verdict
+    /// was lost can be recognised.
+    pub renewed: Timestamp,
+    /// `spec.leaseTransitions`.
+    pub transitions: u32,
+    /// The annotation `porter.kubesphere.io/released-by`: the holder that gave the Lease up.
+    pub released_by: Option<Identity>,
+}

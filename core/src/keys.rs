@@ -1,0 +1,82 @@
+//! The keys and values that the world and Porter speak to each other with, in both spellings.
+//!
+//! The original was renamed from Porter to OpenELB in its version 0.4.4, and every key with it. Both
+//! spellings are read; what is written takes the spelling that the object uses, else `porter`.
+
+use std::collections::BTreeMap;
+
+/// Under which of its two names an object addresses us.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Spelling {
+    /// `porter`: wins where an object uses both.
+    #[default]
+    Porter,
+    /// `openelb`.
+    OpenElb,
+}
+
+/// A key that exists in both spellings.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Key {
+    porter: &'static str,
+    openelb: &'static str,
+}
+
+impl Key {
+    /// The key in one spelling.
+    pub fn spelled(self, spelling: Spelling) -> &'static str {
+        match spelling {
+            Spelling::Porter => self.porter,
+            Spelling::OpenElb => self.openelb,
+        }
+    }
+
+    /// What a map of annotations or labels has under this key, the `porter` spelling first.
+    pub(crate) fn find(self, map: &BTreeMap<String, String>) -> Option<(Spelling, &str)> {
+        [Spelling::Porter, Spelling::OpenElb].into_iter().find_map(|spelling| {
+            map.get(self.spelled(spelling)).map(|value| (spelling, value.as_str()))
+        })
+    }
+}
+
+const fn key(porter: &'static str, openelb: &'static str) -> Key {
+    Key { porter, openelb }
+}
+
+/// Annotation of a Service: it is ours if the value is `porter` or `openelb`. The key itself was
+/// never renamed.
+pub const LOAD_BALANCER: &str = "lb.kubesphere.io/v1alpha1";
+/// Annotation of a Service: `layer2`, or a protocol that is not ours.
+pub const PROTOCOL: Key =
+    key("protocol.porter.kubesphere.io/v1alpha1", "protocol.openelb.kubesphere.io/v1alpha1");
+/// Annotation of a Service: the address it asks for.
+pub const REQUESTED_IP: Key =
+    key("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1");
+/// Annotation of a Service: the Eip it asks for. Label of a Service: the Eip that its address is of.
+pub const EIP: Key = key("eip.porter.kubesphere.io/v1alpha2", "eip.openelb.kubesphere.io/v1alpha2");
+/// Annotation of a Service: the name of the node that is answered for it. Annotation of a Node: its
+/// address on the LAN.
+pub const LAYER2: Key =
+    key("layer2.porter.kubesphere.io/v1alpha1", "layer2.openelb.kubesphere.io/v1alpha1");
+/// Annotation of an Eip: `true` makes it the default.
+pub const DEFAULT_EIP: Key =
+    key("eip.porter.kubesphere.io/is-default-eip", "eip.openelb.kubesphere.io/is-default-eip");
+
+/// `spec.loadBalancerClass` of a Service that is ours without any annotation.
+pub const CLASS: &str = "porter.kubesphere.io/layer2";
+/// Finalizer of a Service that holds an address.
+pub const SERVICE_FINALIZER: &str = "finalizer.lb.kubesphere.io/v1alpha1";
+/// Finalizer of an Eip.
+pub const EIP_FINALIZER: &str = "finalizer.ipam.kubesphere.io/v1alpha1";
+/// Annotation of the Lease: the identity of the holder that gave it up.
+pub const RELEASED_BY: &str = "porter.kubesphere.io/released-by";
+/// The protocol that this project speaks.
+pub const LAYER2_PROTOCOL: &str = "layer2";
+
+/// Whether a fact carries the annotation or label of this name; all others decide nothing.
+pub fn is_known(name: &str) -> bool {
+    name == LOAD_BALANCER
+        || [PROTOCOL, REQUESTED_IP, EIP, LAYER2, DEFAULT_EIP]
+            .iter()
+            .any(|key| name == key.porter || name == key.openelb)
+}

@@ -1,0 +1,33 @@
+//! Every decision of Porter's layer2 mode, as a pure state machine.
+//!
+//! Facts and instants go in, effects and deadlines come out. Nothing in here does I/O, reads a
+//! clock, spawns, or knows a Kubernetes type; iteration order is fixed and randomness comes from a
+//! seed, so that a run is a function of its inputs.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod config;
+mod event;
+mod facts;
+pub mod keys;
+mod names;
+mod speaker;
+mod store;
+mod time;
+
+pub use answer::{Answers, IsAt, Silence, WhoHas};
+pub use config::{Config, LeaseTiming, TimingError};
+pub use event::{
+    EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe, Read, ReadError,
+    ReadId, ServiceChange, Write, WriteError, WriteId, Written,
+};
+pub use facts::{
+    Eip, EipStatus, Endpoint, LeaseRecord, Link, Metadata, Node, Service, Slice, TrafficPolicy,
+    Version,
+};
+pub use names::{EipName, Identity, LinkName, Namespaced, NodeName, ServiceName, SliceName, Uid};
+pub use pnet::util::MacAddr;
+pub use speaker::Speaker;
+pub use store::Listing;
+pub use time::{Instant, Timestamp};
