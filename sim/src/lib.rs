@@ -1,1 +1,3 @@
-//! x
+//! The world in memory for Porter, and the lab.
+
+pub mod standins;
