@@ -15,6 +15,7 @@ mod names;
 mod speaker;
 mod store;
 mod time;
+pub mod wire;
 
 pub use answer::{Answers, IsAt, Silence, WhoHas};
 pub use config::{Config, LeaseTiming, TimingError};
