@@ -1,3 +1,4 @@
 //! The world in memory for Porter, and the lab.
 
+pub mod apiserver;
 pub mod standins;

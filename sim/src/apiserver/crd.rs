@@ -1,0 +1,82 @@
+//! CustomResourceDefinitions: the kinds that are added while the server runs.
+
+use serde_json::{Value, json};
+
+use super::resource::{Kind, KindVersion, Resource, ScalePaths};
+use super::write::now;
+
+/// The kind that a CustomResourceDefinition defines.
+pub(crate) fn kind(definition: &Value) -> Kind {
+    let spec = &definition["spec"];
+    let names = &spec["names"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let texts = |value: &Value| value.as_array().into_iter().flatten().map(text).collect();
+    let all = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let stored = all.iter().find(|version| version["storage"] == true);
+    let mut versions: Vec<_> =
+        all.iter().filter(|version| version["served"] == true).map(version).collect();
+    versions.sort_by_key(|version| {
+        Some(version.name.as_str()) != stored.and_then(|stored| stored["name"].as_str())
+    });
+    Kind {
+        resource: Resource::new(text(&spec["group"]), text(&names["plural"])),
+        kind: text(&names["kind"]),
+        list_kind: names["listKind"]
+            .as_str()
+            .map_or_else(|| format!("{}List", text(&names["kind"])), str::to_owned),
+        singular: names["singular"]
+            .as_str()
+            .map_or_else(|| text(&names["kind"]).to_lowercase(), str::to_owned),
+        short_names: texts(&names["shortNames"]),
+        categories: texts(&names["categories"]),
+        namespaced: spec["scope"] == "Namespaced",
+        counts_generations: true,
+        storage: stored.map(|version| text(&version["name"])).unwrap_or_default(),
+        versions,
+    }
+}
+
+fn version(version: &Value) -> KindVersion {
+    let subresources = &version["subresources"];
+    // The definition writes `.spec.replicas`, the store looks for `/spec/replicas`.
+    let pointer = |value: &Value| value.as_str().map(|path| path.replace('.', "/"));
+    let scale = &subresources["scale"];
+    KindVersion {
+        name: version["name"].as_str().unwrap_or_default().to_owned(),
+        status: subresources["status"].is_object(),
+        scale: pointer(&scale["specReplicasPath"]).zip(pointer(&scale["statusReplicasPath"])).map(
+            |(spec_replicas, status_replicas)| ScalePaths {
+                spec_replicas,
+                status_replicas,
+                selector: pointer(&scale["labelSelectorPath"]),
+            },
+        ),
+        schema: Some(version["schema"]["openAPIV3Schema"].clone()),
+        columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(),
+    }
+}
+
+/// Fills in what a definition may leave out, and says that it is in force: it is, as soon as it is stored.
+pub(crate) fn complete(definition: &mut Value) {
+    let kind = kind(definition);
+    let names = &mut definition["spec"]["names"];
+    names["singular"] = json!(kind.singular);
+    names["listKind"] = json!(kind.list_kind);
+    if definition["spec"]["conversion"].is_null() {
+        definition["spec"]["conversion"] = json!({ "strategy": "None" });
+    }
+    let names = definition["spec"]["names"].clone();
+    let since = match definition["status"]["conditions"][0]["lastTransitionTime"].as_str() {
+        Some(since) => since.to_owned(),
+        None => now(),
+    };
+    let condition = |type_: &str, reason: &str, message: &str| json!({ "type": type_, "status": "True", "reason": reason, "message": message, "lastTransitionTime": since });
+    definition["status"] = json!({
+        "acceptedNames": names,
+        "conditions": [
+            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        ],
+        "storedVersions": [kind.storage],
+    });
+}

@@ -1,0 +1,27 @@
+//! The lab's API server: the semantics of a Kubernetes object store, for kubectl and kube-rs.
+//!
+//! It exists so that the user guide can be followed, and Porter's own client tested, without a
+//! cluster. It keeps objects in memory, knows the handful of built-in kinds that Porter and its guide
+//! touch, and learns further kinds from CustomResourceDefinitions. There are no users, no
+//! authentication, no admission plugins and no controllers: whoever needs a scheduler or an
+//! EndpointSlice controller brings one that speaks to the [`Store`].
+//!
+//! [`Store`] is the whole behaviour, synchronous and usable without any network. What is not supported is refused with a [`Status`] that says so.
+
+mod crd;
+mod defaults;
+mod history;
+mod patch;
+mod resource;
+mod selector;
+mod state;
+mod status;
+mod store;
+mod write;
+
+pub use history::{Event, EventKind, Watch};
+pub use patch::Patch;
+pub use resource::Resource;
+pub use selector::Selectors;
+pub use status::{Cause, Status};
+pub use store::{Listing, Preconditions, Propagation, Store, Subresource};

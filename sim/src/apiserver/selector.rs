@@ -1,0 +1,211 @@
+//! Which objects a list or a watch is about: label selectors and field selectors.
+
+use serde_json::Value;
+
+use super::resource::Resource;
+use super::status::Status;
+
+/// A label selector and a field selector; the default selects everything.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Selectors {
+    labels: Vec<LabelTerm>,
+    fields: Vec<FieldTerm>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum LabelTerm {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    Absent(String),
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct FieldTerm {
+    path: String,
+    value: String,
+    equal: bool,
+}
+
+impl Selectors {
+    /// Reads `labelSelector` and `fieldSelector` as a URL has them; an empty string selects everything.
+    ///
+    /// # Errors
+    /// A 400 for what cannot be parsed, or for a field by which the resource cannot be selected.
+    pub fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self, Status> {
+        let labels = split_terms(labels).into_iter().map(label_term).collect::<Result<_, _>>()?;
+        let fields: Vec<FieldTerm> =
+            split_terms(fields).into_iter().map(field_term).collect::<Result<_, _>>()?;
+        match fields.iter().find(|term| !selectable(resource, &term.path)) {
+            Some(term) => {
+                Err(Status::bad_request(format!("field label not supported: {}", term.path)))
+            }
+            None => Ok(Self { labels, fields }),
+        }
+    }
+
+    /// Objects that carry exactly these labels, among others.
+    #[must_use]
+    pub fn labelled(labels: &[(&str, &str)]) -> Self {
+        let term =
+            |&(key, value): &(&str, &str)| LabelTerm::In(key.to_owned(), vec![value.to_owned()]);
+        Self { labels: labels.iter().map(term).collect(), fields: Vec::new() }
+    }
+
+    /// Whether the object is selected.
+    #[must_use]
+    pub fn select(&self, object: &Value) -> bool {
+        self.labels.iter().all(|term| term.holds(&object["metadata"]["labels"]))
+            && self.fields.iter().all(|term| term.holds(object))
+    }
+}
+
+impl LabelTerm {
+    fn holds(&self, labels: &Value) -> bool {
+        let label = |key: &str| labels[key].as_str();
+        match self {
+            Self::In(key, values) => {
+                label(key).is_some_and(|found| values.iter().any(|value| value == found))
+            }
+            Self::NotIn(key, values) => {
+                label(key).is_none_or(|found| values.iter().all(|value| value != found))
+            }
+            Self::Exists(key) => label(key).is_some(),
+            Self::Absent(key) => label(key).is_none(),
+        }
+    }
+}
+
+impl FieldTerm {
+    fn holds(&self, object: &Value) -> bool {
+        let found = self.path.split('.').fold(object, |value, key| &value[key]);
+        let found = match found {
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) => found.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+        };
+        (found == self.value) == self.equal
+    }
+}
+
+/// The fields by which objects can be selected: name and namespace always, few others.
+fn selectable(resource: &Resource, path: &str) -> bool {
+    let others: &[&str] = match (resource.group(), resource.plural()) {
+        ("", "pods") => &["spec.nodeName", "spec.restartPolicy", "status.phase", "status.podIP"],
+        ("", "services") => &["spec.clusterIP", "spec.type"],
+        ("", "nodes") => &["spec.unschedulable"],
+        ("", "namespaces") => &["status.phase"],
+        ("", "events") => &[
+            "involvedObject.apiVersion",
+            "involvedObject.fieldPath",
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.resourceVersion",
+            "involvedObject.uid",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        _ => &[],
+    };
+    ["metadata.name", "metadata.namespace"].contains(&path) || others.contains(&path)
+}
+
+/// The comma-separated terms; a comma inside parentheses separates values, not terms.
+fn split_terms(text: &str) -> Vec<&str> {
+    let mut terms = Vec::new();
+    let (mut start, mut depth) = (0, 0_i32);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                terms.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    terms.push(&text[start..]);
+    terms.into_iter().map(str::trim).filter(|term| !term.is_empty()).collect()
+}
+
+fn label_term(term: &str) -> Result<LabelTerm, Status> {
+    let own = |text: &str| text.trim().to_owned();
+    if let Some((key, value)) = term.split_once("!=") {
+        return Ok(LabelTerm::NotIn(own(key), vec![own(value)]));
+    }
+    if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        return Ok(LabelTerm::In(own(key), vec![own(value)]));
+    }
+    if let Some((head, values)) = term.strip_suffix(')').and_then(|term| term.split_once('(')) {
+        let values = values.split(',').map(own).collect();
+        return match head.split_whitespace().collect::<Vec<_>>()[..] {
+            [key, "in"] => Ok(LabelTerm::In(own(key), values)),
+            [key, "notin"] => Ok(LabelTerm::NotIn(own(key), values)),
+            _ => Err(Status::bad_request(format!("unable to parse requirement: {term:?}"))),
+        };
+    }
+    match term.strip_prefix('!') {
+        Some(key) => Ok(LabelTerm::Absent(own(key))),
+        None if term.contains(char::is_whitespace) => {
+            Err(Status::bad_request(format!("unable to parse requirement: {term:?}")))
+        }
+        None => Ok(LabelTerm::Exists(own(term))),
+    }
+}
+
+fn field_term(term: &str) -> Result<FieldTerm, Status> {
+    let own = |text: &str| text.trim().to_owned();
+    let parts = match term.split_once("!=") {
+        Some((path, value)) => Some((path, value, false)),
+        None => term
+            .split_once("==")
+            .or_else(|| term.split_once('='))
+            .map(|(path, value)| (path, value, true)),
+    };
+    let (path, value, equal) =
+        parts.ok_or_else(|| Status::bad_request(format!("invalid field selector: {term:?}")))?;
+    Ok(FieldTerm { path: own(path), value: own(value), equal })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn selects(labels: &str, fields: &str) -> bool {
+        let pod = json!({
+            "metadata": { "name": "web-1", "labels": { "app": "web", "tier": "front" } },
+            "spec": { "nodeName": "node1" },
+        });
+        Selectors::parse(&Resource::PODS, labels, fields).expect("a selector").select(&pod)
+    }
+
+    #[test]
+    fn label_terms_are_all_required() {
+        assert!(selects("app=web,tier in (front, back)", ""));
+        assert!(selects("app==web,!gone,tier", ""));
+        assert!(!selects("app=web,tier notin (front)", ""));
+        assert!(!selects("app!=web", ""));
+    }
+
+    #[test]
+    fn field_terms_compare_text() {
+        assert!(selects("", "spec.nodeName=node1,metadata.name!=web-2"));
+        assert!(!selects("", "status.phase=Running"));
+    }
+
+    #[test]
+    fn a_field_that_selects_nothing_is_refused() {
+        let refused = Selectors::parse(&Resource::SERVICES, "", "spec.colour=red")
+            .expect_err("no such field");
+        assert_eq!(
+            (refused.code, &*refused.message),
+            (400, "field label not supported: spec.colour")
+        );
+    }
+}

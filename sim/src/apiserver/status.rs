@@ -1,0 +1,198 @@
+//! The answer of an API server that refuses: `kind: Status`, in the words kubectl's users know.
+
+use std::fmt::Display;
+
+use serde_json::{Value, json};
+
+use super::resource::Resource;
+
+/// Why a request was refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct Status {
+    /// The HTTP status code.
+    pub code: u16,
+    /// The machine-readable reason, such as `NotFound` or `Conflict`.
+    pub reason: &'static str,
+    /// The sentence a person reads.
+    pub message: String,
+    /// What the refusal is about, and every single cause of an `Invalid`.
+    pub details: Value,
+}
+
+/// One thing that is wrong with one field.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cause {
+    /// The path of the field, such as `spec.ports[0].port`.
+    pub field: String,
+    /// The machine-readable reason, such as `FieldValueRequired`.
+    pub reason: &'static str,
+    /// What is wrong, without the field.
+    pub message: String,
+}
+
+impl Cause {
+    /// A field that must be there is not.
+    pub(crate) fn required(field: impl Into<String>, detail: &str) -> Self {
+        let message = if detail.is_empty() {
+            "Required value".to_owned()
+        } else {
+            format!("Required value: {detail}")
+        };
+        Self { field: field.into(), reason: "FieldValueRequired", message }
+    }
+
+    /// A field has a value that it cannot have.
+    pub(crate) fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
+        let message = format!("Invalid value: {}: {detail}", shown(value));
+        Self { field: field.into(), reason: "FieldValueInvalid", message }
+    }
+
+    /// A field has a value outside of a fixed set.
+    pub(crate) fn unsupported(
+        field: impl Into<String>,
+        value: &Value,
+        supported: &[String],
+    ) -> Self {
+        let message = format!(
+            "Unsupported value: {}: supported values: {}",
+            shown(value),
+            supported.join(", ")
+        );
+        Self { field: field.into(), reason: "FieldValueNotSupported", message }
+    }
+
+    /// A field must not be there, or not be changed.
+    pub(crate) fn forbidden(field: impl Into<String>, detail: &str) -> Self {
+        Self {
+            field: field.into(),
+            reason: "FieldValueForbidden",
+            message: format!("Forbidden: {detail}"),
+        }
+    }
+}
+
+/// A value as the server's messages show it: strings quoted, composites by their type.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) => "\"object\"".to_owned(),
+        Value::Array(_) => "\"array\"".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
+}
+
+impl Status {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), details: Value::Null }
+    }
+
+    fn about(mut self, resource: &Resource, name: &str) -> Self {
+        self.details =
+            json!({ "name": name, "group": resource.group(), "kind": resource.plural() });
+        self
+    }
+
+    /// There is no such object.
+    pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
+        Self::new(404, "NotFound", format!("{resource} {name:?} not found")).about(resource, name)
+    }
+
+    /// There is no such path, kind or version.
+    pub(crate) fn no_such_resource() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// The name is taken.
+    pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
+        Self::new(409, "AlreadyExists", format!("{resource} {name:?} already exists"))
+            .about(resource, name)
+    }
+
+    /// The write was based on another state of the object.
+    pub(crate) fn conflict(resource: &Resource, name: &str, why: impl Display) -> Self {
+        Self::new(
+            409,
+            "Conflict",
+            format!("Operation cannot be fulfilled on {resource} {name:?}: {why}"),
+        )
+        .about(resource, name)
+    }
+
+    /// The object breaks the rules of its kind.
+    pub(crate) fn invalid(resource: &Resource, kind: &str, name: &str, causes: &[Cause]) -> Self {
+        let qualified = if resource.group().is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{}", resource.group())
+        };
+        let mut told: Vec<_> =
+            causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let told = if told.len() == 1 { told.remove(0) } else { format!("[{}]", told.join(", ")) };
+        let causes: Vec<_> = causes
+            .iter()
+            .map(|cause| json!({ "field": cause.field, "reason": cause.reason, "message": cause.message }))
+            .collect();
+        let mut status =
+            Self::new(422, "Invalid", format!("{qualified} {name:?} is invalid: {told}"));
+        status.details =
+            json!({ "name": name, "group": resource.group(), "kind": kind, "causes": causes });
+        status
+    }
+
+    /// The request itself makes no sense.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    /// The request is understood and not allowed now.
+    pub(crate) fn forbidden(resource: &Resource, name: &str, why: impl Display) -> Self {
+        Self::new(403, "Forbidden", format!("{resource} {name:?} is forbidden: {why}"))
+            .about(resource, name)
+    }
+
+    /// The revision asked for is no longer kept.
+    pub(crate) fn expired(message: impl Into<String>) -> Self {
+        Self::new(410, "Expired", message)
+    }
+
+    /// The revision asked for lies in the future.
+    pub(crate) fn too_large_revision(asked: u64, current: u64) -> Self {
+        Self::new(
+            504,
+            "Timeout",
+            format!("Too large resource version: {asked}, current: {current}"),
+        )
+    }
+
+    /// The verb does not apply to the resource.
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
+    }
+
+    /// The body is in a format that is not read.
+    pub(crate) fn unsupported_media_type(message: impl Into<String>) -> Self {
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// The request is well-formed and cannot be carried out.
+    pub(crate) fn unprocessable(message: impl Into<String>) -> Self {
+        Self::new(422, "Invalid", message)
+    }
+
+    /// The object as it goes over the wire.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut value = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": self.reason, "code": self.code,
+        });
+        if !self.details.is_null() {
+            value["details"] = self.details.clone();
+        }
+        value
+    }
+}

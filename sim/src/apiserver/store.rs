@@ -1,0 +1,310 @@
+//! The object store: every verb of the API, on JSON objects, with one lock around all of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::history::{Event, EventKind, Watch};
+use super::patch::Patch;
+use super::resource::{Kind, Resource};
+use super::selector::Selectors;
+use super::state::{Key, State};
+use super::status::Status;
+use super::write;
+
+/// What a list returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// The objects, by namespace and name.
+    pub items: Vec<Arc<Value>>,
+    /// The revision of the store that the list shows; a watch goes on from here.
+    pub revision: u64,
+}
+
+/// Which part of an object a write is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Subresource {
+    /// Everything but the status, if that is a subresource.
+    Object,
+    /// The status alone.
+    Status,
+}
+
+/// What must hold for a deletion to go ahead.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Preconditions {
+    /// The object must have this UID.
+    pub uid: Option<String>,
+    /// The object must be at this version.
+    pub resource_version: Option<String>,
+}
+
+/// What happens to the objects that name the deleted one as their owner.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Propagation {
+    /// They are deleted with it.
+    #[default]
+    Background,
+    /// They stay and lose the reference.
+    Orphan,
+}
+
+/// A handle on the store; clones share the objects.
+#[derive(Clone, Debug)]
+pub struct Store {
+    state: Arc<Mutex<State>>,
+    options: Options,
+}
+
+/// How a handle writes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Options {
+    /// Whether writes are only tried.
+    pub(crate) dry_run: bool,
+    /// Whether an unknown field is an error rather than dropped.
+    pub(crate) strict: bool,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store {
+    /// A store with the built-in kinds and the namespaces `default`, `kube-system` and `porter-system`.
+    #[must_use]
+    pub fn new() -> Self {
+        let store = Self { state: Arc::new(Mutex::new(State::new())), options: Options::default() };
+        for name in ["default", "kube-system", "porter-system"] {
+            let namespace =
+                json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            store.create(namespace).expect("a new store has room for its namespaces");
+        }
+        store
+    }
+
+    /// The same store, written to in another way.
+    pub(crate) fn with(&self, options: Options) -> Self {
+        Self { state: self.state.clone(), options }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in the middle of a write is a bug that its test shows; readers may go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates an object; `apiVersion`, `kind` and `metadata` say what and where.
+    ///
+    /// # Errors
+    /// 404 for an unknown kind or namespace, 409 if the name is taken, 422 if the object breaks the rules of its kind.
+    pub fn create(&self, object: Value) -> Result<Arc<Value>, Status> {
+        let mut state = self.lock();
+        let kind = state.kind_of(&object)?;
+        let object = write::created(&state, &kind, object, self.options)?;
+        let key = Key::of(&kind.resource, &object);
+        if state.get(&key).is_some() {
+            return Err(Status::already_exists(&kind.resource, &key.name));
+        }
+        Ok(if self.options.dry_run { Arc::new(object) } else { state.put(key, object) })
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// 404 if it is not there.
+    pub fn get(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Arc<Value>, Status> {
+        let state = self.lock();
+        let kind = state.kind(resource)?;
+        let found = state.get(&key(&kind, namespace, name)).cloned();
+        found.ok_or_else(|| Status::not_found(resource, name))
+    }
+
+    /// The selected objects of one kind, in one namespace or in all.
+    ///
+    /// # Errors
+    /// 404 for an unknown kind.
+    pub fn list(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        selectors: &Selectors,
+    ) -> Result<Listing, Status> {
+        let state = self.lock();
+        state.kind(resource)?;
+        let items = state
+            .list(resource, namespace)
+            .filter(|object| selectors.select(object))
+            .cloned()
+            .collect();
+        Ok(Listing { items, revision: state.history.revision() })
+    }
+
+    /// Replaces an object by one of the same name, leaving the status alone if that is a subresource. With
+    /// `metadata.resourceVersion` in it, only that version is replaced.
+    ///
+    /// # Errors
+    /// 404 if it is not there, 409 if it has changed, 422 if the new one breaks the rules of its kind.
+    pub fn replace(&self, object: Value) -> Result<Arc<Value>, Status> {
+        self.replace_part(object, Subresource::Object)
+    }
+
+    /// Replaces the status of an object, and nothing else. Otherwise as [`Store::replace`].
+    ///
+    /// # Errors
+    /// As [`Store::replace`].
+    pub fn replace_status(&self, object: Value) -> Result<Arc<Value>, Status> {
+        self.replace_part(object, Subresource::Status)
+    }
+
+    fn replace_part(&self, object: Value, part: Subresource) -> Result<Arc<Value>, Status> {
+        let mut state = self.lock();
+        let kind = state.kind_of(&object)?;
+        let key = Key::of(&kind.resource, &object);
+        self.update(&mut state, &kind, key, part, |_| Ok(object))
+    }
+
+    /// Changes an object, or its status, as the patch says.
+    ///
+    /// # Errors
+    /// As [`Store::replace`]; also 400, 415 or 422 for a patch that cannot be applied.
+    pub fn patch(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        part: Subresource,
+        patch: &Patch,
+    ) -> Result<Arc<Value>, Status> {
+        let mut state = self.lock();
+        let kind = state.kind(resource)?;
+        let key = key(&kind, namespace, name);
+        self.update(&mut state, &kind, key, part, |old| patch.apply(&kind, old))
+    }
+
+    fn update(
+        &self,
+        state: &mut State,
+        kind: &Kind,
+        key: Key,
+        part: Subresource,
+        change: impl FnOnce(&Value) -> Result<Value, Status>,
+    ) -> Result<Arc<Value>, Status> {
+        let old =
+            state.get(&key).cloned().ok_or_else(|| Status::not_found(&key.resource, &key.name))?;
+        let new = change(&old)?;
+        let new = write::updated(state, kind, &old, new, part, self.options)?;
+        if new == *old {
+            return Ok(old); // A write that changes nothing is no change: no revision, no event.
+        }
+        if self.options.dry_run {
+            return Ok(Arc::new(new));
+        }
+        Ok(state.put(key, new))
+    }
+
+    /// Deletes an object. While it has finalizers, or is a namespace or a CustomResourceDefinition that
+    /// still has objects, it only gets a `deletionTimestamp`; its last finalizer takes it away. Pods go at once:
+    /// there is no kubelet that would need time.
+    ///
+    /// # Errors
+    /// 404 if it is not there, 409 if a precondition does not hold.
+    pub fn delete(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        preconditions: &Preconditions,
+        propagation: Propagation,
+    ) -> Result<Arc<Value>, Status> {
+        let mut state = self.lock();
+        let kind = state.kind(resource)?;
+        let key = key(&kind, namespace, name);
+        let old = state.get(&key).cloned().ok_or_else(|| Status::not_found(resource, name))?;
+        preconditions.check(resource, name, &old)?;
+        if self.options.dry_run {
+            return Ok(old);
+        }
+        Ok(state.delete(&key, propagation).unwrap_or(old))
+    }
+
+    /// Watches a collection: what changes after `from`, or, without `from`, what is there and then what changes.
+    ///
+    /// # Errors
+    /// 404 for an unknown kind, 410 if `from` is no longer remembered, 504 if it lies in the future.
+    pub fn watch(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        selectors: &Selectors,
+        from: Option<u64>,
+    ) -> Result<Watch, Status> {
+        let state = self.lock();
+        state.kind(resource)?;
+        let mut initial = VecDeque::new();
+        match from {
+            Some(from) => state.history.reaches(from)?,
+            None => initial.extend(
+                state
+                    .list(resource, namespace)
+                    .filter(|object| selectors.select(object))
+                    .map(|object| Event { kind: EventKind::Added, object: object.clone() }),
+            ),
+        }
+        let told = from.unwrap_or_else(|| state.history.revision());
+        Ok(Watch::new(
+            self.clone(),
+            state.history.subscribe(),
+            resource,
+            namespace,
+            selectors,
+            told,
+            initial,
+        ))
+    }
+
+    /// The revision of the newest change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.lock().history.revision()
+    }
+
+    /// Forgets the past, as etcd's compaction does: watches that have not told all of it end with 410.
+    pub fn compact(&self) {
+        self.lock().history.forget();
+    }
+}
+
+/// Where an object is; the namespace counts only for kinds that have one.
+fn key(kind: &Kind, namespace: Option<&str>, name: &str) -> Key {
+    let namespace = if kind.namespaced { namespace.unwrap_or("default") } else { "" };
+    Key { resource: kind.resource.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+impl Preconditions {
+    fn check(&self, resource: &Resource, name: &str, object: &Value) -> Result<(), Status> {
+        for (what, field, wanted) in [
+            ("UID", "uid", &self.uid),
+            ("ResourceVersion", "resourceVersion", &self.resource_version),
+        ] {
+            let found = object["metadata"][field].as_str().unwrap_or_default();
+            if let Some(wanted) = wanted.as_deref().filter(|&wanted| wanted != found) {
+                let why = format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                );
+                return Err(Status::conflict(resource, name, why));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
