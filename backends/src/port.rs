@@ -1,0 +1,34 @@
+//! The ports through which facts come in and effects go out.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+use porter_core::{Answers, Generation, Input, Instant, IsAt, LinkName, Probe};
+
+/// The links of this host and the LANs behind them.
+///
+/// Questions from the LAN are answered on the other side of this port, from the published
+/// snapshot. Whatever can be survived there is counted and traced, and returned by nothing.
+#[async_trait]
+pub trait Links: Send {
+    /// The next fact from the LAN: [`Input::Link`], [`Input::Heard`] or [`Input::Silenced`].
+    ///
+    /// Cancel safe: dropping the future loses nothing.
+    async fn next(&mut self) -> Input;
+
+    /// Listens on exactly these links, as far and as soon as they exist.
+    fn listen(&mut self, links: BTreeSet<LinkName>);
+
+    /// Answers from this snapshot from now on. [`Input::Silenced`] follows once every responder
+    /// does.
+    fn publish(&mut self, answers: Arc<Answers>, generation: Generation);
+
+    /// Answers and announces strictly before `until`, and never at or after it.
+    fn permit(&mut self, until: Instant);
+
+    /// Tells everybody on the link, in both forms, unless the permitted time is over.
+    fn announce(&mut self, is_at: &IsAt);
+
+    /// Puts a question for a node's MAC on the link.
+    fn probe(&mut self, probe: &Probe);
+}
