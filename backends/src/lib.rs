@@ -6,6 +6,7 @@
 
 pub mod clock;
 mod error;
+pub mod kube;
 pub mod port;
 
 pub use error::Error;
