@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::history::{Event, EventKind, Watch};
 use super::patch::Patch;
@@ -273,6 +274,12 @@ impl Store {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.lock().history.revision()
+    }
+
+    /// Told the revision of every change, of whatever kind.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.lock().history.subscribe()
     }
 
     /// Forgets the past, as etcd's compaction does: watches that have not told all of it end with 410.

@@ -1,6 +1,13 @@
 //! What a kubelet reports about its node, and the guide's three nodes.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+
+use k8s_openapi::api::core::v1::{
+    Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 /// What a node says of itself when it joins the cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,5 +40,56 @@ fn guide_node(name: &str, host: u8, roles: &[&str], kernel: &str, runtime: &str)
         roles: roles.iter().map(|&role| role.into()).collect(),
         kernel_version: kernel.into(),
         container_runtime: runtime.into(),
+    }
+}
+
+impl NodeFacts {
+    /// The node as its kubelet registers it, ready since `now`.
+    pub(super) fn registration(&self, now: &Time) -> Node {
+        let role = |role: &String| (format!("node-role.kubernetes.io/{role}"), String::new());
+        let mut labels: BTreeMap<String, String> = self.roles.iter().map(role).collect();
+        labels.insert("kubernetes.io/hostname".into(), self.name.clone());
+        labels.insert("kubernetes.io/os".into(), "linux".into());
+        Node {
+            metadata: ObjectMeta {
+                labels: Some(labels),
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(NodeSpec::default()),
+            status: Some(self.status(now)),
+        }
+    }
+
+    fn status(&self, now: &Time) -> NodeStatus {
+        let address = |type_: &str, address: String| NodeAddress { type_: type_.into(), address };
+        let pods = BTreeMap::from([("pods".to_owned(), Quantity("110".into()))]);
+        NodeStatus {
+            addresses: Some(vec![
+                address("InternalIP", self.internal_ip.to_string()),
+                address("Hostname", self.name.clone()),
+            ]),
+            allocatable: Some(pods.clone()),
+            capacity: Some(pods),
+            conditions: Some(vec![NodeCondition {
+                last_heartbeat_time: Some(now.clone()),
+                last_transition_time: Some(now.clone()),
+                message: Some("kubelet is posting ready status".into()),
+                reason: Some("KubeletReady".into()),
+                status: "True".into(),
+                type_: "Ready".into(),
+            }]),
+            node_info: Some(NodeSystemInfo {
+                architecture: "amd64".into(),
+                container_runtime_version: self.container_runtime.clone(),
+                kernel_version: self.kernel_version.clone(),
+                kube_proxy_version: "v1.17.9".into(),
+                kubelet_version: "v1.17.9".into(),
+                operating_system: "linux".into(),
+                os_image: "Ubuntu 18.04.4 LTS".into(),
+                ..NodeSystemInfo::default()
+            }),
+            ..NodeStatus::default()
+        }
     }
 }

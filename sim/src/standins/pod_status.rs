@@ -1,0 +1,79 @@
+//! A pod's status, as `kubectl get pods -o wide` and `kubectl describe pod` show it.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus,
+    HostIP, Pod, PodCondition, PodIP, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+
+/// The status of a pod whose servers accept connections at `ip`.
+pub(super) fn running(pod: &Pod, host_ip: Option<&str>, ip: IpAddr, since: &Time) -> PodStatus {
+    let kinds =
+        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+    let condition = |kind: &str| PodCondition {
+        last_transition_time: Some(since.clone()),
+        status: "True".into(),
+        type_: kind.into(),
+        ..PodCondition::default()
+    };
+    let started = |container: &Container| ContainerStatus {
+        container_id: Some(format!("lab://{}/{}", pod.uid().unwrap_or_default(), container.name)),
+        ready: true,
+        started: Some(true),
+        state: Some(ContainerState {
+            running: Some(ContainerStateRunning { started_at: Some(since.clone()) }),
+            ..ContainerState::default()
+        }),
+        ..container_status(container)
+    };
+    PodStatus {
+        conditions: Some(kinds.into_iter().map(condition).collect()),
+        container_statuses: Some(containers(pod).iter().map(started).collect()),
+        host_ip: host_ip.map(Into::into),
+        host_ips: host_ip.map(|ip| vec![HostIP { ip: ip.into() }]),
+        phase: Some("Running".into()),
+        pod_ip: Some(ip.to_string()),
+        pod_ips: Some(vec![PodIP { ip: ip.to_string() }]),
+        qos_class: Some("BestEffort".into()),
+        start_time: Some(since.clone()),
+        ..PodStatus::default()
+    }
+}
+
+/// The status of a pod that could not be started.
+pub(super) fn failed(pod: &Pod, why: &str) -> PodStatus {
+    let waiting = |container: &Container| ContainerStatus {
+        started: Some(false),
+        state: Some(ContainerState {
+            waiting: Some(ContainerStateWaiting {
+                message: Some(why.into()),
+                reason: Some("CreateContainerError".into()),
+            }),
+            ..ContainerState::default()
+        }),
+        ..container_status(container)
+    };
+    PodStatus {
+        container_statuses: Some(containers(pod).iter().map(waiting).collect()),
+        phase: Some("Pending".into()),
+        qos_class: Some("BestEffort".into()),
+        ..PodStatus::default()
+    }
+}
+
+fn containers(pod: &Pod) -> &[Container] {
+    pod.spec.as_ref().map_or(&[], |spec| &spec.containers)
+}
+
+fn container_status(container: &Container) -> ContainerStatus {
+    let image = container.image.clone().unwrap_or_default();
+    ContainerStatus {
+        image: image.clone(),
+        image_id: image,
+        name: container.name.clone(),
+        ..ContainerStatus::default()
+    }
+}

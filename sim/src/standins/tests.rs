@@ -1,0 +1,359 @@
+//! What an applied Deployment and Service become, told over the store.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::apiserver::{Patch, Preconditions, Propagation, Resource, Selectors, Subresource};
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_becomes_ready_pods_on_different_nodes() {
+    let lab = lab_with_the_guides_workload().await;
+
+    assert_eq!(lab.nodes_of_pods(), ["node1", "node3"]);
+    assert_eq!(lab.runtime().running.len(), 2);
+    let pod = &lab.pods()[0];
+    assert_eq!(pod["status"]["phase"], "Running");
+    assert_eq!(pod["status"]["hostIP"], "172.22.0.3");
+    assert_eq!(pod["status"]["containerStatuses"][0]["ready"], true);
+    let hash = pod["metadata"]["labels"]["pod-template-hash"].as_str().expect("a hash");
+    assert!(name(pod).starts_with(&format!("mylbapp-{hash}-")), "{}", name(pod));
+    let status = &lab.deployment()["status"];
+    for count in ["replicas", "readyReplicas", "availableReplicas", "updatedReplicas"] {
+        assert_eq!(status[count], 2, "{count}");
+    }
+    assert_eq!(status["conditions"][0]["reason"], "MinimumReplicasAvailable");
+    assert_eq!(status["conditions"][1]["reason"], "NewReplicaSetAvailable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_endpoint_slice_names_every_ready_pod_and_its_port() {
+    let lab = lab_with_the_guides_workload().await;
+
+    let slice = lab.slice();
+    assert_eq!(slice["metadata"]["labels"]["kubernetes.io/service-name"], "mylbapp-svc-layer2");
+    assert_eq!(slice["metadata"]["ownerReferences"][0]["kind"], "Service");
+    assert_eq!(slice["ports"], json!([{ "name": "http", "port": 80, "protocol": "TCP" }]));
+    let endpoints = slice["endpoints"].as_array().expect("endpoints");
+    assert_eq!(endpoints.len(), 2);
+    for (endpoint, pod) in endpoints.iter().zip(lab.pods()) {
+        assert_eq!(endpoint["addresses"], json!([pod["status"]["podIP"]]));
+        assert_eq!(endpoint["nodeName"], pod["spec"]["nodeName"]);
+        assert_eq!(endpoint["targetRef"]["uid"], pod["metadata"]["uid"]);
+        let ready = json!({ "ready": true, "serving": true, "terminating": false });
+        assert_eq!(endpoint["conditions"], ready);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminating_pod_serves_until_it_is_gone() {
+    let lab = lab_with_the_guides_workload().await;
+    let leaving = name(&lab.pods()[0]);
+
+    lab.delete(Resource::PODS, &leaving);
+    lab.pass(NOTICE / 2).await;
+
+    let conditions = lab.endpoint(&leaving).expect("still listed")["conditions"].clone();
+    assert_eq!(conditions, json!({ "ready": false, "serving": true, "terminating": true }));
+    assert!(lab.runtime().running.contains(&leaving));
+
+    lab.settle().await;
+
+    assert_eq!(lab.endpoint(&leaving), None);
+    assert!(!lab.runtime().running.contains(&leaving));
+    assert_eq!(lab.pods().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_deleted_from_a_cordoned_node_comes_back_elsewhere() {
+    let lab = lab_with_the_guides_workload().await;
+    let cordon = json!({ "spec": { "unschedulable": true } });
+    lab.patch(Resource::NODES, "node1", cordon);
+
+    lab.delete(Resource::PODS, &name(&lab.pod_on("node1")));
+    lab.settle().await;
+
+    assert_eq!(lab.nodes_of_pods(), ["node3", "node4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaling_fills_the_nodes_evenly_and_empties_the_fullest_first() {
+    let lab = lab_with_the_guides_workload().await;
+
+    lab.patch(Resource::DEPLOYMENTS, "mylbapp", json!({ "spec": { "replicas": 5 } }));
+    lab.settle().await;
+    assert_eq!(lab.nodes_of_pods(), ["node1", "node1", "node3", "node3", "node4"]);
+
+    lab.patch(Resource::DEPLOYMENTS, "mylbapp", json!({ "spec": { "replicas": 3 } }));
+    lab.settle().await;
+    assert_eq!(lab.nodes_of_pods(), ["node1", "node3", "node4"]);
+    assert_eq!(lab.deployment()["status"]["readyReplicas"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_template_rolls_out_with_never_fewer_ready_pods_than_wanted() {
+    let lab = lab_with_the_guides_workload().await;
+    let before: BTreeSet<String> = lab.pods().iter().map(name).collect();
+    let mut changes = lab.store.changes();
+
+    lab.patch(Resource::DEPLOYMENTS, "mylbapp", new_image());
+    let mut fewest_ready = usize::MAX;
+    while tokio::time::timeout(QUIET, changes.changed()).await.is_ok() {
+        fewest_ready = fewest_ready.min(lab.ready_endpoints());
+    }
+
+    assert_eq!(fewest_ready, 2);
+    let after: BTreeSet<String> = lab.pods().iter().map(name).collect();
+    assert_eq!((after.len(), before.intersection(&after).count()), (2, 0));
+    let revision = &lab.deployment()["metadata"]["annotations"][deployment::REVISION];
+    assert_eq!(revision, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_deployment_stops_its_pods() {
+    let lab = lab_with_the_guides_workload().await;
+
+    lab.delete(Resource::DEPLOYMENTS, "mylbapp");
+    lab.settle().await;
+
+    assert_eq!(lab.pods(), Vec::<Value>::new());
+    assert!(lab.runtime().running.is_empty());
+    assert_eq!(lab.slice()["endpoints"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_cannot_be_started_says_why_and_is_tried_again() {
+    let lab = Lab::start();
+    lab.runtime().broken = Some("no such image".into());
+    lab.apply_guide();
+    lab.pass(BACK_OFF / 2).await;
+
+    let waiting = &lab.pods()[0]["status"]["containerStatuses"][0]["state"]["waiting"];
+    assert_eq!(waiting["message"], "no such image");
+    assert_eq!(lab.ready_endpoints(), 0);
+
+    lab.runtime().broken = None;
+    lab.settle().await;
+    assert_eq!(lab.ready_endpoints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_fits_nowhere_waits_and_says_why() {
+    let lab = Lab::start();
+    lab.settle().await;
+    for node in ["node1", "node3", "node4"] {
+        lab.patch(Resource::NODES, node, json!({ "spec": { "unschedulable": true } }));
+    }
+
+    lab.apply_guide();
+    lab.settle().await;
+
+    let condition = &lab.pods()[0]["status"]["conditions"][0];
+    assert_eq!(condition["reason"], "Unschedulable");
+    assert_eq!(condition["message"], "0/3 nodes are available: 3 node(s) were unschedulable.");
+    assert_eq!(lab.deployment()["status"]["conditions"][0]["reason"], "MinimumReplicasUnavailable");
+
+    lab.patch(Resource::NODES, "node4", json!({ "spec": { "unschedulable": null } }));
+    lab.settle().await;
+    assert_eq!(lab.nodes_of_pods(), ["node4", "node4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_cluster_is_left_alone() {
+    let lab = lab_with_the_guides_workload().await;
+    let before = lab.store.revision();
+
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "name": "porter-speaker", "namespace": "porter-system" },
+    });
+    lab.store.create(lease).expect("creates");
+    lab.settle().await;
+
+    assert_eq!(lab.store.revision(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_port_may_be_named() {
+    let lab = lab_with_the_guides_workload().await;
+    let named = json!({ "spec": { "template": { "spec": { "containers": [
+        { "name": "nginx", "image": "nginx:alpine", "ports": [{ "name": "web", "containerPort": 8000 }] },
+    ] } } } });
+    lab.patch(Resource::DEPLOYMENTS, "mylbapp", named);
+    let target =
+        json!({ "spec": { "ports": [{ "name": "http", "port": 8088, "targetPort": "web" }] } });
+    lab.patch(Resource::SERVICES, "mylbapp-svc-layer2", target);
+    lab.settle().await;
+
+    assert_eq!(lab.slice()["ports"][0]["port"], 8000);
+}
+
+use kubelet::{BACK_OFF, NOTICE};
+
+/// Longer than anything the stand-ins wait for.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// The stand-ins at work on a store of their own.
+struct Lab {
+    store: Store,
+    runtime: Arc<FakeRuntime>,
+    standins: tokio::task::JoinHandle<()>,
+}
+
+async fn lab_with_the_guides_workload() -> Lab {
+    let lab = Lab::start();
+    lab.apply_guide();
+    lab.settle().await;
+    lab
+}
+
+impl Lab {
+    fn start() -> Self {
+        let (store, runtime) = (Store::new(), Arc::<FakeRuntime>::default());
+        let (theirs, runs) = (store.clone(), runtime.clone());
+        let standins = tokio::spawn(async move { run(theirs, &guide_nodes(), runs).await });
+        Self { store, runtime, standins }
+    }
+
+    fn apply_guide(&self) {
+        let labels = json!({ "app": "mylbapp" });
+        let container =
+            json!({ "name": "nginx", "image": "nginx:alpine", "ports": [{ "containerPort": 80 }] });
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": "mylbapp-svc-layer2" },
+            "spec": {
+                "selector": labels, "type": "LoadBalancer",
+                "ports": [{ "name": "http", "port": 8088, "targetPort": 80 }],
+            },
+        });
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "mylbapp" },
+            "spec": {
+                "replicas": 2, "selector": { "matchLabels": labels },
+                "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } },
+            },
+        });
+        for object in [service, deployment] {
+            self.store.create(object).expect("creates");
+        }
+    }
+
+    /// Lets simulated time pass.
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Lets time pass until nothing has changed for longer than anything takes.
+    async fn settle(&self) {
+        let mut changes = self.store.changes();
+        while tokio::time::timeout(QUIET, changes.changed()).await.is_ok() {}
+    }
+
+    fn runtime(&self) -> MutexGuard<'_, Pods> {
+        self.runtime.0.lock().expect("no test panics while it looks")
+    }
+
+    fn all(&self, resource: &Resource) -> Vec<Value> {
+        let listing = self.store.list(resource, None, &Selectors::default()).expect("a known kind");
+        listing.items.iter().map(|object| Value::clone(object)).collect()
+    }
+
+    fn pods(&self) -> Vec<Value> {
+        self.all(&Resource::PODS)
+    }
+
+    fn pod_on(&self, node: &str) -> Value {
+        self.pods().into_iter().find(|pod| pod["spec"]["nodeName"] == node).expect("a pod there")
+    }
+
+    fn nodes_of_pods(&self) -> Vec<String> {
+        let node = |pod: &Value| pod["spec"]["nodeName"].as_str().expect("a node").to_owned();
+        let mut nodes: Vec<String> = self.pods().iter().map(node).collect();
+        nodes.sort();
+        nodes
+    }
+
+    fn deployment(&self) -> Value {
+        self.all(&Resource::DEPLOYMENTS).remove(0)
+    }
+
+    fn slice(&self) -> Value {
+        self.all(&Resource::ENDPOINTSLICES).remove(0)
+    }
+
+    fn endpoint(&self, pod: &str) -> Option<Value> {
+        let slice = self.slice();
+        let mut endpoints = slice["endpoints"].as_array().into_iter().flatten();
+        endpoints.find(|endpoint| endpoint["targetRef"]["name"] == pod).cloned()
+    }
+
+    fn ready_endpoints(&self) -> usize {
+        let slice = self.slice();
+        let endpoints = slice["endpoints"].as_array().into_iter().flatten();
+        endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true).count()
+    }
+
+    fn patch(&self, resource: Resource, name: &str, change: Value) {
+        let change = Patch::Merge(change);
+        self.store
+            .patch(&resource, Some("default"), name, Subresource::Object, &change)
+            .expect("patches");
+    }
+
+    fn delete(&self, resource: Resource, name: &str) {
+        let background = Propagation::Background;
+        self.store
+            .delete(&resource, Some("default"), name, &Preconditions::default(), background)
+            .expect("deletes");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.standins.abort();
+    }
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"].as_str().expect("a name").to_owned()
+}
+
+fn new_image() -> Value {
+    let container =
+        json!({ "name": "nginx", "image": "nginx:1.27", "ports": [{ "containerPort": 80 }] });
+    json!({ "spec": { "template": { "spec": { "containers": [container] } } } })
+}
+
+/// Pretends to run pods.
+#[derive(Default)]
+struct FakeRuntime(Mutex<Pods>);
+
+#[derive(Default)]
+struct Pods {
+    /// Why no pod starts at present, if none does.
+    broken: Option<String>,
+    started: u8,
+    /// Names of the pods that run.
+    running: BTreeSet<String>,
+}
+
+impl PodRuntime for FakeRuntime {
+    fn start(&self, pod: &PodFacts) -> Result<IpAddr, String> {
+        let mut pods = self.0.lock().expect("no test panics while it looks");
+        if let Some(why) = &pods.broken {
+            return Err(why.clone());
+        }
+        pods.started += 1;
+        assert!(pods.running.insert(pod.name.clone()), "{} was started twice", pod.name);
+        Ok(IpAddr::V4(Ipv4Addr::new(10, 0, 0, pods.started)))
+    }
+
+    fn stop(&self, pod: &PodFacts) {
+        let mut pods = self.0.lock().expect("no test panics while it looks");
+        assert!(pods.running.remove(&pod.name), "{} did not run", pod.name);
+    }
+}
