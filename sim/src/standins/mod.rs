@@ -38,8 +38,8 @@ use write::Write;
 /// How soon a refused write is decided anew. Most refusals come with a change that wakes the stand-ins anyway.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Registers the nodes, then plays the rest of the cluster until dropped.
-pub async fn run(store: Store, nodes: &[NodeFacts], runtime: impl PodRuntime) {
+/// Registers the nodes, then plays the rest of the cluster until dropped. Dropping it stops no pod.
+pub async fn run(store: Store, nodes: Vec<NodeFacts>, runtime: impl PodRuntime) {
     let mut changes = store.changes();
     for node in nodes {
         apply(&store, vec![Write::create(&node.registration(&today()))]);

@@ -25,8 +25,8 @@ pub struct NodeFacts {
 }
 
 /// The nodes in the guide's `kubectl get nodes -o wide`: node1, node3 and node4.
-pub fn guide_nodes() -> [NodeFacts; 3] {
-    [
+pub fn guide_nodes() -> Vec<NodeFacts> {
+    vec![
         guide_node("node1", 3, &["master", "worker"], "4.15.0-109-generic", "docker://19.3.6"),
         guide_node("node3", 9, &["worker"], "4.15.0-108-generic", "docker://19.3.8"),
         guide_node("node4", 10, &["worker"], "4.15.0-101-generic", "docker://19.3.8"),

@@ -98,12 +98,15 @@ async fn scaling_fills_the_nodes_evenly_and_empties_the_fullest_first() {
 async fn a_changed_template_rolls_out_with_never_fewer_ready_pods_than_wanted() {
     let lab = lab_with_the_guides_workload().await;
     let before: BTreeSet<String> = lab.pods().iter().map(name).collect();
-    let mut changes = lab.store.changes();
+    let from = Some(lab.store.revision());
+    let watch = lab.store.watch(&Resource::ENDPOINTSLICES, None, &Selectors::default(), from);
 
     lab.patch(Resource::DEPLOYMENTS, "mylbapp", new_image());
+    lab.settle().await;
+    let mut watch = watch.expect("watches");
     let mut fewest_ready = usize::MAX;
-    while tokio::time::timeout(QUIET, changes.changed()).await.is_ok() {
-        fewest_ready = fewest_ready.min(lab.ready_endpoints());
+    while let Some(event) = watch.try_next().expect("the past is remembered") {
+        fewest_ready = fewest_ready.min(ready_endpoints(&event.object));
     }
 
     assert_eq!(fewest_ready, 2);
@@ -134,11 +137,11 @@ async fn a_pod_that_cannot_be_started_says_why_and_is_tried_again() {
 
     let waiting = &lab.pods()[0]["status"]["containerStatuses"][0]["state"]["waiting"];
     assert_eq!(waiting["message"], "no such image");
-    assert_eq!(lab.ready_endpoints(), 0);
+    assert_eq!(ready_endpoints(&lab.slice()), 0);
 
     lab.runtime().broken = None;
     lab.settle().await;
-    assert_eq!(lab.ready_endpoints(), 2);
+    assert_eq!(ready_endpoints(&lab.slice()), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,6 +178,8 @@ async fn a_settled_cluster_is_left_alone() {
     lab.settle().await;
 
     assert_eq!(lab.store.revision(), before + 1);
+    let much_later = Time("2100-01-01T00:00:00Z".parse().expect("a time"));
+    assert_eq!(deployment::writes(&Snapshot::of(&lab.store), &much_later), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,8 +219,7 @@ async fn lab_with_the_guides_workload() -> Lab {
 impl Lab {
     fn start() -> Self {
         let (store, runtime) = (Store::new(), Arc::<FakeRuntime>::default());
-        let (theirs, runs) = (store.clone(), runtime.clone());
-        let standins = tokio::spawn(async move { run(theirs, &guide_nodes(), runs).await });
+        let standins = tokio::spawn(run(store.clone(), guide_nodes(), runtime.clone()));
         Self { store, runtime, standins }
     }
 
@@ -291,12 +295,6 @@ impl Lab {
         endpoints.find(|endpoint| endpoint["targetRef"]["name"] == pod).cloned()
     }
 
-    fn ready_endpoints(&self) -> usize {
-        let slice = self.slice();
-        let endpoints = slice["endpoints"].as_array().into_iter().flatten();
-        endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true).count()
-    }
-
     fn patch(&self, resource: Resource, name: &str, change: Value) {
         let change = Patch::Merge(change);
         self.store
@@ -320,6 +318,11 @@ impl Drop for Lab {
 
 fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().expect("a name").to_owned()
+}
+
+fn ready_endpoints(slice: &Value) -> usize {
+    let endpoints = slice["endpoints"].as_array().into_iter().flatten();
+    endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true).count()
 }
 
 fn new_image() -> Value {
