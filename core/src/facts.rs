@@ -14,7 +14,7 @@ use std::{
 use ipnet::IpNet;
 use pnet::util::MacAddr;
 
-use crate::{EipName, Identity, NodeName, ServiceName, Timestamp, Uid};
+use crate::{Identity, NodeName, ServiceName, Timestamp, Uid};
 
 /// A Kubernetes `metadata.resourceVersion`.
 ///

@@ -6,12 +6,21 @@
 
 #![forbid(unsafe_code)]
 
+mod announcer;
 mod answer;
 mod config;
+mod election;
 mod event;
 mod facts;
+mod ipam;
 pub mod keys;
 mod names;
+mod neighbor;
+mod placement;
+mod publication;
+mod random;
+mod range;
+mod request;
 mod speaker;
 mod store;
 mod time;
@@ -19,6 +28,7 @@ pub mod wire;
 
 pub use answer::{Answers, IsAt, Silence, WhoHas};
 pub use config::{Config, LeaseTiming, TimingError};
+pub use election::{Election, Wanted};
 pub use event::{
     EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe, Read, ReadError,
     ReadId, ServiceChange, Write, WriteError, WriteId, Written,
@@ -29,6 +39,7 @@ pub use facts::{
 };
 pub use names::{EipName, Identity, LinkName, Namespaced, NodeName, ServiceName, SliceName, Uid};
 pub use pnet::util::MacAddr;
+pub use range::{AddressRange, RangeError};
 pub use speaker::Speaker;
 pub use store::Listing;
 pub use time::{Instant, Timestamp};

@@ -1,0 +1,419 @@
+//! Competes for the Lease on behalf of one replica.
+//!
+//! Heads up: before working on this file, read `coordination.k8s.io/v1 Lease` and the package
+//! documentation of client-go's `leaderelection`, and know that this differs from it on purpose: it
+//! is a fence.
+//!
+//! - *Two clocks.* A holder counts its claim from when it **sent** the write that made it; everybody
+//!   else counts from when they **saw** that write. Sending precedes seeing, and both clocks are
+//!   within a bound of true time, so the claim has ended for its holder before it has ended for
+//!   anyone else, whatever the latency. No wall clock, no remote timestamp, no order of versions.
+//! - *Attempts.* Each write carries a `renewTime` that no other write of this process carries. After
+//!   a verdict that leaves doubt, the Lease is read, and the claim counts from the sending of the
+//!   attempt found there. If none of ours is found, the claim is lost.
+//! - *A claim ends* by its own duration or by a release marker of its holder, that is: a Lease
+//!   without holder that names as `released-by` the holder last seen. A Lease that vanished, was
+//!   emptied or was rewritten by anyone else is waited out in full from when this was seen.
+//! - *A sighting in the watch proves nothing for us*, since it may be old; it can only silence us.
+//!   Verdicts and consistent reads prove.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    Config, Identity, Instant, LeaseRecord, LeaseTiming, Timestamp, Version, WriteError,
+    random::Random,
+};
+
+/// How long after a request that brought nothing the next one follows, before jitter.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+/// How many attempts of its own a replica remembers. Those before the last one that was proved can
+/// no longer take effect, and between two proofs there is time for a few only.
+const ATTEMPTS_MAX: usize = 32;
+
+/// One replica's part in the competition for the Lease.
+#[derive(Clone, Debug)]
+pub struct Election {
+    me: Identity,
+    epoch: Timestamp,
+    timing: LeaseTiming,
+    random: Random,
+    campaigns: bool,
+    role: Role,
+    term: u64,
+    lease: Sight,
+    /// From when on another's claim, as far as it was seen, has ended.
+    free_at: Instant,
+    /// The longest claim that could be running.
+    longest: Duration,
+    /// Attempts that may be found in the Lease, oldest first: the one last proved, and later ones.
+    attempts: VecDeque<Attempt>,
+    last_stamp: Timestamp,
+    request: Request,
+    /// From when on to read, because only a read can tell what holds.
+    read_at: Option<Instant>,
+    /// Not to write before: the last write brought nothing.
+    retry_at: Instant,
+    wanted: Option<Wanted>,
+}
+
+/// What this replica is to the Lease.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Role {
+    /// Waits for the holder's claim to end.
+    Follow,
+    /// Holds the Lease strictly before `until`.
+    Lead { until: Instant, renew_at: Instant },
+    /// Fell silent on its own account while its claim ran, which it does until `until`.
+    Yield { until: Instant, release: bool },
+}
+
+/// The Lease as last seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Sight {
+    /// Not seen yet.
+    Unseen,
+    /// There is none.
+    Missing,
+    /// This.
+    Present(Version, LeaseRecord),
+}
+
+/// A write of ours that is, or may come to be, in the Lease.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    stamp: Timestamp,
+    sent_at: Instant,
+}
+
+/// The one request that may be outstanding.
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    None,
+    Read,
+    /// `overtaken`: the Lease was seen to change since it was sent.
+    Write {
+        attempt: Attempt,
+        overtaken: bool,
+        release: bool,
+    },
+}
+
+/// A request to the API server about the Lease.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Wanted {
+    /// Read it, consistently.
+    Read,
+    /// Write it if it still has this version; create it if `None`.
+    Write(Option<Version>, LeaseRecord),
+}
+
+impl Election {
+    /// A replica that has seen nothing and does not campaign.
+    pub fn new(config: &Config, seed: u64) -> Self {
+        Self {
+            me: config.identity.clone(),
+            epoch: config.epoch,
+            timing: config.lease,
+            random: Random::new(seed),
+            campaigns: false,
+            role: Role::Follow,
+            term: 0,
+            lease: Sight::Unseen,
+            free_at: Instant::ZERO,
+            longest: config.lease.duration(),
+            attempts: VecDeque::new(),
+            last_stamp: Timestamp(i64::MIN),
+            request: Request::None,
+            read_at: None,
+            retry_at: Instant::ZERO,
+            wanted: None,
+        }
+    }
+
+    /// Whether this replica may speak at `now`.
+    pub fn leads(&self, now: Instant) -> bool {
+        self.until().is_some_and(|until| now < until)
+    }
+
+    /// Until when this replica may speak; `None` if it may not at all.
+    pub fn until(&self) -> Option<Instant> {
+        match self.role {
+            Role::Lead { until, .. } => Some(until),
+            Role::Follow | Role::Yield { .. } => None,
+        }
+    }
+
+    /// How often this replica has become leader: what was found out in one term is not known in
+    /// the next.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The holder that the Lease names, as last seen.
+    pub fn holder(&self) -> Option<&Identity> {
+        match &self.lease {
+            Sight::Present(_, record) => record.holder.as_ref(),
+            Sight::Unseen | Sight::Missing => None,
+        }
+    }
+
+    /// Whether a claim of ours, silent or not, keeps others from leading, or may soon.
+    pub fn holds(&self, now: Instant) -> bool {
+        match self.role {
+            Role::Follow => matches!(self.request, Request::Write { .. }),
+            Role::Lead { until, .. } | Role::Yield { until, .. } => now < until,
+        }
+    }
+
+    /// Says whether to try for the Lease when it is free.
+    pub fn handle_campaign(&mut self, campaigns: bool, now: Instant) {
+        self.campaigns = campaigns;
+        self.act(now);
+    }
+
+    /// Takes in what the watch shows; `None`: there is no Lease.
+    pub fn handle_seen(&mut self, lease: Option<(Version, LeaseRecord)>, now: Instant) {
+        let ours = lease.as_ref().is_some_and(|(_, record)| self.attempt(record).is_some());
+        if !ours {
+            self.see_foreign(lease, now);
+        }
+        self.act(now);
+    }
+
+    /// Takes in the answer to a read.
+    pub fn handle_read(&mut self, lease: Result<Option<(Version, LeaseRecord)>, ()>, now: Instant) {
+        self.request = Request::None;
+        let Ok(lease) = lease else {
+            self.read_at = Some(now + self.random.about(RETRY_AFTER));
+            return self.act(now);
+        };
+        let proof = lease.as_ref().and_then(|(_, record)| self.attempt(record));
+        match (lease, proof) {
+            (Some((version, record)), Some(attempt)) => self.prove(attempt, version, record, now),
+            (lease, _) => self.see_foreign(lease, now),
+        }
+        self.read_at = None;
+        self.act(now);
+    }
+
+    /// Takes in the verdict on a write.
+    pub fn handle_written(
+        &mut self,
+        verdict: Result<(Version, LeaseRecord), WriteError>,
+        now: Instant,
+    ) {
+        let Request::Write { attempt, overtaken, release } = self.request else {
+            return; // No write of this election is without verdict.
+        };
+        self.request = Request::None;
+        match verdict {
+            Ok((version, record)) if release => {
+                self.attempts.clear();
+                self.role = Role::Follow;
+                if !overtaken {
+                    self.lease = Sight::Present(version, record);
+                    self.free_at = now;
+                }
+            }
+            Ok(_) if overtaken => self.read_at = Some(now),
+            Ok((version, record)) => self.prove(attempt, version, record, now),
+            Err(error) => {
+                self.retry_at = now + self.random.about(RETRY_AFTER);
+                if !matches!(error, WriteError::Rejected(_)) {
+                    self.read_at = Some(now);
+                }
+            }
+        }
+        self.act(now);
+    }
+
+    /// Takes in the passage of time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.act(now);
+    }
+
+    /// Falls silent, keeping the claim: the first half of giving the Lease up.
+    pub fn handle_yield(&mut self, now: Instant) {
+        self.campaigns = false;
+        if let Role::Lead { until, .. } = self.role {
+            self.role = Role::Yield { until, release: false };
+        }
+        self.act(now);
+    }
+
+    /// Releases the claim, now that nobody answers by it any more: the second half.
+    pub fn handle_release(&mut self, now: Instant) {
+        if let Role::Yield { release, .. } = &mut self.role {
+            *release = true;
+        }
+        self.act(now);
+    }
+
+    /// The next request, if any. `now` of the call that brought it forth counts as its sending.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Wanted> {
+        self.wanted.take()
+    }
+
+    /// When to call [`Self::handle_timeout`], if nothing happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let request_at = match self.request {
+            Request::None => self.request_at(),
+            Request::Read | Request::Write { .. } => None,
+        };
+        let until = match self.role {
+            Role::Follow => None,
+            Role::Lead { until, .. } | Role::Yield { until, .. } => Some(until),
+        };
+        [request_at, until].into_iter().flatten().min()
+    }
+
+    /// Lets pass what has passed, and asks for what is due.
+    fn act(&mut self, now: Instant) {
+        match self.role {
+            Role::Lead { until, .. } | Role::Yield { until, .. } if now >= until => {
+                self.role = Role::Follow;
+            }
+            Role::Follow | Role::Lead { .. } | Role::Yield { .. } => {}
+        }
+        let idle = matches!(self.request, Request::None);
+        if !idle || self.request_at().is_none_or(|at| now < at) {
+            return;
+        }
+        if self.read_at.is_some() {
+            self.request = Request::Read;
+            self.wanted = Some(Wanted::Read);
+            return;
+        }
+        let release = matches!(self.role, Role::Yield { .. });
+        let (expected, record) = if release { self.release(now) } else { self.claim(now) };
+        let attempt = Attempt { stamp: record.renewed, sent_at: now };
+        if !release {
+            // A release that took effect is no claim to be found.
+            self.attempts.push_back(attempt);
+            if self.attempts.len() > ATTEMPTS_MAX {
+                self.attempts.pop_front();
+            }
+        }
+        self.request = Request::Write { attempt, overtaken: false, release };
+        self.wanted = Some(Wanted::Write(expected, record));
+    }
+
+    /// From when on a request is due, provided that none is outstanding.
+    fn request_at(&self) -> Option<Instant> {
+        if self.read_at.is_some() {
+            return self.read_at;
+        }
+        match self.role {
+            Role::Lead { renew_at, .. } => Some(renew_at.max(self.retry_at)),
+            Role::Yield { release: true, .. } => Some(self.retry_at),
+            Role::Yield { release: false, .. } => None,
+            Role::Follow if !self.campaigns || self.lease == Sight::Unseen => None,
+            Role::Follow => Some(self.free_at.max(self.retry_at)),
+        }
+    }
+
+    /// The Lease with our claim in it.
+    fn claim(&mut self, now: Instant) -> (Option<Version>, LeaseRecord) {
+        let renewed = self.stamp(now);
+        let duration = self.timing.duration();
+        let holder = Some(self.me.clone());
+        let (version, acquired, transitions) = match &self.lease {
+            Sight::Unseen | Sight::Missing => (None, renewed, 0),
+            Sight::Present(version, old) if old.holder == holder => {
+                (Some(*version), old.acquired, old.transitions)
+            }
+            Sight::Present(version, old) => {
+                (Some(*version), renewed, old.transitions.saturating_add(1))
+            }
+        };
+        let record =
+            LeaseRecord { holder, duration, acquired, renewed, transitions, released_by: None };
+        (version, record)
+    }
+
+    /// The Lease without our claim, and with our word for it.
+    fn release(&mut self, now: Instant) -> (Option<Version>, LeaseRecord) {
+        let (version, record) = self.claim(now);
+        (version, LeaseRecord { holder: None, released_by: Some(self.me.clone()), ..record })
+    }
+
+    fn stamp(&mut self, now: Instant) -> Timestamp {
+        let wall = self.epoch + now.since(Instant::ZERO);
+        self.last_stamp = wall.max(self.last_stamp + Duration::from_micros(1));
+        self.last_stamp
+    }
+
+    /// The attempt of ours that a record stems from.
+    fn attempt(&self, record: &LeaseRecord) -> Option<Attempt> {
+        let ours = record.holder.as_ref() == Some(&self.me);
+        let mut attempts = self.attempts.iter();
+        attempts.find(|attempt| ours && attempt.stamp == record.renewed).copied()
+    }
+
+    /// Counts the claim from the sending of `attempt`, which the API server has shown to be in the
+    /// Lease.
+    fn prove(&mut self, attempt: Attempt, version: Version, record: LeaseRecord, now: Instant) {
+        self.lease = Sight::Present(version, record);
+        self.attempts.retain(|other| other.stamp >= attempt.stamp);
+        // Nobody else has a claim, and a lapsed one of ours may be renewed while its version stands.
+        self.free_at = now;
+        let until = attempt.sent_at + self.timing.speak_for();
+        let renew_at = attempt.sent_at + self.random.about(self.timing.renew_every());
+        self.role = match self.role {
+            Role::Yield { release, .. } => Role::Yield { until, release },
+            Role::Lead { .. } => Role::Lead { until, renew_at },
+            Role::Follow if now >= until => Role::Follow,
+            // A claim that is not wanted any more is given back.
+            Role::Follow if !self.campaigns => Role::Yield { until, release: true },
+            Role::Follow => {
+                self.term += 1;
+                Role::Lead { until, renew_at }
+            }
+        };
+    }
+
+    /// Takes in a Lease that is not as we wrote it.
+    fn see_foreign(&mut self, lease: Option<(Version, LeaseRecord)>, now: Instant) {
+        let sight = match lease {
+            Some((version, record)) => Sight::Present(version, record),
+            None => Sight::Missing,
+        };
+        if sight == self.lease {
+            return; // An unchanged record is no sign of life.
+        }
+        if let (Sight::Present(known, _), Sight::Present(version, _)) = (&self.lease, &sight)
+            && known == version
+        {
+            return;
+        }
+        if let Request::Write { overtaken, .. } = &mut self.request {
+            *overtaken = true;
+        }
+        if self.role != Role::Follow {
+            // Ours no more; or the sighting is older than our claim, which a read will show.
+            self.role = Role::Follow;
+            self.read_at = Some(now);
+        }
+        let released = match (&self.lease, &sight) {
+            (Sight::Present(_, old), Sight::Present(_, new)) => {
+                new.holder.is_none() && old.holder.is_some() && new.released_by == old.holder
+            }
+            (Sight::Unseen | Sight::Missing | Sight::Present(..), _) => false,
+        };
+        if released {
+            self.free_at = now;
+        } else {
+            let seen = match &sight {
+                Sight::Present(_, record) => record.duration,
+                Sight::Unseen | Sight::Missing => Duration::ZERO,
+            };
+            let longest = seen.max(self.longest);
+            self.free_at = self.free_at.max(now + self.timing.wait_for(longest));
+            self.longest = seen.max(self.timing.duration());
+        }
+        self.lease = sight;
+    }
+}

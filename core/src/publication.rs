@@ -1,0 +1,123 @@
+//! What the responders answer from, and how far they have come.
+//!
+//! A change of an answer has taken effect only when every responder thread has acknowledged the
+//! snapshot that contains it. What must not happen before an old answer is silenced - announcing a
+//! move, giving an address back, giving up the Lease, speaking in a new term - waits for that.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use pnet::util::MacAddr;
+
+use crate::{Answers, Generation, Instant, LinkName, Output, Silence};
+
+/// The answers as they should be, as they are published, and as they are acknowledged.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    answers: Answers,
+    published: Arc<Answers>,
+    generation: Generation,
+    acknowledged: Generation,
+    permitted: Instant,
+    /// EIPs whose answer changed in a generation that is not acknowledged yet.
+    changed: BTreeMap<(LinkName, IpAddr), Generation>,
+    stale: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Publication {
+    pub(crate) fn new() -> Self {
+        Self {
+            answers: Answers::default(),
+            published: Arc::default(),
+            generation: Generation::default(),
+            acknowledged: Generation::default(),
+            permitted: Instant::ZERO,
+            changed: BTreeMap::new(),
+            stale: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Sets what is answered for an EIP; `None` makes it no EIP. Published by [`Self::publish`].
+    pub(crate) fn set(
+        &mut self,
+        link: LinkName,
+        eip: IpAddr,
+        answer: Option<Result<MacAddr, Silence>>,
+    ) {
+        if self.answers.entry(link, eip) == answer {
+            return;
+        }
+        self.answers.set(link, eip, answer);
+        self.changed.insert((link, eip), Generation(self.generation.0 + 1));
+        self.stale = true;
+    }
+
+    /// Takes back everything, and the permission to speak with it.
+    pub(crate) fn clear(&mut self) {
+        let eips: Vec<_> = self.answers.iter().map(|(link, eip, _)| (link, eip)).collect();
+        for (link, eip) in eips {
+            self.set(link, eip, None);
+        }
+        self.permit(Instant::ZERO);
+        self.publish();
+    }
+
+    /// Hands the answers as they should be to the responders, if they have others.
+    pub(crate) fn publish(&mut self) {
+        if !self.stale {
+            return;
+        }
+        self.stale = false;
+        self.generation.0 += 1;
+        self.published = Arc::new(self.answers.clone());
+        self.outputs.push_back(Output::Publish(self.published.clone(), self.generation));
+    }
+
+    /// Lets the responders speak strictly before `until`.
+    pub(crate) fn permit(&mut self, until: Instant) {
+        if self.permitted != until {
+            self.permitted = until;
+            self.outputs.push_back(Output::Permit(until));
+        }
+    }
+
+    /// Takes in that every responder has come to `generation`. Returns the EIPs whose change has
+    /// taken effect by that.
+    pub(crate) fn handle_silenced(&mut self, generation: Generation) -> Vec<(LinkName, IpAddr)> {
+        self.acknowledged = self.acknowledged.max(generation);
+        let acknowledged = self.acknowledged;
+        self.changed
+            .extract_if(.., |_, changed| *changed <= acknowledged)
+            .map(|(eip, _)| eip)
+            .collect()
+    }
+
+    /// Whether every responder answers from what was published last.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.stale && self.acknowledged >= self.generation
+    }
+
+    /// Whether no responder can answer for an EIP any more.
+    pub(crate) fn is_silent(&self, link: LinkName, eip: IpAddr) -> bool {
+        self.answers.entry(link, eip).is_none() && !self.changed.contains_key(&(link, eip))
+    }
+
+    /// What is answered for an EIP, as it should be.
+    pub(crate) fn entry(&self, link: LinkName, eip: IpAddr) -> Option<Result<MacAddr, Silence>> {
+        self.answers.entry(link, eip)
+    }
+
+    pub(crate) fn published(&self) -> &Arc<Answers> {
+        &self.published
+    }
+
+    #[must_use]
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
