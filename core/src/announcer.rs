@@ -180,7 +180,7 @@ mod tests {
     fn what_is_silenced_is_announced_no_more() {
         let mut announcer = Announcer::new(1);
         announcer.handle_change(link(), eip(188), MAC, Instant::ZERO);
-        announcer.poll_output();
+        assert!(announcer.poll_output().is_some());
         announcer.handle_silence(link(), eip(188));
         assert_eq!(announcer.poll_timeout(), None);
     }

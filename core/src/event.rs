@@ -53,6 +53,30 @@ pub enum Input {
     Written(WriteId, Result<Written, WriteError>),
 }
 
+impl Input {
+    /// The kind that this input lists as a whole.
+    pub(crate) fn listed(&self) -> Option<Kind> {
+        match self {
+            Self::Eips(_) => Some(Kind::Eip),
+            Self::Nodes(_) => Some(Kind::Node),
+            Self::Services(_) => Some(Kind::Service),
+            Self::Slices(_) => Some(Kind::Slice),
+            Self::Eip(..)
+            | Self::Got(..)
+            | Self::Heard(_)
+            | Self::Lease(_)
+            | Self::Leave
+            | Self::Link(..)
+            | Self::Lost(_)
+            | Self::Node(..)
+            | Self::Service(..)
+            | Self::Silenced(_)
+            | Self::Slice(..)
+            | Self::Written(..) => None,
+        }
+    }
+}
+
 /// Something the speaker wants done.
 #[derive(Clone, Debug)]
 pub enum Output {

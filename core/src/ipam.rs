@@ -47,21 +47,23 @@ pub(crate) fn link_of(eip: &Eip) -> Option<LinkName> {
 }
 
 impl Ipam {
-    /// Takes in what is recorded for Services that exist: the state in which a leader starts.
-    pub(crate) fn restore<'a>(
-        eips: impl Iterator<Item = (&'a EipName, &'a Eip)>,
-        exists: impl Fn(&ServiceName) -> bool,
-    ) -> Self {
+    /// Takes in what is recorded: the state in which a leader starts.
+    pub(crate) fn restore<'a>(eips: impl Iterator<Item = (&'a EipName, &'a Eip)>) -> Self {
         let mut ipam = Self::default();
-        for (name, eip) in eips {
+        for (name, eip) in eips.filter(|(_, eip)| is_layer2(eip)) {
             ipam.handle_eip(name, Some(eip));
-            for (&address, services) in eip.status.used.iter().filter(|_| is_layer2(eip)) {
-                for service in services.iter().filter(|service| exists(service)) {
+            for (&address, services) in &eip.status.used {
+                for service in services {
                     ipam.hold(service, Holding { eip: name.clone(), address });
                 }
             }
         }
         ipam
+    }
+
+    /// Everybody who holds an address.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &ServiceName> {
+        self.held.keys()
     }
 
     /// Takes in what an Eip is now. Its `status` is not read: what is held is known here.
@@ -266,16 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_for_services_that_exist_is_taken_over() {
+    fn what_is_recorded_is_taken_over() {
         let mut recorded = eip("10.0.0.0/30");
-        let holder = |name: &str| BTreeSet::from([service(name)]);
-        recorded.status.used.insert([10, 0, 0, 0].into(), holder("gone"));
-        recorded.status.used.insert([10, 0, 0, 1].into(), holder("here"));
+        let holder = BTreeSet::from([service("here")]);
+        recorded.status.used.insert([10, 0, 0, 0].into(), holder);
         let name = EipName::from("pool");
-        let eips = [(&name, &recorded)];
-        let mut ipam = Ipam::restore(eips.into_iter(), |name| &*name.name == "here");
-        assert_eq!(given(&mut ipam, "new", &any()), Some("pool 10.0.0.0".to_owned()));
-        assert_eq!(given(&mut ipam, "newer", &any()), Some("pool 10.0.0.2".to_owned()));
+        let mut ipam = Ipam::restore([(&name, &recorded)].into_iter());
+        assert_eq!(ipam.holding(&service("here")).unwrap().address.to_string(), "10.0.0.0");
+        assert_eq!(given(&mut ipam, "new", &any()), Some("pool 10.0.0.1".to_owned()));
     }
 
     #[test]

@@ -8,12 +8,15 @@
 
 mod announcer;
 mod answer;
+mod cluster;
 mod config;
+mod controller;
 mod election;
 mod event;
 mod facts;
 mod ipam;
 pub mod keys;
+mod ledger;
 mod names;
 mod neighbor;
 mod placement;

@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_known_mac_is_not_displaced_by_another_that_answers_too() {
         let mut neighbors = looking();
-        neighbors.poll_output();
+        assert!(neighbors.poll_output().is_some());
         neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
         run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {
             Some(known) => vec![known],
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_new_mac_is_adopted_once_the_known_one_is_silent() {
         let mut neighbors = looking();
-        neighbors.poll_output();
+        assert!(neighbors.poll_output().is_some());
         neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
         run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {
             Some(MAC) => vec![],
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn two_rivals_displace_nobody() {
         let mut neighbors = looking();
-        neighbors.poll_output();
+        assert!(neighbors.poll_output().is_some());
         neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
         let third = MacAddr(2, 0, 0, 0, 0, 98);
         run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {

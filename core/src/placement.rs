@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Link, Node, NodeName, Slice, TrafficPolicy, Uid,
+    Link, Node, NodeName, ServiceName, Slice, TrafficPolicy, Uid,
     keys::{self, Spelling},
     random,
 };
@@ -96,6 +96,45 @@ pub(crate) fn record(annotations: &BTreeMap<String, String>) -> Option<(Spelling
     Some((spelling, NodeName::from(node)))
 }
 
+/// Which node each Service is placed on, and how many each node has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Load {
+    placed: BTreeMap<ServiceName, Placed>,
+    counts: BTreeMap<NodeName, usize>,
+}
+
+/// A node that a Service is placed on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Placed {
+    pub(crate) node: NodeName,
+    /// Whether the API server has confirmed it: only then is it answered.
+    pub(crate) committed: bool,
+}
+
+impl Load {
+    /// Places a Service, or takes it off its node.
+    pub(crate) fn place(&mut self, service: &ServiceName, placed: Option<Placed>) {
+        if let Some(old) = self.placed.remove(service)
+            && let Some(count) = self.counts.get_mut(&old.node)
+        {
+            *count -= 1;
+        }
+        if let Some(placed) = placed {
+            *self.counts.entry(placed.node.clone()).or_default() += 1;
+            self.placed.insert(service.clone(), placed);
+        }
+    }
+
+    pub(crate) fn placed(&self, service: &ServiceName) -> Option<&Placed> {
+        self.placed.get(service)
+    }
+
+    /// How many Services are placed on a node.
+    pub(crate) fn count(&self, node: &NodeName) -> usize {
+        self.counts.get(node).copied().unwrap_or(0)
+    }
+}
+
 /// The best of some nodes: the one with the fewest EIPs, ties by rendezvous hash.
 pub(crate) fn pick<'a>(
     nodes: impl Iterator<Item = &'a NodeName>,
@@ -111,7 +150,7 @@ mod tests {
     use pnet::util::MacAddr;
 
     use super::*;
-    use crate::{Endpoint, ServiceName};
+    use crate::Endpoint;
 
     fn nodes(names: &[&str]) -> BTreeMap<NodeName, IpAddr> {
         let address = |i| IpAddr::from([172, 22, 0, i]);

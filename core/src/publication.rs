@@ -21,6 +21,8 @@ pub(crate) struct Publication {
     published: Arc<Answers>,
     generation: Generation,
     acknowledged: Generation,
+    /// The last generation in which everything was taken back.
+    cleared: Generation,
     permitted: Instant,
     /// EIPs whose answer changed in a generation that is not acknowledged yet.
     changed: BTreeMap<(LinkName, IpAddr), Generation>,
@@ -35,6 +37,7 @@ impl Publication {
             published: Arc::default(),
             generation: Generation::default(),
             acknowledged: Generation::default(),
+            cleared: Generation::default(),
             permitted: Instant::ZERO,
             changed: BTreeMap::new(),
             stale: false,
@@ -65,6 +68,7 @@ impl Publication {
         }
         self.permit(Instant::ZERO);
         self.publish();
+        self.cleared = self.generation;
     }
 
     /// Hands the answers as they should be to the responders, if they have others.
@@ -97,14 +101,20 @@ impl Publication {
             .collect()
     }
 
-    /// Whether every responder answers from what was published last.
-    pub(crate) fn is_settled(&self) -> bool {
-        !self.stale && self.acknowledged >= self.generation
+    /// Whether no responder answers from before the last [`Self::clear`].
+    pub(crate) fn is_clear(&self) -> bool {
+        self.acknowledged >= self.cleared
+    }
+
+    /// The links on which something is said of an EIP.
+    pub(crate) fn links_of(&self, eip: IpAddr) -> impl Iterator<Item = LinkName> + '_ {
+        self.answers.iter().filter(move |(_, other, _)| *other == eip).map(|(link, ..)| link)
     }
 
     /// Whether no responder can answer for an EIP any more.
-    pub(crate) fn is_silent(&self, link: LinkName, eip: IpAddr) -> bool {
-        self.answers.entry(link, eip).is_none() && !self.changed.contains_key(&(link, eip))
+    pub(crate) fn is_silent(&self, eip: IpAddr) -> bool {
+        let published = self.links_of(eip).next().is_some();
+        !published && !self.changed.keys().any(|(_, other)| *other == eip)
     }
 
     /// What is answered for an EIP, as it should be.

@@ -38,7 +38,7 @@ impl Request {
         if !service.load_balancer || service.metadata.deleting {
             return None;
         }
-        let spelling = by_annotation.or(by_class.then_some(Spelling::Porter))?;
+        let spelling = by_annotation.or_else(|| by_class.then_some(Spelling::Porter))?;
         let protocol = keys::PROTOCOL.find(annotations).map(|(_, protocol)| protocol);
         let eip = keys::EIP.find(annotations).map(|(_, eip)| EipName::from(eip));
         let layer2 = match protocol {
@@ -49,7 +49,8 @@ impl Request {
             None => return None,
         };
         let address = service.requested_ip.as_deref();
-        let address = address.or(keys::REQUESTED_IP.find(annotations).map(|(_, address)| address));
+        let address =
+            address.or_else(|| keys::REQUESTED_IP.find(annotations).map(|(_, text)| text));
         let address = address.map(|text| text.parse().map_err(|_| text.to_owned()));
         Some(Self { spelling, layer2, eip, address })
     }

@@ -1,58 +1,405 @@
 //! One replica of the load balancer, composed of its parts.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::{Answers, Config, Identity, Input, Instant, Output};
+use crate::{
+    Answers, Config, Election, Generation, Got, Identity, Input, Instant, Kind, LinkName, Output,
+    Read, ReadError, ReadId, Wanted, Write, WriteError, WriteId, Written,
+    announcer::Announcer,
+    cluster::{Cluster, Concern},
+    controller::{Controller, Surroundings},
+    ledger::{Ledger, Object},
+    neighbor::Neighbors,
+    publication::Publication,
+    random::Random,
+};
+
+/// For how long a leader whose watch is broken goes on with what it knows.
+const BLIND_MAX: Duration = Duration::from_secs(10);
+/// How often, at most, a leader gives up the Lease because its watch is broken.
+const VACATE_EVERY: Duration = Duration::from_secs(60);
+/// How long after a read that failed it is tried again.
+const READ_AGAIN: Duration = Duration::from_millis(250);
 
 /// One replica's share of the load balancer.
+///
+/// It has three kinds of methods: `handle_*` takes in what happened, `poll_*` hands out what is to
+/// be done, and the others look. After every `handle_*`, drain [`Self::poll_output`], then wait
+/// for the next input or for [`Self::poll_timeout`], whichever is first. Instants must not go back,
+/// and must be read before the input they come with is handled, not before it arrived.
 #[derive(Debug)]
 pub struct Speaker {
-    config: Config,
-    answers: Arc<Answers>,
+    election: Election,
+    cluster: Cluster,
+    neighbors: Neighbors,
+    announcer: Announcer,
+    publication: Publication,
+    ledger: Ledger,
+    standing: Standing,
+    /// The consistent read that is under way, and the term it was asked for in.
+    read: Option<(ReadId, u64)>,
+    read_again_at: Instant,
+    lease_request: Option<u64>,
+    next_id: u64,
+    broken: BTreeMap<Kind, Instant>,
+    vacated_at: Option<Instant>,
+    leaving: Leaving,
+    listening: BTreeSet<LinkName>,
+    outputs: VecDeque<Output>,
+}
+
+/// What a replica makes of its claim.
+#[derive(Debug)]
+enum Standing {
+    /// Has none, or none that counts.
+    Silent,
+    /// Holds the Lease in this term and waits for the API server's newest word.
+    Confirm(u64),
+    /// Speaks in this term.
+    Speak(u64, Box<Controller>),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Leaving {
+    No,
+    Asked,
+    Left,
 }
 
 impl Speaker {
     /// A speaker that knows nothing yet and therefore says nothing yet.
     pub fn new(config: Config, seed: u64) -> Self {
-        let _ = seed;
-        Self { config, answers: Arc::default() }
+        let mut random = Random::new(seed);
+        Self {
+            election: Election::new(&config, random.next()),
+            cluster: Cluster::new(),
+            neighbors: Neighbors::new(random.next()),
+            announcer: Announcer::new(random.next()),
+            publication: Publication::new(),
+            ledger: Ledger::default(),
+            standing: Standing::Silent,
+            read: None,
+            read_again_at: Instant::ZERO,
+            lease_request: None,
+            next_id: 0,
+            broken: BTreeMap::new(),
+            vacated_at: None,
+            leaving: Leaving::No,
+            listening: BTreeSet::new(),
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Takes in one fact about the world.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
-        let _ = (input, now, &self.config);
+        match input {
+            Input::Lease(lease) => {
+                self.broken.remove(&Kind::Lease);
+                self.election.handle_seen(lease, now);
+            }
+            Input::Got(id, got) => self.handle_got(id, got, now),
+            Input::Written(id, verdict) => self.handle_written(id, verdict, now),
+            Input::Heard(claim) => {
+                if self.neighbors.handle_heard(&claim, now) {
+                    self.handle_neighbors();
+                }
+            }
+            Input::Silenced(generation) => self.handle_silenced(generation, now),
+            Input::Lost(kind) => {
+                self.broken.entry(kind).or_insert(now);
+            }
+            Input::Leave => {
+                if self.leaving == Leaving::No {
+                    self.leaving = Leaving::Asked;
+                }
+                self.election.handle_yield(now);
+            }
+            Input::Eip(..)
+            | Input::Eips(_)
+            | Input::Link(..)
+            | Input::Node(..)
+            | Input::Nodes(_)
+            | Input::Service(..)
+            | Input::Services(_)
+            | Input::Slice(..)
+            | Input::Slices(_) => self.handle_fact(input, now),
+        }
+        self.settle(now);
     }
 
     /// Takes in the passage of time. Calling too early, or too often, is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        self.election.handle_timeout(now);
+        if self.neighbors.handle_timeout(now) {
+            self.handle_neighbors();
+        }
+        self.settle(now);
     }
 
     /// The next thing to do, if any. Drain after every `handle_*`.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        // Permissions and snapshots go before announcements, which they allow.
+        self.publication
+            .poll_output()
+            .or_else(|| self.outputs.pop_front())
+            .or_else(|| self.announcer.poll_output().map(Output::Announce))
+            .or_else(|| self.neighbors.poll_output().map(Output::Probe))
     }
 
     /// When to call `handle_timeout`, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let reading = self.reads_in().is_some() && self.read.is_none();
+        let blind = self.broken_at().map(|at| at + BLIND_MAX);
+        let blind = blind.filter(|_| self.election.until().is_some());
+        let blind = blind.map(|at| self.vacated_at.map_or(at, |last| at.max(last + VACATE_EVERY)));
+        let again = self.vacated_at.map(|at| at + VACATE_EVERY);
+        let again = again.filter(|_| self.election.until().is_none() && self.broken_at().is_some());
+        let timeouts = [
+            self.election.poll_timeout(),
+            self.neighbors.poll_timeout(),
+            self.announcer.poll_timeout(),
+            self.ledger.poll_timeout(),
+            reading.then_some(self.read_again_at),
+            blind,
+            again,
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     /// Whether this replica may speak at `now`.
     pub fn leads(&self, now: Instant) -> bool {
-        let _ = now;
-        false
+        self.election.leads(now) && matches!(self.standing, Standing::Speak(..))
     }
 
     /// The holder of the Lease as last seen, whether its claim still runs or not.
     pub fn holder(&self) -> Option<&Identity> {
-        None
+        self.election.holder()
     }
 
     /// The snapshot that was published last.
     pub fn answers(&self) -> &Arc<Answers> {
-        &self.answers
+        self.publication.published()
+    }
+
+    fn handle_fact(&mut self, input: Input, now: Instant) {
+        if let Some(kind) = input.listed() {
+            self.broken.remove(&kind);
+        }
+        let concern = self.cluster.handle_input(input);
+        self.handle_concern(concern, now);
+    }
+
+    fn handle_concern(&mut self, concern: Concern, now: Instant) {
+        if concern.reach {
+            self.neighbors.handle_targets(&self.cluster.targets(), now);
+            let listen = self.cluster.listen();
+            if listen != self.listening {
+                self.listening.clone_from(&listen);
+                self.outputs.push_back(Output::Listen(listen));
+            }
+        }
+        if let Standing::Speak(_, controller) = &mut self.standing {
+            controller.handle_concern(concern, &self.cluster);
+        }
+    }
+
+    fn handle_neighbors(&mut self) {
+        if let Standing::Speak(_, controller) = &mut self.standing {
+            controller.handle_neighbors();
+        }
+    }
+
+    fn handle_silenced(&mut self, generation: Generation, now: Instant) {
+        let changed = self.publication.handle_silenced(generation);
+        let Standing::Speak(_, controller) = &mut self.standing else { return };
+        controller.handle_silenced();
+        for (link, eip) in changed {
+            match self.publication.entry(link, eip) {
+                Some(Ok(mac)) => self.announcer.handle_change(link, eip, mac, now),
+                Some(Err(_)) | None => self.announcer.handle_silence(link, eip),
+            }
+        }
+    }
+
+    fn handle_got(&mut self, id: ReadId, got: Result<Got, ReadError>, now: Instant) {
+        if self.lease_request == Some(id.0) {
+            self.lease_request = None;
+            let lease = match got {
+                Ok(Got::Lease(lease)) => Ok(lease),
+                Ok(Got::Services(_)) | Err(_) => Err(()),
+            };
+            return self.election.handle_read(lease, now);
+        }
+        let Some((_, term)) = self.read.take_if(|(read, _)| *read == id) else { return };
+        let Ok(Got::Services(listing)) = got else {
+            self.read_again_at = now + READ_AGAIN;
+            return;
+        };
+        let concern = self.cluster.handle_services(listing);
+        self.handle_concern(concern, now);
+        match &mut self.standing {
+            // A read that was asked for in an earlier term does not speak for this one.
+            Standing::Confirm(current) if *current == term => {
+                let controller = Box::new(Controller::new(&self.cluster));
+                self.standing = Standing::Speak(term, controller);
+            }
+            Standing::Speak(current, controller) if *current == term => {
+                controller.handle_confirmed(&self.cluster);
+            }
+            Standing::Silent | Standing::Confirm(_) | Standing::Speak(..) => {}
+        }
+    }
+
+    fn handle_written(&mut self, id: WriteId, verdict: Result<Written, WriteError>, now: Instant) {
+        if self.lease_request == Some(id.0) {
+            self.lease_request = None;
+            let verdict = match verdict {
+                Ok(Written::Lease(version, record)) => Ok((version, record)),
+                // An answer to another question tells nothing of this one.
+                Ok(Written::Eip(..) | Written::Service(..)) => Err(WriteError::Unknown),
+                Err(error) => Err(error),
+            };
+            return self.election.handle_written(verdict, now);
+        }
+        let Some((object, expected)) = self.ledger.end(id, verdict.is_ok(), now) else { return };
+        if matches!(verdict, Err(WriteError::Conflict)) {
+            match &object {
+                Object::Eip(name) => self.cluster.eips.doubt(name, expected),
+                Object::Service(name) => self.cluster.services.doubt(name, expected),
+            }
+        }
+        let concern = match (&object, verdict) {
+            (Object::Eip(name), Ok(Written::Eip(version, eip))) => {
+                self.cluster.handle_eip_written(name.clone(), version, eip)
+            }
+            (Object::Service(name), Ok(Written::Service(version, service))) => {
+                self.cluster.handle_service(name.clone(), version, service)
+            }
+            (Object::Eip(_) | Object::Service(_), Ok(_) | Err(_)) => Concern::default(),
+        };
+        self.handle_concern(concern, now);
+        if let Standing::Speak(_, controller) = &mut self.standing {
+            controller.handle_object(object);
+        }
+    }
+
+    /// Draws the conclusions from what is known now.
+    fn settle(&mut self, now: Instant) {
+        self.campaign(now);
+        self.stand(now);
+        while let Some(object) = self.ledger.poll_rested(now) {
+            if let Standing::Speak(_, controller) = &mut self.standing {
+                controller.handle_object(object);
+            }
+        }
+        self.write(now);
+        self.publication.publish();
+        if let Standing::Speak(..) = &self.standing
+            && let Some(until) = self.election.until()
+            && self.publication.is_clear()
+        {
+            self.publication.permit(until);
+            self.announcer.handle_timeout(now);
+        }
+        if matches!(self.standing, Standing::Silent) && self.publication.is_clear() {
+            self.election.handle_release(now);
+        }
+        self.request(now);
+        if self.leaving == Leaving::Asked && !self.election.holds(now) {
+            self.leaving = Leaving::Left;
+            self.outputs.push_back(Output::Left);
+        }
+    }
+
+    /// Decides whether to compete for the Lease, and gives it up after having been blind too long.
+    fn campaign(&mut self, now: Instant) {
+        let broken_at = self.broken_at();
+        let rested = self.vacated_at.is_none_or(|at| now >= at + VACATE_EVERY);
+        let blind = broken_at.is_some_and(|at| now >= at + BLIND_MAX);
+        if blind && rested && self.election.until().is_some() {
+            self.vacated_at = Some(now);
+            self.election.handle_yield(now);
+            return;
+        }
+        let stays = self.leaving == Leaving::No && self.cluster.is_synced();
+        self.election.handle_campaign(stays && (broken_at.is_none() || rested), now);
+    }
+
+    /// Begins and ends terms.
+    fn stand(&mut self, now: Instant) {
+        let term = self.election.leads(now).then(|| self.election.term());
+        let stands = match &self.standing {
+            Standing::Silent => None,
+            Standing::Confirm(term) | Standing::Speak(term, _) => Some(*term),
+        };
+        if term == stands {
+            return;
+        }
+        self.publication.clear();
+        self.announcer.handle_silence_all();
+        self.read_again_at = now;
+        self.standing = term.map_or(Standing::Silent, Standing::Confirm);
+    }
+
+    /// Asks for every write that is due.
+    fn write(&mut self, now: Instant) {
+        let Standing::Speak(_, controller) = &mut self.standing else { return };
+        loop {
+            let mut around = Surroundings {
+                cluster: &self.cluster,
+                neighbors: &self.neighbors,
+                publication: &mut self.publication,
+                ledger: &self.ledger,
+                now,
+            };
+            let Some((object, version, write)) = controller.poll_write(&mut around) else { return };
+            self.next_id += 1;
+            let id = WriteId(self.next_id);
+            self.ledger.begin(id, object, version);
+            self.outputs.push_back(Output::Write(id, write));
+        }
+    }
+
+    /// Asks for what the election and the beginning of a term need.
+    fn request(&mut self, now: Instant) {
+        while let Some(wanted) = self.election.poll_output() {
+            self.next_id += 1;
+            let id = self.next_id;
+            self.lease_request = Some(id);
+            self.outputs.push_back(match wanted {
+                Wanted::Read => Output::Read(ReadId(id), Read::Lease),
+                Wanted::Write(version, record) => {
+                    Output::Write(WriteId(id), Write::Lease(version, record))
+                }
+            });
+        }
+        let Some(term) = self.reads_in() else { return };
+        if now >= self.read_again_at && self.read.is_none_or(|(_, asked)| asked != term) {
+            self.next_id += 1;
+            let id = ReadId(self.next_id);
+            self.read = Some((id, term));
+            self.outputs.push_back(Output::Read(id, Read::Services));
+        }
+    }
+
+    /// The term in which a consistent read is needed.
+    fn reads_in(&self) -> Option<u64> {
+        match &self.standing {
+            Standing::Silent => None,
+            Standing::Confirm(term) => Some(*term),
+            Standing::Speak(term, controller) => controller.needs_read().then_some(*term),
+        }
+    }
+
+    /// Since when the watch of a kind that decisions are made of has been broken.
+    fn broken_at(&self) -> Option<Instant> {
+        let kinds = self.broken.iter().filter(|(kind, _)| **kind != Kind::Lease);
+        kinds.map(|(_, &at)| at).min()
     }
 }

@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Version;
 
+/// The version of an object of which only a new sighting can tell the version: older than any.
+const DOUBTED: Version = Version(0);
+
 /// All objects of one kind, at one version of the world.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listing<K: Ord, T> {
@@ -48,7 +51,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         }
         match object {
             Some(object) => {
-                let changed = known.is_none_or(|(_, old)| *old != object);
+                let changed = known.is_none_or(|(known, old)| *known == DOUBTED || *old != object);
                 self.objects.insert(key, (version, object));
                 changed
             }
@@ -63,7 +66,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         for (key, (known_version, known)) in &self.objects {
             match objects.get(key) {
                 Some((version, object)) if version >= known_version => {
-                    if object != known {
+                    if object != known || *known_version == DOUBTED {
                         changed.insert(key.clone());
                     }
                 }
@@ -89,11 +92,13 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         changed
     }
 
-    /// Forgets how new an object is, since the API server has shown that it has another version:
-    /// the next sighting counts, whatever it says.
-    pub(crate) fn doubt(&mut self, key: &K) {
-        if let Some((version, _)) = self.objects.get_mut(key) {
-            *version = Version::default();
+    /// Forgets how new an object is, since the API server has shown that it is no longer at
+    /// `expected`: if nothing newer is known, the next sighting counts, whatever it says.
+    pub(crate) fn doubt(&mut self, key: &K, expected: Version) {
+        if let Some((version, _)) = self.objects.get_mut(key)
+            && *version == expected
+        {
+            *version = DOUBTED;
         }
     }
 
@@ -101,17 +106,14 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         self.objects.get(key).map(|(_, object)| object)
     }
 
-    /// The object with the version that a write to it must name.
+    /// The object with the version that a write to it must name; `None` if that is in doubt.
     pub(crate) fn versioned(&self, key: &K) -> Option<(Version, &T)> {
-        self.objects.get(key).map(|(version, object)| (*version, object))
+        let (version, object) = self.objects.get(key)?;
+        (*version != DOUBTED).then_some((*version, object))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
         self.objects.iter().map(|(key, (_, object))| (key, object))
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
-        self.objects.keys()
     }
 
     /// Whether the kind was ever listed: before that, an object that is not here may well exist.
@@ -169,7 +171,10 @@ mod tests {
     fn a_doubted_object_is_taken_from_any_version() {
         let mut store = Store::new();
         store.apply("a", Version(90), Some('x'));
-        store.doubt(&"a");
-        assert!(store.apply("a", Version(12), Some('y')));
+        store.doubt(&"a", Version(89));
+        assert!(store.versioned(&"a").is_some());
+        store.doubt(&"a", Version(90));
+        assert!(store.versioned(&"a").is_none());
+        assert!(store.apply("a", Version(12), Some('x')));
     }
 }

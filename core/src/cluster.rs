@@ -1,0 +1,301 @@
+//! What is known of the cluster and of this host's links, and whom a change concerns.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use pnet::util::MacAddr;
+
+use crate::{
+    Eip, EipName, Input, Link, LinkName, Node, NodeName, Service, ServiceName, Slice, SliceName,
+    Version, ipam,
+    keys::{self, SERVICE_FINALIZER},
+    neighbor::Target,
+    placement::{self, Candidates},
+    request::Request,
+    store::{Listing, Store},
+};
+
+/// The facts.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) eips: Store<EipName, Eip>,
+    pub(crate) services: Store<ServiceName, Service>,
+    pub(crate) nodes: Store<NodeName, Node>,
+    pub(crate) slices: Store<SliceName, Slice>,
+    pub(crate) links: BTreeMap<LinkName, Link>,
+    slices_of: BTreeMap<ServiceName, BTreeSet<SliceName>>,
+    /// Services that ask for something or show traces of having had it.
+    concerned: BTreeSet<ServiceName>,
+    /// The usable nodes with their addresses, per link of an Eip and family (`true`: IPv4).
+    reach: BTreeMap<(LinkName, bool), BTreeMap<NodeName, IpAddr>>,
+}
+
+/// Whom a fact concerns.
+#[derive(Debug, Default)]
+pub(crate) struct Concern {
+    pub(crate) services: BTreeSet<ServiceName>,
+    pub(crate) eips: BTreeSet<EipName>,
+    /// Whether what is recorded in an Eip's status has changed.
+    pub(crate) records: bool,
+    /// Whether the links to listen on, or the nodes to probe there, may have changed.
+    pub(crate) reach: bool,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        Self {
+            eips: Store::new(),
+            services: Store::new(),
+            nodes: Store::new(),
+            slices: Store::new(),
+            links: BTreeMap::new(),
+            slices_of: BTreeMap::new(),
+            concerned: BTreeSet::new(),
+            reach: BTreeMap::new(),
+        }
+    }
+
+    /// Whether every kind was listed: before that, nothing can be said to be missing.
+    pub(crate) fn is_synced(&self) -> bool {
+        let Self { eips, services, nodes, slices, .. } = self;
+        eips.listed() && services.listed() && nodes.listed() && slices.listed()
+    }
+
+    /// Takes in a fact. Says whom it concerns; inputs that are no facts concern nobody.
+    pub(crate) fn handle_input(&mut self, input: Input) -> Concern {
+        match input {
+            Input::Eip(name, version, eip) => self.handle_eip(name, version, eip),
+            Input::Eips(listing) => self.handle_eips(listing),
+            Input::Service(name, version, service) => self.handle_service(name, version, service),
+            Input::Services(listing) => self.handle_services(listing),
+            Input::Node(name, version, node) => {
+                let changed = self.nodes.apply(name, version, node);
+                self.reach_changed(changed)
+            }
+            Input::Nodes(listing) => {
+                let changed = !self.nodes.replace(listing).is_empty();
+                self.reach_changed(changed)
+            }
+            Input::Slice(name, version, slice) => self.handle_slice(name, version, slice),
+            Input::Slices(listing) => self.handle_slices(listing),
+            Input::Link(name, link) => {
+                let old = match link.clone() {
+                    Some(link) => self.links.insert(name, link),
+                    None => self.links.remove(&name),
+                };
+                self.reach_changed(old != link)
+            }
+            Input::Got(..)
+            | Input::Heard(_)
+            | Input::Lease(_)
+            | Input::Leave
+            | Input::Lost(_)
+            | Input::Silenced(_)
+            | Input::Written(..) => Concern::default(),
+        }
+    }
+
+    fn handle_eip(&mut self, name: EipName, version: Version, eip: Option<Eip>) -> Concern {
+        let records = eip.as_ref().map(|eip| &eip.status.used)
+            != self.eips.get(&name).map(|eip| &eip.status.used);
+        if !self.eips.apply(name.clone(), version, eip) {
+            return Concern::default();
+        }
+        let mut concern = self.reach_changed(true);
+        concern.eips.insert(name);
+        Concern { records, ..concern }
+    }
+
+    fn handle_eips(&mut self, listing: Listing<EipName, Eip>) -> Concern {
+        let changed = self.eips.replace(listing);
+        let mut concern = self.reach_changed(!changed.is_empty());
+        concern.records = !changed.is_empty();
+        concern.eips = changed;
+        concern
+    }
+
+    /// Takes in a Service. Public to the verdicts on writes, which are facts too.
+    pub(crate) fn handle_service(
+        &mut self,
+        name: ServiceName,
+        version: Version,
+        service: Option<Service>,
+    ) -> Concern {
+        if !self.services.apply(name.clone(), version, service) {
+            return Concern::default();
+        }
+        self.sort(&name);
+        Concern { services: BTreeSet::from([name]), ..Concern::default() }
+    }
+
+    pub(crate) fn handle_services(&mut self, listing: Listing<ServiceName, Service>) -> Concern {
+        let changed = self.services.replace(listing);
+        for name in &changed {
+            self.sort(name);
+        }
+        Concern { services: changed, ..Concern::default() }
+    }
+
+    /// Takes in an Eip as a write of ours has left it: of what it records, only what the write
+    /// changed is news.
+    pub(crate) fn handle_eip_written(
+        &mut self,
+        name: EipName,
+        version: Version,
+        eip: Option<Eip>,
+    ) -> Concern {
+        let holders = |eip: Option<&Eip>| -> BTreeSet<(IpAddr, ServiceName)> {
+            let used = eip.into_iter().flat_map(|eip| &eip.status.used);
+            let pairs = used.flat_map(|(&address, holders)| {
+                holders.iter().map(move |holder| (address, holder.clone()))
+            });
+            pairs.collect()
+        };
+        let before = holders(self.eips.get(&name));
+        if !self.eips.apply(name.clone(), version, eip) {
+            return Concern::default();
+        }
+        let after = holders(self.eips.get(&name));
+        let services = before.symmetric_difference(&after).map(|(_, holder)| holder.clone());
+        let services = services.collect();
+        Concern { services, eips: BTreeSet::from([name]), ..Concern::default() }
+    }
+
+    fn handle_slice(&mut self, name: SliceName, version: Version, slice: Option<Slice>) -> Concern {
+        let old = self.slices.get(&name).map(|slice| slice.service.clone());
+        let new = slice.as_ref().map(|slice| slice.service.clone());
+        if !self.slices.apply(name.clone(), version, slice) {
+            return Concern::default();
+        }
+        if let Some(service) = &old {
+            self.slices_of.entry(service.clone()).or_default().remove(&name);
+        }
+        if let Some(service) = &new {
+            self.slices_of.entry(service.clone()).or_default().insert(name);
+        }
+        let services = [old, new].into_iter().flatten();
+        let services = services.filter(|name| self.concerned.contains(name)).collect();
+        Concern { services, ..Concern::default() }
+    }
+
+    fn handle_slices(&mut self, listing: Listing<SliceName, Slice>) -> Concern {
+        let old = self.slices_of.clone();
+        if self.slices.replace(listing).is_empty() {
+            return Concern::default();
+        }
+        self.slices_of.clear();
+        for (name, slice) in self.slices.iter() {
+            self.slices_of.entry(slice.service.clone()).or_default().insert(name.clone());
+        }
+        let services = old.into_keys().chain(self.slices_of.keys().cloned());
+        let services = services.filter(|name| self.concerned.contains(name)).collect();
+        Concern { services, ..Concern::default() }
+    }
+
+    fn sort(&mut self, name: &ServiceName) {
+        let service = self.services.get(name);
+        let traced = |service: &Service| {
+            service.metadata.finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER)
+        };
+        if service.is_some_and(|service| Request::of(service).is_some() || traced(service)) {
+            self.concerned.insert(name.clone());
+        } else {
+            self.concerned.remove(name);
+        }
+    }
+
+    fn reach_changed(&mut self, changed: bool) -> Concern {
+        if !changed {
+            return Concern::default();
+        }
+        self.reach.clear();
+        for (_, eip) in self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip)) {
+            let Some(name) = ipam::link_of(eip) else { continue };
+            let Some(link) = self.links.get(&name) else { continue };
+            for v4 in [true, false] {
+                let nodes = &self.nodes;
+                self.reach.entry((name, v4)).or_insert_with(|| {
+                    let usable = nodes.iter().filter_map(|(node, facts)| {
+                        Some((node.clone(), placement::usable_address(facts, link, v4)?))
+                    });
+                    usable.collect()
+                });
+            }
+        }
+        Concern { services: self.concerned.clone(), reach: true, ..Concern::default() }
+    }
+
+    /// What a Service asks of us, if it is ours.
+    pub(crate) fn request(&self, service: &Service) -> Option<Request> {
+        let request = Request::of(service)?;
+        let named = request.eip.as_ref().and_then(|eip| self.eips.get(eip));
+        (request.layer2 || named.is_some_and(ipam::is_layer2)).then_some(request)
+    }
+
+    /// Whether a Service carries a finalizer that is ours to remove: it is one that this project
+    /// and the original share, so it must not have been set for an Eip of another protocol.
+    pub(crate) fn is_traced(&self, service: &Service) -> bool {
+        let metadata = &service.metadata;
+        let finalizer = metadata.finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER);
+        let eip = keys::EIP.find(&metadata.labels).map(|(_, eip)| EipName::from(eip));
+        let protocol = keys::PROTOCOL.find(&metadata.annotations).map(|(_, protocol)| protocol);
+        let ours = match &eip {
+            Some(eip) => self.eips.get(eip).is_none_or(ipam::is_layer2),
+            None => protocol.is_none_or(|protocol| protocol == keys::LAYER2_PROTOCOL),
+        };
+        finalizer && ours
+    }
+
+    /// Which Eip records an address for a Service.
+    pub(crate) fn recorded(&self, service: &ServiceName) -> Option<&EipName> {
+        let holds = |eip: &Eip| eip.status.used.values().any(|holders| holders.contains(service));
+        let mut eips = self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip) && holds(eip));
+        eips.next().map(|(name, _)| name)
+    }
+
+    /// The nodes that can serve a Service now.
+    pub(crate) fn candidates(
+        &self,
+        name: &ServiceName,
+        service: &Service,
+        link: LinkName,
+        eip: IpAddr,
+    ) -> Candidates {
+        let none = BTreeMap::new();
+        let nodes = self.reach.get(&(link, eip.is_ipv4())).unwrap_or(&none);
+        let slices = self.slices_of.get(name).into_iter().flatten();
+        let slices = slices.filter_map(|slice| self.slices.get(slice));
+        Candidates::of(service.policy, slices, nodes)
+    }
+
+    /// Whether a node takes no new EIPs.
+    pub(crate) fn is_cordoned(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.cordoned)
+    }
+
+    /// The links to listen on.
+    pub(crate) fn listen(&self) -> BTreeSet<LinkName> {
+        let eips = self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip));
+        eips.filter_map(|(_, eip)| ipam::link_of(eip)).collect()
+    }
+
+    /// The nodes to probe, each with who asks. A node of this host needs no probe.
+    pub(crate) fn targets(&self) -> BTreeMap<Target, (IpAddr, MacAddr)> {
+        let mut targets = BTreeMap::new();
+        for (&(name, _), nodes) in &self.reach {
+            let link = &self.links[&name];
+            for &address in nodes.values().filter(|&&address| !link.owns(address)) {
+                if let Some(own) = link.address_beside(address) {
+                    targets.insert((name, address), (own, link.mac));
+                }
+            }
+        }
+        targets
+    }
+
+    pub(crate) fn concerned(&self) -> &BTreeSet<ServiceName> {
+        &self.concerned
+    }
+}

@@ -1,0 +1,101 @@
+//! Writes without a verdict, and writes that have to wait.
+//!
+//! Every object has at most one write outstanding. After a write that failed the object rests for a
+//! while, longer each time, so that an API server in trouble is not stormed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{EipName, Instant, ServiceName, Version, WriteId};
+
+/// How long an object rests after its first failed write.
+const REST: Duration = Duration::from_millis(250);
+/// How many times that doubles.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// An object that is written.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Object {
+    Eip(EipName),
+    Service(ServiceName),
+}
+
+/// The outstanding writes.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pending: BTreeMap<WriteId, (Object, Version)>,
+    busy: BTreeSet<Object>,
+    failures: BTreeMap<Object, (u32, Instant)>,
+    resting: BTreeSet<(Instant, Object)>,
+}
+
+impl Ledger {
+    /// Whether `object` may be written at `now`.
+    pub(crate) fn is_free(&self, object: &Object, now: Instant) -> bool {
+        let rested = self.failures.get(object).is_none_or(|&(_, rests_until)| now >= rests_until);
+        rested && !self.busy.contains(object)
+    }
+
+    /// Takes down that a write of `object`, as it was at `version`, is on its way.
+    pub(crate) fn begin(&mut self, id: WriteId, object: Object, version: Version) {
+        self.busy.insert(object.clone());
+        self.pending.insert(id, (object, version));
+    }
+
+    /// Takes down the verdict. Returns what was written, and the version it was expected to have;
+    /// `None` if it is no write of this ledger.
+    pub(crate) fn end(&mut self, id: WriteId, ok: bool, now: Instant) -> Option<(Object, Version)> {
+        let (object, version) = self.pending.remove(&id)?;
+        self.busy.remove(&object);
+        if ok {
+            self.failures.remove(&object);
+        } else {
+            let failures = self.failures.get(&object).map_or(0, |&(failures, _)| failures);
+            let rest = REST * 2u32.pow(failures.min(DOUBLINGS_MAX));
+            self.failures.insert(object.clone(), (failures.saturating_add(1), now + rest));
+            self.resting.insert((now + rest, object.clone()));
+        }
+        Some((object, version))
+    }
+
+    /// The next object that has rested, once.
+    pub(crate) fn poll_rested(&mut self, now: Instant) -> Option<Object> {
+        self.resting.first().filter(|(rests_until, _)| now >= *rests_until)?;
+        self.resting.pop_first().map(|(_, object)| object)
+    }
+
+    /// When the next object has rested.
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.resting.first().map(|&(rests_until, _)| rests_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_has_one_write_outstanding_and_rests_longer_after_each_failure() {
+        let mut ledger = Ledger::default();
+        let object = Object::Eip(EipName::from("pool"));
+        let mut now = Instant::ZERO;
+        for (id, rest) in [(1, 250), (2, 500), (3, 1_000)] {
+            assert!(ledger.is_free(&object, now));
+            ledger.begin(WriteId(id), object.clone(), Version(1));
+            assert!(!ledger.is_free(&object, now));
+            ledger.end(WriteId(id), false, now);
+            let rested_at = now + Duration::from_millis(rest);
+            assert_eq!(ledger.poll_timeout(), Some(rested_at));
+            assert!(!ledger.is_free(&object, rested_at - Duration::from_nanos(1)));
+            now = rested_at;
+            assert_eq!(ledger.poll_rested(now), Some(object.clone()));
+            assert_eq!(ledger.poll_rested(now), None);
+        }
+        ledger.begin(WriteId(4), object.clone(), Version(1));
+        ledger.end(WriteId(4), true, now);
+        assert!(ledger.is_free(&object, now));
+    }
+}
