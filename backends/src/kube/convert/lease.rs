@@ -1,0 +1,152 @@
+//! `coordination.k8s.io/v1 Lease`, the one that is competed for.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime, jiff,
+};
+use porter_core::{
+    Identity, Input, Kind, LeaseRecord, Listing, Namespaced, Timestamp, Version, keys,
+};
+use serde_json::{Value, json};
+
+use super::{Watched, metadata};
+
+impl Watched for Lease {
+    const KIND: Kind = Kind::Lease;
+    /// There is one: its name says nothing.
+    type Name = ();
+    type Fact = LeaseRecord;
+
+    fn named(_: &str, _: &str) {}
+
+    fn fact(&self) -> Option<LeaseRecord> {
+        let spec = self.spec.clone().unwrap_or_default();
+        let identity = |text: &str| (!text.is_empty()).then(|| Identity::from(text));
+        let time = |time: Option<MicroTime>| time.map(|time| metadata::timestamp(time.0));
+        let natural = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+        let annotations = self.metadata.annotations.as_ref();
+        let released_by = annotations.and_then(|annotations| annotations.get(keys::RELEASED_BY));
+        let seconds = natural(spec.lease_duration_seconds).unwrap_or_default();
+        Some(LeaseRecord {
+            holder: spec.holder_identity.as_deref().and_then(identity),
+            duration: Duration::from_secs(seconds.into()),
+            acquired: time(spec.acquire_time).unwrap_or_default(),
+            renewed: time(spec.renew_time).unwrap_or_default(),
+            transitions: natural(spec.lease_transitions).unwrap_or_default(),
+            released_by: released_by.map(String::as_str).and_then(identity),
+        })
+    }
+
+    fn seen((): (), version: Version, fact: Option<LeaseRecord>) -> Input {
+        Input::Lease(fact.map(|record| (version, record)))
+    }
+
+    fn listed(listing: Listing<(), LeaseRecord>) -> Input {
+        Input::Lease(listing.objects.into_values().next())
+    }
+}
+
+/// The object to create.
+pub(super) fn body(name: &Namespaced, record: &LeaseRecord) -> Value {
+    let released_by = record.released_by.as_ref().map(Identity::as_str);
+    let annotations = released_by.map(|identity| json!({ keys::RELEASED_BY: identity }));
+    json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "namespace": &*name.namespace,
+            "name": &*name.name,
+            "annotations": annotations
+        },
+        "spec": spec(record)
+    })
+}
+
+/// A merge patch that makes the Lease say exactly this.
+///
+/// Patched, not put: the API server lets a put create a Lease that does not exist, and a claim must
+/// end with the Lease that it was made on.
+pub(super) fn patch(version: Version, record: &LeaseRecord) -> Value {
+    let released_by = record.released_by.as_ref().map(Identity::as_str);
+    let mut patch = metadata::precondition(version);
+    patch["metadata"]["annotations"] = json!({ keys::RELEASED_BY: released_by });
+    patch["spec"] = spec(record);
+    patch
+}
+
+fn spec(record: &LeaseRecord) -> Value {
+    let seconds = i32::try_from(record.duration.as_secs()).unwrap_or(i32::MAX);
+    json!({
+        "holderIdentity": record.holder.as_ref().map(Identity::as_str),
+        "leaseDurationSeconds": (seconds > 0).then_some(seconds),
+        "acquireTime": micro_time(record.acquired),
+        "renewTime": micro_time(record.renewed),
+        "leaseTransitions": i32::try_from(record.transitions).unwrap_or(i32::MAX),
+    })
+}
+
+/// A time beyond the calendar is shown as 1970; nothing is decided by it.
+fn micro_time(time: Timestamp) -> MicroTime {
+    MicroTime(jiff::Timestamp::from_microsecond(time.0).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::convert::read;
+
+    fn record() -> LeaseRecord {
+        LeaseRecord {
+            holder: Some(Identity::from("porter-7x_1")),
+            duration: Duration::from_secs(5),
+            acquired: Timestamp(1_596_628_800_000_000),
+            renewed: Timestamp(1_596_628_801_500_007),
+            transitions: 3,
+            released_by: None,
+        }
+    }
+
+    fn name() -> Namespaced {
+        Namespaced::new("porter-system", "porter-speaker")
+    }
+
+    #[test]
+    fn a_lease_is_read_as_it_is_written_to_the_microsecond() {
+        let released = LeaseRecord { holder: None, released_by: record().holder, ..record() };
+        for record in [record(), released] {
+            let mut body = body(&name(), &record);
+            body["metadata"]["resourceVersion"] = json!("8");
+            assert_eq!(read::<Lease>(body).unwrap(), ((), Version(8), Some(record)));
+        }
+        assert_eq!(body(&name(), &record())["spec"]["renewTime"], "2020-08-05T12:00:01.500007Z");
+    }
+
+    #[test]
+    fn a_lease_that_another_wrote_carelessly_is_read_as_far_as_it_goes() {
+        let spec = json!({ "holderIdentity": "", "leaseDurationSeconds": -1,
+                           "leaseTransitions": -7 });
+        let metadata = json!({ "name": "porter-speaker", "resourceVersion": "8" });
+        let object = json!({ "metadata": metadata, "spec": spec });
+        let expected = LeaseRecord {
+            holder: None,
+            duration: Duration::ZERO,
+            acquired: Timestamp(0),
+            renewed: Timestamp(0),
+            transitions: 0,
+            released_by: None,
+        };
+        assert_eq!(read::<Lease>(object).unwrap().2, Some(expected));
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_no_panic() {
+        for time in [i64::MIN, i64::MAX] {
+            let record = LeaseRecord { renewed: Timestamp(time), ..record() };
+            assert_eq!(
+                patch(Version(1), &record)["spec"]["renewTime"],
+                "1970-01-01T00:00:00.000000Z"
+            );
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Objects to facts, and wanted changes to requests: the only place that knows both.
+//!
+//! Pure, and the same for the real API server and the simulated one. An object is read leniently:
+//! what cannot be part of a fact (an address that is none, a holder that is no Service) is left out,
+//! since one bad line must not take the rest of the object away. Only an object that cannot be named
+//! or told from its older self is [`Unreadable`].
+
+mod eip;
+mod lease;
+mod metadata;
+mod node;
+mod request;
+mod service;
+mod slice;
+
+use kube::Resource;
+use porter_core::{Input, Kind, Listing, Version};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use request::{request, written};
+
+/// A kind of object that is watched, and the fact that the core takes it for.
+pub trait Watched: DeserializeOwned + Resource<DynamicType = ()> {
+    /// The kind, as the core calls it.
+    const KIND: Kind;
+    /// The name, as the core calls it.
+    type Name: Clone + Ord + Send;
+    /// What decisions are made of.
+    type Fact: Send;
+
+    /// The name in the core's terms.
+    fn named(namespace: &str, name: &str) -> Self::Name;
+
+    /// What the object says; `None`: it means as much to us as if it did not exist.
+    fn fact(&self) -> Option<Self::Fact>;
+
+    /// One object was seen, or seen to be gone.
+    fn seen(name: Self::Name, version: Version, fact: Option<Self::Fact>) -> Input;
+
+    /// All objects were listed.
+    fn listed(listing: Listing<Self::Name, Self::Fact>) -> Input;
+}
+
+/// An object with its version, in the core's terms.
+pub type Sighting<T> = (<T as Watched>::Name, Version, Option<<T as Watched>::Fact>);
+
+/// Why an object cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// It has no name, so that nothing can be said about it.
+    #[error("{0} without a name")]
+    Nameless(String),
+    /// It does not have the fields of its kind.
+    #[error("not a readable {0}: {1}")]
+    Shape(String, serde_json::Error),
+    /// Its `resourceVersion` has no order, which the API server promises (KEP-5504).
+    #[error("{0} has resourceVersion {1:?}, which is no number")]
+    Version(String, String),
+}
+
+/// Reads one object as it stands in an answer of the API server.
+pub fn read<T: Watched>(object: Value) -> Result<Sighting<T>, Unreadable> {
+    let kind = T::kind(&());
+    let object: T = serde_json::from_value(object)
+        .map_err(|source| Unreadable::Shape(kind.to_string(), source))?;
+    let metadata = object.meta();
+    let Some(name) = metadata.name.as_deref().filter(|name| !name.is_empty()) else {
+        return Err(Unreadable::Nameless(kind.into()));
+    };
+    let version = metadata.resource_version.as_deref().unwrap_or_default();
+    let version = version_of(version)
+        .ok_or_else(|| Unreadable::Version(format!("{kind} {name}"), version.into()))?;
+    let name = T::named(metadata.namespace.as_deref().unwrap_or_default(), name);
+    Ok((name, version, object.fact()))
+}
+
+/// The order of a `resourceVersion`, if it has one.
+pub fn version_of(resource_version: &str) -> Option<Version> {
+    // `parse` alone would take a sign.
+    let digits = resource_version.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| resource_version.parse().ok().map(Version)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Service;
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusal(metadata: Value) -> String {
+        read::<Service>(json!({ "metadata": metadata })).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_object_without_a_name_or_an_ordered_version_is_refused() {
+        assert_eq!(refusal(json!({ "resourceVersion": "7" })), "Service without a name");
+        for version in ["", "abc", "+7", "7a", "99999999999999999999"] {
+            let refusal = refusal(json!({ "name": "web", "resourceVersion": version }));
+            let expected =
+                format!("Service web has resourceVersion {version:?}, which is no number");
+            assert_eq!(refusal, expected);
+        }
+    }
+
+    #[test]
+    fn an_object_of_another_shape_is_refused() {
+        assert!(refusal(json!("web")).starts_with("not a readable Service: "));
+    }
+}

@@ -1,0 +1,220 @@
+//! A wanted change as the request that makes it, and the answer to it as the verdict.
+
+use http::{Method, Request, header::CONTENT_TYPE};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Service};
+use kube::Resource;
+use porter_core::{EipChange, Namespaced, ServiceChange, Write, Written};
+use serde_json::Value;
+
+use super::{Unreadable, eip, lease, metadata, read, service};
+use crate::kube::Eip;
+
+/// Under which name the API server files what we change (`managedFields`).
+const FIELD_MANAGER: &str = "porter";
+
+/// The request that makes a change, on condition of the version that it names.
+///
+/// `lease` is the Lease that is competed for.
+pub fn request(write: &Write, lease: &Namespaced) -> Request<Value> {
+    match write {
+        Write::Eip(name, version, change) => {
+            let path = format!("{}/{name}", Eip::url_path(&(), None));
+            match change {
+                EipChange::Metadata(change) => patch(path, metadata::patch(*version, change)),
+                EipChange::Status(status) => {
+                    put(format!("{path}/status"), eip::status_body(name, *version, status))
+                }
+            }
+        }
+        Write::Lease(version, record) => {
+            let path = Lease::url_path(&(), Some(&lease.namespace));
+            match version {
+                Some(version) => {
+                    patch(format!("{path}/{}", lease.name), lease::patch(*version, record))
+                }
+                None => post(path, lease::body(lease, record)),
+            }
+        }
+        Write::Service(name, version, change) => {
+            let path = Service::url_path(&(), Some(&name.namespace));
+            let path = format!("{path}/{}", name.name);
+            match change {
+                ServiceChange::Ingress(ingress) => {
+                    patch(format!("{path}/status"), service::ingress_patch(*version, ingress))
+                }
+                ServiceChange::Metadata(change) => patch(path, metadata::patch(*version, change)),
+            }
+        }
+    }
+}
+
+fn patch(path: String, body: Value) -> Request<Value> {
+    build(Method::PATCH, path, "application/merge-patch+json", body)
+}
+
+fn put(path: String, body: Value) -> Request<Value> {
+    build(Method::PUT, path, "application/json", body)
+}
+
+fn post(path: String, body: Value) -> Request<Value> {
+    build(Method::POST, path, "application/json", body)
+}
+
+fn build(method: Method, path: String, content_type: &str, body: Value) -> Request<Value> {
+    Request::builder()
+        .method(method)
+        .uri(format!("{path}?fieldManager={FIELD_MANAGER}"))
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
+        .expect("the names of objects are DNS labels, which a path takes as they are")
+}
+
+/// What the API server's answer to a successful write says of the object.
+pub fn written(write: &Write, answer: Value) -> Result<Written, Unreadable> {
+    // An object that waited for its last finalizer is answered as it was when it went.
+    let gone = {
+        let metadata = &answer["metadata"];
+        !metadata["deletionTimestamp"].is_null()
+            && metadata["finalizers"].as_array().is_none_or(Vec::is_empty)
+    };
+    match write {
+        Write::Eip(..) => {
+            let (_, version, fact) = read::<Eip>(answer)?;
+            Ok(Written::Eip(version, fact.filter(|_| !gone)))
+        }
+        Write::Lease(..) => {
+            let (_, version, fact) = read::<Lease>(answer)?;
+            Ok(Written::Lease(version, fact.expect("every Lease is read as a record")))
+        }
+        Write::Service(..) => {
+            let (_, version, fact) = read::<Service>(answer)?;
+            Ok(Written::Service(version, fact.filter(|_| !gone)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use porter_core::{
+        EipName, EipStatus, Identity, LeaseRecord, MetadataChange, ServiceName, Timestamp, Version,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    /// Method, path and query, content type, body.
+    fn sent(write: &Write) -> (String, String, String, Value) {
+        let request = request(write, &Namespaced::new("porter-system", "porter-speaker"));
+        let content_type = request.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+        let (method, uri) = (request.method().to_string(), request.uri().to_string());
+        (method, uri, content_type, request.into_body())
+    }
+
+    fn record() -> LeaseRecord {
+        LeaseRecord {
+            holder: Some(Identity::from("a")),
+            duration: Duration::from_secs(5),
+            acquired: Timestamp(0),
+            renewed: Timestamp(1),
+            transitions: 1,
+            released_by: None,
+        }
+    }
+
+    fn service(change: ServiceChange) -> Write {
+        Write::Service(ServiceName::new("default", "web"), Version(42), change)
+    }
+
+    #[test]
+    fn metadata_is_patched_and_what_is_not_named_stays() {
+        let change = MetadataChange {
+            annotations: vec![("a".into(), Some("1".into())), ("b".into(), None)],
+            labels: vec![],
+            finalizers: Some(vec!["f".into()]),
+        };
+        let (method, uri, content_type, body) = sent(&service(ServiceChange::Metadata(change)));
+        assert_eq!(method, "PATCH");
+        assert_eq!(uri, "/api/v1/namespaces/default/services/web?fieldManager=porter");
+        assert_eq!(content_type, "application/merge-patch+json");
+        let expected = json!({ "metadata": {
+            "resourceVersion": "42",
+            "annotations": { "a": "1", "b": null },
+            "finalizers": ["f"]
+        } });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn an_ingress_is_patched_as_a_whole_and_cleared_by_null() {
+        let addresses = vec!["172.22.0.188".parse().unwrap(), "fd00::7".parse().unwrap()];
+        let (method, uri, _, body) = sent(&service(ServiceChange::Ingress(addresses)));
+        assert_eq!(method, "PATCH");
+        assert_eq!(uri, "/api/v1/namespaces/default/services/web/status?fieldManager=porter");
+        let ingress = json!([{ "ip": "172.22.0.188" }, { "ip": "fd00::7" }]);
+        let expected = json!({ "metadata": { "resourceVersion": "42" },
+                               "status": { "loadBalancer": { "ingress": ingress } } });
+        assert_eq!(body, expected);
+        let (.., body) = sent(&service(ServiceChange::Ingress(vec![])));
+        assert_eq!(body["status"], json!({ "loadBalancer": { "ingress": null } }));
+    }
+
+    #[test]
+    fn the_status_of_an_eip_is_put_so_that_freed_addresses_go() {
+        let change = EipChange::Status(EipStatus { pool_size: 13, ..EipStatus::default() });
+        let (method, uri, content_type, body) =
+            sent(&Write::Eip(EipName::from("pool"), Version(7), change));
+        assert_eq!(method, "PUT");
+        let path = "/apis/network.kubesphere.io/v1alpha2/eips/pool/status?fieldManager=porter";
+        assert_eq!(uri, path);
+        assert_eq!(content_type, "application/json");
+        let expected = json!({
+            "apiVersion": "network.kubesphere.io/v1alpha2",
+            "kind": "Eip",
+            "metadata": { "name": "pool", "resourceVersion": "7" },
+            "status": { "poolSize": 13 }
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn the_lease_is_created_once_and_then_patched() {
+        let (method, uri, _, body) = sent(&Write::Lease(None, record()));
+        assert_eq!(method, "POST");
+        let path = "/apis/coordination.k8s.io/v1/namespaces/porter-system/leases";
+        assert_eq!(uri, format!("{path}?fieldManager=porter"));
+        assert_eq!(body["metadata"]["name"], "porter-speaker");
+        let (method, uri, _, body) = sent(&Write::Lease(Some(Version(8)), record()));
+        assert_eq!(method, "PATCH");
+        assert_eq!(uri, format!("{path}/porter-speaker?fieldManager=porter"));
+        let metadata = json!({ "resourceVersion": "8",
+                               "annotations": { "porter.kubesphere.io/released-by": null } });
+        assert_eq!(body["metadata"], metadata);
+        let spec = json!({
+            "holderIdentity": "a",
+            "leaseDurationSeconds": 5,
+            "acquireTime": "1970-01-01T00:00:00.000000Z",
+            "renewTime": "1970-01-01T00:00:00.000001Z",
+            "leaseTransitions": 1
+        });
+        assert_eq!(body["spec"], spec);
+    }
+
+    #[test]
+    fn an_object_that_lost_its_last_finalizer_is_gone() {
+        let write = service(ServiceChange::Ingress(vec![]));
+        let answer = |finalizers: Value| {
+            json!({ "metadata": { "name": "web", "namespace": "default", "resourceVersion": "43",
+                                  "deletionTimestamp": "2020-08-05T12:00:00Z",
+                                  "finalizers": finalizers } })
+        };
+        let gone = |finalizers| match written(&write, answer(finalizers)) {
+            Ok(Written::Service(Version(43), service)) => service.is_none(),
+            verdict => panic!("{verdict:?}"),
+        };
+        assert!(gone(Value::Null));
+        assert!(gone(json!([])));
+        assert!(!gone(json!(["other.example/hold"])));
+    }
+}

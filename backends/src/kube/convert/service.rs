@@ -1,0 +1,139 @@
+//! `v1 Service`.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Service;
+use porter_core::{Input, Kind, Listing, ServiceName, TrafficPolicy, Version};
+use serde_json::{Value, json};
+
+use super::{Watched, metadata};
+
+impl Watched for Service {
+    const KIND: Kind = Kind::Service;
+    type Name = ServiceName;
+    type Fact = porter_core::Service;
+
+    fn named(namespace: &str, name: &str) -> ServiceName {
+        ServiceName::new(namespace, name)
+    }
+
+    fn fact(&self) -> Option<porter_core::Service> {
+        let spec = self.spec.as_ref();
+        let text = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
+        let balancer = self.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref());
+        let policy = spec.and_then(|spec| spec.external_traffic_policy.as_deref());
+        Some(porter_core::Service {
+            metadata: metadata::fact(&self.metadata),
+            load_balancer: spec.and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer"),
+            class: text(spec.and_then(|spec| spec.load_balancer_class.as_ref())),
+            requested_ip: text(spec.and_then(|spec| spec.load_balancer_ip.as_ref())),
+            policy: match policy {
+                Some("Local") => TrafficPolicy::Local,
+                Some(_) | None => TrafficPolicy::Cluster,
+            },
+            ingress: ingress
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| entry.ip.as_ref()?.parse().ok())
+                .collect(),
+        })
+    }
+
+    fn seen(name: ServiceName, version: Version, fact: Option<porter_core::Service>) -> Input {
+        Input::Service(name, version, fact)
+    }
+
+    fn listed(listing: Listing<ServiceName, porter_core::Service>) -> Input {
+        Input::Services(listing)
+    }
+}
+
+/// A merge patch of the status subresource that leaves exactly these addresses.
+///
+/// `ipMode` is left to the API server, whose default for an entry with an address is `VIP`.
+pub(super) fn ingress_patch(version: Version, ingress: &[IpAddr]) -> Value {
+    let ingress: Vec<_> = ingress.iter().map(|ip| json!({ "ip": ip })).collect();
+    let mut patch = metadata::precondition(version);
+    patch["status"]["loadBalancer"]["ingress"] = match ingress.is_empty() {
+        true => Value::Null,
+        false => json!(ingress),
+    };
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use porter_core::{Timestamp, Uid};
+
+    use super::*;
+    use crate::kube::convert::read;
+
+    #[test]
+    fn the_service_of_the_guide_is_read_with_what_was_given_to_it() {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": "mylbapp-svc-layer2",
+                "namespace": "default",
+                "uid": "0b0a7a9c",
+                "resourceVersion": "42",
+                "creationTimestamp": "2020-08-05T12:00:00Z",
+                "finalizers": ["finalizer.lb.kubesphere.io/v1alpha1"],
+                "labels": { "app": "x", "eip.porter.kubesphere.io/v1alpha2": "eip-sample-layer2" },
+                "annotations": {
+                    "kubectl.kubernetes.io/last-applied-configuration": "{}",
+                    "lb.kubesphere.io/v1alpha1": "porter",
+                    "protocol.porter.kubesphere.io/v1alpha1": "layer2"
+                }
+            },
+            "spec": { "type": "LoadBalancer", "ports": [{ "port": 8088 }], "loadBalancerIP": "" },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "172.22.0.188" }] } }
+        });
+        let (name, version, service) = read::<Service>(object).unwrap();
+        assert_eq!(name, ServiceName::new("default", "mylbapp-svc-layer2"));
+        assert_eq!(version, Version(42));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let annotations = [
+            pair("lb.kubesphere.io/v1alpha1", "porter"),
+            pair("protocol.porter.kubesphere.io/v1alpha1", "layer2"),
+        ];
+        let labels = [pair("eip.porter.kubesphere.io/v1alpha2", "eip-sample-layer2")];
+        let expected = porter_core::Service {
+            metadata: porter_core::Metadata {
+                uid: Some(Uid::from("0b0a7a9c")),
+                created: Timestamp(1_596_628_800_000_000),
+                deleting: false,
+                annotations: annotations.into(),
+                labels: labels.into(),
+                finalizers: vec!["finalizer.lb.kubesphere.io/v1alpha1".into()],
+            },
+            load_balancer: true,
+            class: None,
+            requested_ip: None,
+            policy: TrafficPolicy::Cluster,
+            ingress: vec!["172.22.0.188".parse().unwrap()],
+        };
+        assert_eq!(service, Some(expected));
+    }
+
+    #[test]
+    fn an_ingress_that_is_no_address_is_left_out() {
+        let ingress = json!([{ "hostname": "a.example" }, { "ip": "no" }, { "ip": "fd00::7" }]);
+        let object = json!({
+            "metadata": { "name": "web", "namespace": "default", "resourceVersion": "1",
+                          "deletionTimestamp": "2020-08-05T12:00:00Z" },
+            "spec": { "type": "ClusterIP", "externalTrafficPolicy": "Local",
+                      "loadBalancerClass": "example.com/other", "loadBalancerIP": "192.0.2.7" },
+            "status": { "loadBalancer": { "ingress": ingress } }
+        });
+        let service = read::<Service>(object).unwrap().2.unwrap();
+        assert_eq!(service.ingress, ["fd00::7".parse::<IpAddr>().unwrap()]);
+        assert!(service.metadata.deleting);
+        assert!(!service.load_balancer);
+        assert_eq!(service.policy, TrafficPolicy::Local);
+        assert_eq!(service.class.as_deref(), Some("example.com/other"));
+        assert_eq!(service.requested_ip.as_deref(), Some("192.0.2.7"));
+    }
+}
