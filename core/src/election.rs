@@ -381,13 +381,13 @@ impl Election {
             Some((version, record)) => Sight::Present(version, record),
             None => Sight::Missing,
         };
-        if sight == self.lease {
+        let unchanged = match (&self.lease, &sight) {
+            (Sight::Missing, Sight::Missing) => true,
+            (Sight::Present(known, _), Sight::Present(version, _)) => known == version,
+            (Sight::Unseen | Sight::Missing | Sight::Present(..), _) => false,
+        };
+        if unchanged {
             return; // An unchanged record is no sign of life.
-        }
-        if let (Sight::Present(known, _), Sight::Present(version, _)) = (&self.lease, &sight)
-            && known == version
-        {
-            return;
         }
         if let Request::Write { overtaken, .. } = &mut self.request {
             *overtaken = true;

@@ -1,6 +1,8 @@
 //! The user guide's Service through the public border of the core: one replica, an API server that
 //! says yes to everything, and a LAN on which every node answers.
 
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
+
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use porter_core::{
