@@ -170,7 +170,7 @@ impl Bench {
                 let MetadataChange { annotations, labels, finalizers } = change;
                 set(&mut metadata.annotations, annotations);
                 set(&mut metadata.labels, labels);
-                metadata.finalizers = finalizers.unwrap_or(metadata.finalizers.clone());
+                metadata.finalizers = finalizers.unwrap_or_else(|| metadata.finalizers.clone());
                 if metadata.deleting && metadata.finalizers.is_empty() {
                     self.service = None;
                 }
