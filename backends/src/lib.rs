@@ -7,6 +7,7 @@
 pub mod clock;
 mod error;
 pub mod kube;
+pub mod link;
 pub mod port;
 
 pub use error::Error;

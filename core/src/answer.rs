@@ -63,6 +63,17 @@ pub enum Silence {
 }
 
 impl Silence {
+    /// All reasons, in their order: `ALL[reason as usize]` is `reason`.
+    pub const ALL: [Self; 7] = [
+        Self::AskerIsTarget,
+        Self::MacUnknown,
+        Self::NoEndpoint,
+        Self::NoNode,
+        Self::NotAnEip,
+        Self::NotLeader,
+        Self::Uncommitted,
+    ];
+
     /// The name, as in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -132,6 +143,17 @@ impl Answers {
     }
 }
 
+impl FromIterator<(LinkName, IpAddr, Result<MacAddr, Silence>)> for Answers {
+    /// What [`Answers::iter`] gives, put together again.
+    fn from_iter<I>(entries: I) -> Self
+    where
+        I: IntoIterator<Item = (LinkName, IpAddr, Result<MacAddr, Silence>)>,
+    {
+        let table = entries.into_iter().map(|(link, eip, answer)| ((link, eip), answer)).collect();
+        Self { table }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -168,6 +190,13 @@ mod tests {
         assert_eq!(ask(question(other, CLIENT)), Err(Silence::NotAnEip));
         let elsewhere = WhoHas { link: LinkName::new("eth1").unwrap(), ..question(EIP, CLIENT) };
         assert_eq!(ask(elsewhere), Err(Silence::NotAnEip));
+    }
+
+    #[test]
+    fn all_reasons_are_listed_at_their_own_place() {
+        for (place, reason) in Silence::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{reason}");
+        }
     }
 
     #[test]

@@ -1,0 +1,214 @@
+//! The links of this host: packet sockets, the threads that answer, and what is heard.
+//!
+//! A question is answered on the link's own thread from the snapshot that was published last,
+//! whatever the rest of the process is doing, and never at or after the permitted time. Everything
+//! else that is heard goes to [`Links::next`].
+//!
+//! Sockets of our own rather than a packet library's channel: bound to ARP alone, so that other
+//! traffic costs nothing, filtered before they are bound, deaf to what this host sends, and left
+//! open when a link goes down. A link that is made again, or that gets another MAC, gets new
+//! sockets.
+
+mod filter;
+mod outcome;
+mod responder;
+mod socket;
+mod station;
+mod survey;
+mod voice;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use porter_core::{Answers, Generation, Input, Instant, IsAt, LinkName, Probe};
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{error, info, trace, warn};
+
+pub use outcome::{Outcome, Outcomes};
+
+use crate::{Error, port::Links};
+use responder::Responder;
+use station::{Common, Station};
+use survey::Survey;
+use voice::{Snapshot, Voice};
+
+/// How many claims may wait to be taken in: several rounds of replies from every node of a large
+/// cluster.
+const HEARD_MAX: usize = 4096;
+
+/// The links of this host, in one network namespace.
+#[derive(Debug)]
+pub struct Lan {
+    common: Common,
+    heard: mpsc::Receiver<IsAt>,
+    surveys: watch::Receiver<Survey>,
+    survey: Survey,
+    /// Facts about links that [`Links::next`] has not told yet.
+    news: VecDeque<Input>,
+    wanted: BTreeSet<LinkName>,
+    responders: BTreeMap<LinkName, Responder>,
+    /// Why wanted links are not listened to, as it was reported last.
+    deaf: BTreeMap<LinkName, String>,
+    published: Option<Generation>,
+    silenced: Option<Generation>,
+    /// The snapshot before the last one, kept so that it is not a responder who frees it.
+    replaced: Option<Arc<Snapshot>>,
+}
+
+impl Lan {
+    /// The links in the network namespace of the calling thread. Says nothing before it is
+    /// permitted to.
+    ///
+    /// Fails if packet sockets are not allowed (`CAP_NET_RAW`).
+    pub fn open() -> Result<Self, Error> {
+        socket::packet_socket()
+            .map_err(|error| Error::new("opening a packet socket (needs CAP_NET_RAW)", error))?;
+        let mut surveys =
+            survey::start().map_err(|error| Error::new("starting a thread", error))?;
+        surveys.mark_changed();
+        let (sender, heard) = mpsc::channel(HEARD_MAX);
+        let common = Common {
+            voice: Arc::new(Voice::default()),
+            outcomes: Arc::new(Outcomes::default()),
+            heard: sender,
+            progress: Arc::new(Notify::new()),
+        };
+        Ok(Self {
+            common,
+            heard,
+            surveys,
+            survey: Survey::new(),
+            news: VecDeque::new(),
+            wanted: BTreeSet::new(),
+            responders: BTreeMap::new(),
+            deaf: BTreeMap::new(),
+            published: None,
+            silenced: None,
+            replaced: None,
+        })
+    }
+
+    /// What became of every frame.
+    pub fn outcomes(&self) -> Arc<Outcomes> {
+        Arc::clone(&self.common.outcomes)
+    }
+
+    fn handle_survey(&mut self, survey: Survey) {
+        for (&name, seen) in &survey {
+            if self.survey.get(&name).is_none_or(|known| known.link != seen.link) {
+                self.news.push_back(Input::Link(name, Some(seen.link.clone())));
+            }
+        }
+        for &name in self.survey.keys().filter(|name| !survey.contains_key(name)) {
+            self.news.push_back(Input::Link(name, None));
+        }
+        self.survey = survey;
+        self.staff();
+    }
+
+    /// Has one living responder where each wanted link is now, and none elsewhere.
+    fn staff(&mut self) {
+        for (link, responder) in &mut self.responders {
+            if let Some(death) = responder.death() {
+                error!(%link, "answering on {link} failed: {death}");
+            }
+        }
+        self.responders.retain(|link, responder| {
+            let seen = self.survey.get(link).filter(|_| self.wanted.contains(link));
+            responder.lives() && seen.is_some_and(|seen| responder.station.fits(seen))
+        });
+        self.deaf.retain(|link, _| self.wanted.contains(link));
+        for &link in &self.wanted {
+            let Some(seen) = self.survey.get(&link) else { continue };
+            if self.responders.contains_key(&link) {
+                continue;
+            }
+            match Responder::start(link, seen, self.common.clone()) {
+                Ok(responder) => {
+                    info!(%link, mac = %seen.link.mac, "listening on {link}");
+                    self.responders.insert(link, responder);
+                    self.deaf.remove(&link);
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    if self.deaf.get(&link) != Some(&reason) {
+                        warn!(%link, "listening on {link} failed: {reason}");
+                        self.deaf.insert(link, reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The generation that all responders have come to, if that has not been told yet.
+    fn silenced(&mut self) -> Option<Generation> {
+        let published = self.published?;
+        let behind = self.responders.values().map(|responder| responder.station.newest());
+        let reached = behind.fold(published, Generation::min);
+        if Some(reached) <= self.silenced {
+            return None;
+        }
+        self.silenced = Some(reached);
+        Some(reached)
+    }
+
+    fn on(&self, link: LinkName, send: impl FnOnce(&Station) -> Outcome) -> Outcome {
+        let responder = self.responders.get(&link);
+        let outcome = responder.map_or(Outcome::Unsent, |responder| send(&responder.station));
+        self.common.outcomes.add(outcome);
+        outcome
+    }
+}
+
+#[async_trait]
+impl Links for Lan {
+    async fn next(&mut self) -> Input {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return news;
+            }
+            if let Some(generation) = self.silenced() {
+                return Input::Silenced(generation);
+            }
+            tokio::select! {
+                () = self.common.progress.notified() => {}
+                changed = self.surveys.changed() => {
+                    changed.expect("the links are surveyed as long as somebody asks for them");
+                    let survey = self.surveys.borrow_and_update().clone();
+                    self.handle_survey(survey);
+                }
+                Some(is_at) = self.heard.recv() => return Input::Heard(is_at),
+            }
+        }
+    }
+
+    fn listen(&mut self, links: BTreeSet<LinkName>) {
+        self.wanted = links;
+        self.staff();
+    }
+
+    fn publish(&mut self, answers: Arc<Answers>, generation: Generation) {
+        self.replaced = Some(self.common.voice.publish(Snapshot { answers, generation }));
+        self.published = Some(generation);
+        for responder in self.responders.values() {
+            responder.station.wake();
+        }
+    }
+
+    fn permit(&mut self, until: Instant) {
+        self.common.voice.permit(until);
+    }
+
+    fn announce(&mut self, is_at: &IsAt) {
+        let outcome = self.on(is_at.link, |station| station.announce(is_at));
+        trace!(link = %is_at.link, eip = %is_at.target, mac = %is_at.mac, ?outcome, "announcing");
+    }
+
+    fn probe(&mut self, probe: &Probe) {
+        let outcome = self.on(probe.link, |station| station.probe(probe));
+        trace!(link = %probe.link, node = %probe.target, to = ?probe.to, ?outcome, "probing");
+    }
+}

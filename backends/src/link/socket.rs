@@ -1,0 +1,75 @@
+//! Packet sockets: one that hears ARP on one link, one that sends there and hears nothing.
+
+use std::{io, os::fd::AsRawFd};
+
+use rustix::net::sockopt;
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+
+use super::filter;
+
+/// What waits here while the responder does not run: some ten thousand questions. Only the part
+/// that `net.core.rmem_max` allows is had without `CAP_NET_ADMIN`.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// linux/if_packet.h; not in libc.
+const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+
+/// A socket of no protocol hears nothing. A listener starts like that, so that no frame of another
+/// link, or that the filter would have kept away, is waiting in it once it is bound.
+const DEAF: u16 = 0;
+const ARP: u16 = libc::ETH_P_ARP as u16;
+
+/// A socket that hears ARP requests and replies on the link with this index.
+pub(crate) fn listener(index: u32) -> io::Result<Socket> {
+    let socket = packet_socket()?;
+    socket.attach_filter(&filter::ARP)?;
+    ignore_outgoing(&socket)?;
+    sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)
+        .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER))?;
+    socket.bind(&address(index, ARP))?;
+    Ok(socket)
+}
+
+/// A socket that sends on the link with this index.
+pub(crate) fn speaker(index: u32) -> io::Result<Socket> {
+    let socket = packet_socket()?;
+    socket.bind(&address(index, DEAF))?;
+    Ok(socket)
+}
+
+/// A packet socket that is not bound to a link yet. The kernel wants `CAP_NET_RAW` for it.
+pub(crate) fn packet_socket() -> io::Result<Socket> {
+    let protocol = Protocol::from(libc::c_int::from(DEAF));
+    Socket::new(Domain::PACKET, Type::RAW.nonblocking(), Some(protocol))
+}
+
+/// A `sockaddr_ll` of packet(7).
+#[expect(unsafe_code, reason = "socket2 knows no address of packet sockets")]
+fn address(index: u32, protocol: u16) -> SockAddr {
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: sockaddr_ll is one of the address types that the storage is made for, and every bit
+    // pattern is one.
+    let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
+    address.sll_family = libc::AF_PACKET as libc::sa_family_t;
+    address.sll_protocol = protocol.to_be();
+    address.sll_ifindex = index.cast_signed();
+    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the family is set, and the first `len` bytes are that family's address.
+    unsafe { SockAddr::new(storage, len) }
+}
+
+#[expect(unsafe_code, reason = "neither socket2 nor rustix knows the options of packet sockets")]
+fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the descriptor is open, and the option's value is an int that outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            PACKET_IGNORE_OUTGOING,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

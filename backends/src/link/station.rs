@@ -1,0 +1,200 @@
+//! This host's place on one LAN: the sockets on a link, and how what is heard there is met.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use porter_core::{
+    Generation, IsAt, LinkName, MacAddr, Probe, WhoHas,
+    wire::{self, Heard},
+};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags},
+    io::Errno,
+    net::RecvFlags,
+};
+use socket2::Socket;
+use tokio::sync::{Notify, mpsc};
+
+use super::{
+    outcome::{Outcome, Outcomes},
+    socket,
+    survey::Seen,
+    voice::{self, Voice},
+};
+use crate::clock;
+
+/// How many frames are met before a stop, or a new snapshot, is looked for again.
+const BATCH: usize = 64;
+/// Longer than any packet that is read; the rest of a longer frame is cut off.
+const FRAME_LEN_MAX: usize = 128;
+/// What [`Station::newest`] says once nothing can be sent any more.
+const OVER: u64 = u64::MAX;
+
+/// What the stations of all links have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) voice: Arc<Voice>,
+    pub(crate) outcomes: Arc<Outcomes>,
+    /// Where claims go that were heard.
+    pub(crate) heard: mpsc::Sender<IsAt>,
+    /// Told whenever a station has come to a newer snapshot, or to its end.
+    pub(crate) progress: Arc<Notify>,
+}
+
+/// This host's place on the LAN behind one link.
+#[derive(Debug)]
+pub(crate) struct Station {
+    link: LinkName,
+    index: u32,
+    mac: MacAddr,
+    listener: Socket,
+    speaker: Socket,
+    /// Readable when there is something to look at besides frames.
+    wake: OwnedFd,
+    stopped: AtomicBool,
+    newest: AtomicU64,
+    common: Common,
+}
+
+impl Station {
+    pub(crate) fn open(link: LinkName, seen: &Seen, common: Common) -> io::Result<Self> {
+        Ok(Self {
+            link,
+            index: seen.index,
+            mac: seen.link.mac,
+            listener: socket::listener(seen.index)?,
+            speaker: socket::speaker(seen.index)?,
+            wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            stopped: AtomicBool::new(false),
+            newest: AtomicU64::new(0),
+            common,
+        })
+    }
+
+    /// Whether it is where the link is now.
+    pub(crate) fn fits(&self, seen: &Seen) -> bool {
+        (self.index, self.mac) == (seen.index, seen.link.mac)
+    }
+
+    /// No snapshot older than this is answered from any more.
+    pub(crate) fn newest(&self) -> Generation {
+        Generation(self.newest.load(Ordering::Acquire))
+    }
+
+    /// Makes the responder look at what was published, or at its having been stopped.
+    pub(crate) fn wake(&self) {
+        // It fails only if it has been woken 2^64 times already.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Ends [`Self::respond`] soon.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Tells everybody, in both forms.
+    pub(crate) fn announce(&self, is_at: &IsAt) -> Outcome {
+        let Some(frames) = wire::announcements(self.mac, is_at) else {
+            return Outcome::Unsent;
+        };
+        let said = frames.iter().try_for_each(|frame| self.common.voice.say(frame, &self.speaker));
+        said.err().unwrap_or(Outcome::Announced)
+    }
+
+    /// Asks for a node's MAC. Needs no permission, as it speaks for no EIP.
+    pub(crate) fn probe(&self, probe: &Probe) -> Outcome {
+        let frame = wire::probe(probe).ok_or(Errno::AFNOSUPPORT);
+        match frame.and_then(|frame| voice::send(&frame, &self.speaker)) {
+            Ok(()) => Outcome::Probed,
+            Err(_) => Outcome::Unsent,
+        }
+    }
+
+    /// Meets what is heard until it is stopped.
+    ///
+    /// This is the path on which answers are given: no lock, no allocation, no log line, and no
+    /// waiting but for the next frame.
+    pub(crate) fn respond(&self) -> io::Result<()> {
+        let _end = End(self);
+        let mut buffer = [0; FRAME_LEN_MAX];
+        while !self.stopped.load(Ordering::Acquire) {
+            self.acknowledge();
+            self.wait()?;
+            for _ in 0..BATCH {
+                match rustix::net::recv(&self.listener, &mut buffer, RecvFlags::DONTWAIT) {
+                    Ok((len, _)) => self.common.outcomes.add(self.meet(&buffer[..len])),
+                    Err(Errno::INTR) => {}
+                    // Down: told once, and frames come again when the link is up.
+                    Err(Errno::AGAIN | Errno::NETDOWN) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that was sent until here has been sent, and what is sent from here on comes from
+    /// this snapshot or a later one.
+    fn acknowledge(&self) {
+        let Generation(newest) = self.common.voice.snapshot().generation;
+        if self.newest.swap(newest, Ordering::AcqRel) != newest {
+            self.common.progress.notify_one();
+        }
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        let mut ready =
+            [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&self.wake, PollFlags::IN)];
+        match rustix::event::poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !ready[1].revents().is_empty() {
+            // What is published after this makes it readable again.
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        }
+        Ok(())
+    }
+
+    fn meet(&self, frame: &[u8]) -> Outcome {
+        match wire::parse(self.link, self.mac, frame) {
+            Ok(Heard::WhoHas(question)) => self.answer(&question),
+            Ok(Heard::IsAt(is_at)) => match self.common.heard.try_send(is_at) {
+                Ok(()) => Outcome::Heard,
+                Err(_) => Outcome::Overrun,
+            },
+            Err(reason) => Outcome::Dropped(reason),
+        }
+    }
+
+    fn answer(&self, question: &WhoHas) -> Outcome {
+        let voice = &self.common.voice;
+        let is_at = match voice.snapshot().answers.answer(question, clock::now(), voice.until()) {
+            Ok(is_at) => is_at,
+            Err(silence) => return Outcome::Silent(silence),
+        };
+        let frame = wire::answer(self.mac, &is_at)
+            .expect("an answer is of the family of its question, which was read from a frame");
+        match voice.say(&frame, &self.speaker) {
+            Ok(()) => Outcome::Answered,
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+/// The end of a responder, by whatever way: it holds nothing back any more.
+struct End<'a>(&'a Station);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.newest.store(OVER, Ordering::Release);
+        self.0.common.progress.notify_one();
+    }
+}

@@ -1,0 +1,64 @@
+//! What all responders say, and until when they may.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::{ArcSwap, Guard};
+use porter_core::{Answers, Generation, Instant, wire::Frame};
+use rustix::{io, net::SendFlags};
+use socket2::Socket;
+
+use super::outcome::Outcome;
+use crate::clock;
+
+/// What was published last.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) generation: Generation,
+}
+
+/// The one voice of this replica: shared by everything that speaks for an EIP.
+#[derive(Debug, Default)]
+pub(crate) struct Voice {
+    snapshot: ArcSwap<Snapshot>,
+    /// Nanoseconds of boot time, kept beside the snapshot so that a renewal publishes nothing.
+    until: AtomicU64,
+}
+
+impl Voice {
+    /// Replaces what is answered. Returns what was answered before.
+    pub(crate) fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        self.snapshot.swap(Arc::new(snapshot))
+    }
+
+    /// What is answered now. Never older than what the same thread was told before.
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    pub(crate) fn permit(&self, until: Instant) {
+        self.until.store(until.as_nanos(), Ordering::SeqCst);
+    }
+
+    /// The instant before which this replica may speak.
+    pub(crate) fn until(&self) -> Instant {
+        Instant::from_nanos(self.until.load(Ordering::SeqCst))
+    }
+
+    /// Sends a frame that speaks for an EIP, if that is still permitted. There is no other way to
+    /// send one, and nothing between the check and the sending.
+    pub(crate) fn say(&self, frame: &Frame, socket: &Socket) -> Result<(), Outcome> {
+        if clock::now() >= self.until() {
+            return Err(Outcome::Late);
+        }
+        send(frame, socket).map_err(|_| Outcome::Unsent)
+    }
+}
+
+/// Sends a frame without waiting for room in the link's queue.
+pub(crate) fn send(frame: &Frame, socket: &Socket) -> io::Result<()> {
+    rustix::net::send(socket, frame.bytes(), SendFlags::DONTWAIT).map(drop)
+}

@@ -1,0 +1,197 @@
+//! Another host on the LAN, with a kernel's neighbour cache: a network namespace at the far end of
+//! a cable.
+
+use std::{
+    fs::File,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+    os::fd::{AsFd, AsRawFd},
+    panic, thread,
+    time::Duration,
+};
+
+use futures::TryStreamExt;
+use pnet::datalink::{self, Channel};
+use porter_core::MacAddr;
+use rtnetlink::{
+    Handle, LinkUnspec, LinkVeth,
+    packet_route::{
+        AddressFamily,
+        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
+    },
+};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use tokio::time;
+
+use crate::apart::unshare;
+
+/// How long to wait for what comes soon.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+const GLANCE: Duration = Duration::from_millis(10);
+const PREFIX: u8 = 24;
+/// The name of every other host's only link.
+const LINK: &str = "eth0";
+
+/// One end of a cable on this side: a link in the network namespace of the test.
+pub(crate) struct Cable {
+    netlink: Handle,
+    index: u32,
+}
+
+/// A host at the other end of a cable.
+pub(crate) struct Host {
+    pub(crate) mac: MacAddr,
+    namespace: File,
+    netlink: Handle,
+    index: u32,
+}
+
+/// Makes a host with `far` as its address, at the end of a cable whose other end is the link `name`
+/// here, with `near` as its address and `mac` as its MAC.
+pub(crate) async fn plug_in(name: &str, mac: MacAddr, near: IpAddr, far: IpAddr) -> (Cable, Host) {
+    let namespace = on_a_thread(|| {
+        unshare(UnshareFlags::NEWNET).expect("the test may make namespaces, being in one");
+        File::open("/proc/thread-self/ns/net").expect("a thread has a network namespace")
+    });
+    let here = netlink();
+    let there = visit(&namespace, netlink);
+
+    let veth = LinkVeth::new(name, "far").address(mac.octets().to_vec()).build();
+    here.link().add(veth).execute().await.expect("a veth pair can be made");
+    let far_end = index(&here, "far").await;
+    let moved = LinkUnspec::new_with_index(far_end).name(LINK);
+    let moved = moved.setns_by_fd(namespace.as_raw_fd()).build();
+    here.link().set(moved).execute().await.expect("a link can be moved to another namespace");
+
+    let (near_end, far_end) = (index(&here, name).await, index(&there, LINK).await);
+    for (netlink, index, address) in [(&here, near_end, near), (&there, far_end, far)] {
+        let added = netlink.address().add(index, address, PREFIX).execute().await;
+        added.expect("a link can get an address");
+        set(netlink, LinkUnspec::new_with_index(index).up()).await;
+    }
+    let far_mac = visit(&namespace, || {
+        datalink::interfaces().into_iter().find(|link| link.name == LINK).and_then(|link| link.mac)
+    });
+    let host =
+        Host { mac: far_mac.expect("a veth has a MAC"), namespace, netlink: there, index: far_end };
+    (Cable { netlink: here, index: near_end }, host)
+}
+
+impl Cable {
+    pub(crate) async fn up(&self) {
+        set(&self.netlink, LinkUnspec::new_with_index(self.index).up()).await;
+    }
+
+    pub(crate) async fn down(&self) {
+        set(&self.netlink, LinkUnspec::new_with_index(self.index).down()).await;
+    }
+
+    /// Removes the link here, and with it the link of the host.
+    pub(crate) async fn tear(self) {
+        self.netlink.link().del(self.index).execute().await.expect("a link can be removed");
+    }
+}
+
+impl Host {
+    /// Makes the kernel ask who has an address, by sending something there.
+    pub(crate) fn ask(&self, address: IpAddr) {
+        visit(&self.namespace, || {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port is free");
+            // The kernel may say that nobody has it; it has asked then.
+            let _ = socket.send_to(&[0], (address, 9));
+        });
+    }
+
+    /// The MAC that the kernel has in its neighbour cache for an address.
+    pub(crate) async fn neighbour(&self, address: IpAddr) -> Option<MacAddr> {
+        let listed = self.netlink.neighbours().get().set_address_family(AddressFamily::Inet);
+        let listed: Vec<NeighbourMessage> =
+            listed.execute().try_collect().await.expect("a kernel lists its neighbours");
+        let mut here = listed.into_iter().filter(|entry| entry.header.ifindex == self.index);
+        here.find_map(|entry| mac_of(&entry, address))
+    }
+
+    /// Waits until the kernel has the address at this MAC, and goes on asking meanwhile.
+    pub(crate) async fn learns(&self, address: IpAddr, mac: MacAddr) {
+        self.ask(address);
+        let learning = eventually(async || self.neighbour(address).await == Some(mac));
+        assert!(learning.await, "{address} is at {:?}", self.neighbour(address).await);
+    }
+
+    /// Puts frames on the LAN as they are.
+    pub(crate) fn send(&self, frames: &[&[u8]]) {
+        visit(&self.namespace, || {
+            let interfaces = datalink::interfaces();
+            let link = interfaces.iter().find(|link| link.name == LINK).expect("it is plugged in");
+            let channel = datalink::channel(link, datalink::Config::default());
+            let Ok(Channel::Ethernet(mut sender, _)) = channel else {
+                panic!("a packet socket can be opened")
+            };
+            for frame in frames {
+                let sent = sender.send_to(frame, None).expect("a link takes a frame");
+                sent.expect("a link that is up sends");
+            }
+        });
+    }
+
+    pub(crate) async fn down(&self) {
+        set(&self.netlink, LinkUnspec::new_with_index(self.index).down()).await;
+    }
+}
+
+/// Waits until something holds. `false`: it did not, for longer than any machine takes.
+pub(crate) async fn eventually(holds: impl AsyncFn() -> bool) -> bool {
+    let waiting = time::timeout(SOON, async {
+        while !holds().await {
+            time::sleep(GLANCE).await;
+        }
+    });
+    waiting.await.is_ok()
+}
+
+fn mac_of(entry: &NeighbourMessage, address: IpAddr) -> Option<MacAddr> {
+    let wanted = match address {
+        IpAddr::V4(address) => NeighbourAddress::Inet(address),
+        IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+    };
+    let wanted = NeighbourAttribute::Destination(wanted);
+    let mut attributes = entry.attributes.iter();
+    entry.attributes.contains(&wanted).then_some(())?;
+    attributes.find_map(|attribute| {
+        let NeighbourAttribute::LinkLayerAddress(bytes) = attribute else { return None };
+        Some(MacAddr::from(<[u8; 6]>::try_from(bytes.as_slice()).ok()?))
+    })
+}
+
+fn netlink() -> Handle {
+    let (connection, handle, _) = rtnetlink::new_connection().expect("netlink is there");
+    tokio::spawn(connection);
+    handle
+}
+
+async fn index(netlink: &Handle, name: &str) -> u32 {
+    let mut links = netlink.link().get().match_name(name).execute();
+    let link = links.try_next().await.expect("links can be listed").expect("it was just made");
+    link.header.index
+}
+
+async fn set(netlink: &Handle, change: rtnetlink::LinkMessageBuilder<LinkUnspec>) {
+    netlink.link().set(change.build()).execute().await.expect("a link can be changed");
+}
+
+/// Does something in another namespace, on a thread that ends afterwards.
+fn visit<T: Send>(namespace: &File, work: impl FnOnce() -> T + Send) -> T {
+    let runtime = tokio::runtime::Handle::current();
+    on_a_thread(|| {
+        let _entered = runtime.enter();
+        let network = Some(LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), network)
+            .expect("a namespace of our own can be entered");
+        work()
+    })
+}
+
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        scope.spawn(work).join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+    })
+}

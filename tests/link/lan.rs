@@ -1,0 +1,284 @@
+//! What a host on the LAN is told, and what is told to the core.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use porter_backends::{
+    clock,
+    link::{Lan, Outcome},
+    port::Links,
+};
+use porter_core::{Answers, Generation, Input, IsAt, Link, LinkName, MacAddr, Probe, Silence};
+use tokio::time;
+
+use crate::{
+    apart::apart,
+    host::{Cable, Host, SOON, eventually, plug_in},
+};
+
+pub(crate) const OWN: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
+const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
+const OTHER_NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 10);
+const OWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 3));
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 100));
+pub(crate) const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
+const OTHER_EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 189));
+const LONG: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_host_that_asks_for_an_eip_learns_the_mac_of_the_node() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let lan = leading([(EIP, Ok(NODE))]).await;
+
+        client.learns(EIP, NODE).await;
+
+        assert!(lan.outcomes().count(Outcome::Answered) > 0);
+    });
+}
+
+#[test]
+fn a_deadline_that_has_passed_silences_a_snapshot_that_would_answer() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE)), (OTHER_EIP, Ok(NODE))]).await;
+        client.learns(EIP, NODE).await;
+        let answered = lan.outcomes().count(Outcome::Answered);
+
+        lan.permit(clock::now());
+        client.ask(OTHER_EIP);
+
+        comes_to(&lan, Outcome::Silent(Silence::NotLeader)).await;
+        assert_eq!(client.neighbour(OTHER_EIP).await, None);
+        assert_eq!(lan.outcomes().count(Outcome::Answered), answered);
+
+        lan.permit(clock::now() + LONG);
+        client.learns(OTHER_EIP, NODE).await;
+    });
+}
+
+#[test]
+fn a_snapshot_is_acknowledged_and_silences_the_one_before() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE)), (OTHER_EIP, Ok(NODE))]).await;
+        client.learns(EIP, NODE).await;
+
+        lan.publish(answers([(OTHER_EIP, Err(Silence::NoEndpoint))]), Generation(2));
+        silenced(&mut lan, Generation(2)).await;
+        client.ask(OTHER_EIP);
+
+        comes_to(&lan, Outcome::Silent(Silence::NoEndpoint)).await;
+        assert_eq!(client.neighbour(OTHER_EIP).await, None);
+    });
+}
+
+#[test]
+fn without_a_link_every_snapshot_is_acknowledged_at_once() {
+    apart(async || {
+        let mut lan = Lan::open().expect("packet sockets are allowed to root");
+        lan.listen(BTreeSet::from([name()]));
+        lan.publish(answers([]), Generation(1));
+        assert!(matches!(next(&mut lan).await, Input::Silenced(Generation(1))));
+        lan.publish(answers([]), Generation(2));
+        lan.publish(answers([]), Generation(3));
+        assert!(matches!(next(&mut lan).await, Input::Silenced(Generation(3))));
+    });
+}
+
+#[test]
+fn an_announcement_moves_what_a_host_believes_until_the_deadline() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE))]).await;
+        client.learns(EIP, NODE).await;
+        let announcement =
+            |mac| IsAt { link: name(), target: EIP, mac, to: None, via: MacAddr::broadcast() };
+
+        lan.announce(&announcement(OTHER_NODE));
+        assert_eq!(lan.outcomes().count(Outcome::Announced), 1);
+        let moved = eventually(async || client.neighbour(EIP).await == Some(OTHER_NODE));
+        assert!(moved.await, "EIP is at {:?}", client.neighbour(EIP).await);
+
+        lan.permit(clock::now());
+        lan.announce(&announcement(NODE));
+        assert_eq!(lan.outcomes().count(Outcome::Announced), 1);
+        assert_eq!(lan.outcomes().count(Outcome::Late), 1);
+    });
+}
+
+#[test]
+fn a_probed_host_is_heard_though_nothing_may_be_answered() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = listening().await;
+
+        for to in [None, Some(client.mac)] {
+            lan.probe(&Probe { link: name(), target: CLIENT, to, sender: (OWN_ADDRESS, OWN) });
+            let heard = heard(&mut lan).await;
+            let to = Some((OWN_ADDRESS, OWN));
+            let reply = IsAt { link: name(), target: CLIENT, mac: client.mac, to, via: client.mac };
+            assert_eq!(heard, reply);
+        }
+    });
+}
+
+#[test]
+fn a_link_is_told_as_it_is_and_only_when_it_changes() {
+    apart(async || {
+        let mut lan = Lan::open().expect("packet sockets are allowed to root");
+        let (cable, client) = eth0().await;
+        let link = settled(&mut lan, |seen| seen.is_some_and(|seen| seen.carrier)).await;
+        let Link { mac, addresses, .. } = link.expect("it is there");
+        assert_eq!(mac, OWN);
+        assert_eq!(addresses.first(), Some(&net(OWN_ADDRESS)));
+
+        client.down().await;
+        settled(&mut lan, |seen| seen.is_some_and(|seen| !seen.carrier)).await;
+
+        cable.tear().await;
+        assert_eq!(settled(&mut lan, |seen| seen.is_none()).await, None);
+        let silence = time::timeout(Duration::from_millis(1_200), lan.next()).await;
+        assert!(silence.is_err(), "nothing has changed, but {silence:?}");
+    });
+}
+
+#[test]
+fn a_link_that_was_down_is_answered_on_again() {
+    apart(async || {
+        let (cable, client) = eth0().await;
+        let lan = leading([(EIP, Ok(NODE)), (OTHER_EIP, Ok(NODE))]).await;
+        client.learns(EIP, NODE).await;
+
+        cable.down().await;
+        cable.up().await;
+
+        client.learns(OTHER_EIP, NODE).await;
+        assert_eq!(lan.outcomes().count(Outcome::Unsent), 0);
+    });
+}
+
+#[test]
+fn a_link_that_was_made_again_is_answered_on_again() {
+    apart(async || {
+        let (cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE))]).await;
+        client.learns(EIP, NODE).await;
+
+        cable.tear().await;
+        let (_cable, client) = eth0().await;
+        client.ask(EIP);
+        let learning = client.learns(EIP, NODE);
+        tokio::select! {
+            () = learning => {}
+            () = async { loop { lan.next().await; } } => {}
+        }
+
+        lan.publish(answers([]), Generation(2));
+        silenced(&mut lan, Generation(2)).await;
+    });
+}
+
+#[test]
+fn no_fact_is_lost_with_a_future_that_is_dropped() {
+    apart(async || {
+        let (_cable, _client) = eth0().await;
+        let mut lan = Lan::open().expect("packet sockets are allowed to root");
+        lan.listen(BTreeSet::from([name()]));
+        lan.publish(answers([]), Generation(1));
+        let (mut link, mut acknowledged, mut claim) = (false, false, false);
+        let hearing = time::timeout(SOON, async {
+            while !(link && acknowledged && claim) {
+                match tokio_test::task::spawn(lan.next()).poll() {
+                    Poll::Pending => {}
+                    Poll::Ready(Input::Link(..)) => link = true,
+                    Poll::Ready(Input::Silenced(Generation(1))) => acknowledged = true,
+                    Poll::Ready(Input::Heard(_)) => claim = true,
+                    Poll::Ready(other) => panic!("{other:?} is no fact from a LAN"),
+                }
+                if link && acknowledged {
+                    let sender = (OWN_ADDRESS, OWN);
+                    lan.probe(&Probe { link: name(), target: CLIENT, to: None, sender });
+                }
+                time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        assert!(hearing.await.is_ok(), "{link} {acknowledged} {claim}");
+    });
+}
+
+fn name() -> LinkName {
+    LinkName::new("eth0").expect("a good name")
+}
+
+fn net(address: IpAddr) -> IpNet {
+    IpNet::new(address, 24).expect("a good prefix")
+}
+
+/// A link here and a host at its other end.
+pub(crate) async fn eth0() -> (Cable, Host) {
+    plug_in("eth0", OWN, OWN_ADDRESS, CLIENT).await
+}
+
+fn answers<const N: usize>(entries: [(IpAddr, Result<MacAddr, Silence>); N]) -> Arc<Answers> {
+    Arc::new(entries.into_iter().map(|(eip, answer)| (name(), eip, answer)).collect())
+}
+
+/// A LAN that is listened to on eth0, without permission to speak.
+async fn listening() -> Lan {
+    let mut lan = Lan::open().expect("packet sockets are allowed to root");
+    lan.listen(BTreeSet::from([name()]));
+    settled(&mut lan, |seen| seen.is_some_and(|seen| seen.carrier)).await;
+    lan
+}
+
+/// A LAN on which these answers may be given for a long time, published as generation 1.
+pub(crate) async fn leading<const N: usize>(
+    entries: [(IpAddr, Result<MacAddr, Silence>); N],
+) -> Lan {
+    let mut lan = listening().await;
+    lan.permit(clock::now() + LONG);
+    lan.publish(answers(entries), Generation(1));
+    silenced(&mut lan, Generation(1)).await;
+    lan
+}
+
+async fn next(lan: &mut Lan) -> Input {
+    time::timeout(SOON, lan.next()).await.expect("a fact comes soon")
+}
+
+/// Waits for the link to be told as wanted. Returns how it was told.
+async fn settled(lan: &mut Lan, wanted: impl Fn(Option<&Link>) -> bool) -> Option<Link> {
+    loop {
+        if let Input::Link(link, seen) = next(lan).await
+            && link == name()
+            && wanted(seen.as_ref())
+        {
+            return seen;
+        }
+    }
+}
+
+async fn silenced(lan: &mut Lan, generation: Generation) {
+    while !matches!(next(lan).await, Input::Silenced(reached) if reached >= generation) {}
+}
+
+async fn heard(lan: &mut Lan) -> IsAt {
+    loop {
+        if let Input::Heard(is_at) = next(lan).await {
+            return is_at;
+        }
+    }
+}
+
+/// Waits until some frame has met this outcome.
+pub(crate) async fn comes_to(lan: &Lan, outcome: Outcome) {
+    let met = eventually(async || lan.outcomes().count(outcome) > 0).await;
+    assert!(met, "no frame has come to {outcome:?}");
+}

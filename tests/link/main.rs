@@ -1,0 +1,7 @@
+//! The links of a host, on a LAN of the kernel's own: veth pairs between network namespaces, and
+//! hosts with real neighbour caches.
+
+mod apart;
+mod filter;
+mod host;
+mod lan;
