@@ -1,7 +1,9 @@
-//! Turns a Deployment into ReplicaSets, one for each template it ever had, and sums them up in its status.
+//! Turns a Deployment into ReplicaSets, one for each template it ever had, and sums them up in its
+//! status.
 //!
-//! A changed template rolls out simply: the new ReplicaSet gets all its replicas at once, and the older ones give up a pod for
-//! each new one that is available. There are never fewer pods than asked for, and at most twice as many.
+//! A changed template rolls out simply: the new ReplicaSet gets all its replicas at once, and the
+//! older ones give up a pod for each new one that is available. There are never fewer pods than
+//! asked for, and at most twice as many.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

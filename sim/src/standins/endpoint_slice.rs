@@ -1,7 +1,7 @@
 //! Says where each Service's pods can be reached: one EndpointSlice per Service and address family.
 //!
-//! A terminating pod stays listed, serving but not ready, until it is gone, so that whoever reads the slice can let go of it
-//! before it stops.
+//! A terminating pod stays listed, serving but not ready, until it is gone, so that whoever reads
+//! the slice can let go of it before it stops.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -54,7 +54,8 @@ fn same(old: &EndpointSlice, new: &EndpointSlice) -> bool {
         && old.ports == new.ports
 }
 
-/// The slices the Service should have, by name. A Service without a selector has its slices from somebody else.
+/// The slices the Service should have, by name. A Service without a selector has its slices from
+/// somebody else.
 fn wanted(service: &Service, pods: &[Pod]) -> BTreeMap<String, EndpointSlice> {
     let Some(spec) = service.spec.as_ref().filter(|spec| selects(spec)) else {
         return BTreeMap::new();
@@ -124,7 +125,8 @@ fn endpoint(pod: &Pod, spec: &ServiceSpec, family: &str) -> Option<Endpoint> {
     })
 }
 
-/// The port that the pods listen on for a port of the Service. A named target no pod has a port for stays without number.
+/// The port that the pods listen on for a port of the Service. A named target no pod has a port for
+/// stays without number.
 fn port_of(port: &ServicePort, pods: &[&Pod]) -> EndpointPort {
     let number = match &port.target_port {
         None => Some(port.port),

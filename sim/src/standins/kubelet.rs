@@ -1,7 +1,8 @@
 //! Runs the pods that were given a node, and reports how they are.
 //!
-//! One of these plays the kubelets of all nodes. The store deletes at once what nothing holds, and a pod needs time to let
-//! go of its clients: so a pod is held by a finalizer for as long as it runs.
+//! One of these plays the kubelets of all nodes. The store deletes at once what nothing holds, and
+//! a pod needs time to let go of its clients: so a pod is held by a finalizer for as long as it
+//! runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,7 +21,8 @@ use super::write::Write;
 
 const FINALIZER: &str = "porter.kubesphere.io/runs-in-the-lab";
 
-/// How long a terminating pod goes on serving, so that whoever sends it traffic sees it terminate before it is gone.
+/// How long a terminating pod goes on serving, so that whoever sends it traffic sees it terminate
+/// before it is gone.
 pub(super) const NOTICE: Duration = Duration::from_secs(1);
 
 /// How long a pod that could not be started is left alone.

@@ -1,9 +1,11 @@
-//! Plays, small, the parts of a cluster that are not Porter's: without them an applied Deployment stays a document.
+//! Plays, small, the parts of a cluster that are not Porter's: without them an applied Deployment
+//! stays a document.
 //!
-//! A Deployment becomes ReplicaSets, a ReplicaSet Pods, a Pod gets a node, the node starts it, and the Service's
-//! EndpointSlice says where it can be reached. Each part looks at the whole of what it needs and writes what is missing, so a
-//! change may be seen late, twice or not at all without harm. They are as exact as `kubectl` and Porter can tell from
-//! outside, and no more: no probes, no quotas, no affinities, no eviction.
+//! A Deployment becomes ReplicaSets, a ReplicaSet Pods, a Pod gets a node, the node starts it, and
+//! the Service's EndpointSlice says where it can be reached. Each part looks at the whole of what
+//! it needs and writes what is missing, so a change may be seen late, twice or not at all without
+//! harm. They are as exact as `kubectl` and Porter can tell from outside, and no more: no probes,
+//! no quotas, no affinities, no eviction.
 
 mod deployment;
 mod endpoint_slice;
@@ -35,7 +37,8 @@ use kubelet::Kubelet;
 use snapshot::Snapshot;
 use write::Write;
 
-/// How soon a refused write is decided anew. Most refusals come with a change that wakes the stand-ins anyway.
+/// How soon a refused write is decided anew. Most refusals come with a change that wakes the
+/// stand-ins anyway.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Registers the nodes, then plays the rest of the cluster until dropped. Dropping it stops no pod.
@@ -56,7 +59,8 @@ pub async fn run(store: Store, nodes: Vec<NodeFacts>, runtime: impl PodRuntime) 
     }
 }
 
-/// One round of every part, in the order in which a new Deployment needs them. Says whether a write was refused.
+/// One round of every part, in the order in which a new Deployment needs them. Says whether a write
+/// was refused.
 fn reconcile(store: &Store, kubelet: &mut Kubelet<impl PodRuntime>) -> bool {
     let now = today();
     [

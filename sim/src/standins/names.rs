@@ -1,6 +1,8 @@
-//! Names the cluster makes up: a template's hash and a pod's suffix, in the alphabet that Kubernetes uses for them.
+//! Names the cluster makes up: a template's hash and a pod's suffix, in the alphabet that
+//! Kubernetes uses for them.
 
-/// No vowels and nothing that looks like another character, so that no name is a word or is misread.
+/// No vowels and nothing that looks like another character, so that no name is a word or is
+/// misread.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// What tells one pod template from another in names and labels.

@@ -37,8 +37,8 @@ fn writes_for(replica_set: &ReplicaSet, seen: &Snapshot) -> Vec<Write> {
     writes
 }
 
-/// The pods in the order in which they would be given up: those without a node, those not ready, those that came to a node
-/// which had most of the set already, and the youngest.
+/// The pods in the order in which they would be given up: those without a node, those not ready,
+/// those that came to a node which had most of the set already, and the youngest.
 fn dispensable_first<'a>(pods: &[&'a Pod]) -> Vec<&'a Pod> {
     let mut pods = pods.to_vec();
     pods.sort_by_key(|pod| (pod.metadata.creation_timestamp.clone(), pod.name_any()));
@@ -65,7 +65,8 @@ fn new_pods(replica_set: &ReplicaSet, count: usize, seen: &Snapshot) -> Vec<Writ
     names.take(count).map(|name| Write::create(&new_pod(replica_set, name))).collect()
 }
 
-/// The `n`th name for a pod of the set in its present version: a pod that follows a deleted one is not called the same.
+/// The `n`th name for a pod of the set in its present version: a pod that follows a deleted one is
+/// not called the same.
 fn name(replica_set: &ReplicaSet, n: u32) -> String {
     let metadata = &replica_set.metadata;
     let seed = format!("{:?} {:?} {n}", metadata.uid, metadata.resource_version);

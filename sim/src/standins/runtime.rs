@@ -24,8 +24,8 @@ pub struct PodFacts {
 pub trait PodRuntime: Send + Sync {
     /// Starts the pod's servers and returns its address once they accept connections.
     ///
-    /// Called once for each UID as long as it succeeds; after an error it is called again a second later, and the pod shows
-    /// the error's text meanwhile.
+    /// Called once for each UID as long as it succeeds; after an error it is called again a second
+    /// later, and the pod shows the error's text meanwhile.
     fn start(&self, pod: &PodFacts) -> Result<IpAddr, String>;
 
     /// Stops the pod's servers. Called once for each UID that was started.

@@ -10,9 +10,11 @@ use super::pod::{controller_uid, finished, node, terminating};
 use super::snapshot::Snapshot;
 use super::write::Write;
 
-/// Where the waiting pods go: to the node that fits with the fewest pods of the same owner, by name where that ties.
+/// Where the waiting pods go: to the node that fits with the fewest pods of the same owner, by name
+/// where that ties.
 ///
-/// A node fits if it is Ready, not cordoned, not being deleted, and has the labels of the pod's `nodeSelector`.
+/// A node fits if it is Ready, not cordoned, not being deleted, and has the labels of the pod's
+/// `nodeSelector`.
 pub(super) fn writes(seen: &Snapshot, now: &Time) -> Vec<Write> {
     let mut load = Load::of(seen);
     let waits = |pod: &&Pod| node(pod).is_none() && !terminating(pod) && !finished(pod);

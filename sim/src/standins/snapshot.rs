@@ -51,12 +51,13 @@ where
     items.iter().filter_map(|object| read(object)).collect()
 }
 
-/// The object, unless it does not fit its type: then the stand-ins do as if it were not there, and say so.
+/// The object, unless it does not fit its type: then the stand-ins do as if it were not there, and
+/// say so.
 fn read<K: DeserializeOwned>(object: &Value) -> Option<K> {
     let read = K::deserialize(object);
-    let metadata = &object["metadata"];
+    let (kind, name) = (&object["kind"], &object["metadata"]["name"]);
     let warn = |error: &serde_json::Error| {
-        tracing::warn!(kind = %object["kind"], name = %metadata["name"], %error, "object not understood");
+        tracing::warn!(%kind, %name, %error, "object not understood");
     };
     read.inspect_err(warn).ok()
 }

@@ -185,9 +185,9 @@ async fn a_settled_cluster_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_target_port_may_be_named() {
     let lab = lab_with_the_guides_workload().await;
-    let named = json!({ "spec": { "template": { "spec": { "containers": [
-        { "name": "nginx", "image": "nginx:alpine", "ports": [{ "name": "web", "containerPort": 8000 }] },
-    ] } } } });
+    let ports = json!([{ "name": "web", "containerPort": 8000 }]);
+    let container = json!({ "name": "nginx", "image": "nginx:alpine", "ports": ports });
+    let named = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
     lab.patch(Resource::DEPLOYMENTS, "mylbapp", named);
     let target =
         json!({ "spec": { "ports": [{ "name": "http", "port": 8088, "targetPort": "web" }] } });
@@ -238,7 +238,9 @@ impl Lab {
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "mylbapp" },
             "spec": {
                 "replicas": 2, "selector": { "matchLabels": labels },
-                "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } },
+                "template": {
+                    "metadata": { "labels": labels }, "spec": { "containers": [container] },
+                },
             },
         });
         for object in [service, deployment] {

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::apiserver::{Preconditions, Propagation, Resource, Status, Store};
 
-/// One change to one object. The resourceVersion in an object is the change's precondition: what was decided on the past
-/// fails, and is decided again.
+/// One change to one object. The resourceVersion in an object is the change's precondition: what
+/// was decided on the past fails, and is decided again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Write {
     Create(Value),
