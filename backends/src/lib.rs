@@ -5,9 +5,11 @@
 //! away - is told to the core as a fact, or counted; an [`Error`] is what stops a replica.
 
 pub mod clock;
+mod drive;
 mod error;
 pub mod kube;
 pub mod link;
 pub mod port;
 
+pub use drive::drive;
 pub use error::Error;

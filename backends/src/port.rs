@@ -3,7 +3,26 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
-use porter_core::{Answers, Generation, Input, Instant, IsAt, LinkName, Probe};
+use porter_core::{
+    Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Read, ReadId, Write, WriteId,
+};
+
+/// The Kubernetes cluster, as far as its API server tells of it.
+#[async_trait]
+pub trait Cluster: Send {
+    /// The next fact from the API server, or the next verdict on what was asked of it.
+    ///
+    /// Nothing that was begun makes progress unless this is waited for. Cancel safe: dropping the
+    /// future loses nothing.
+    async fn next(&mut self) -> Input;
+
+    /// Begins a write. Exactly one [`Input::Written`] with its id follows.
+    fn write(&mut self, id: WriteId, write: Write);
+
+    /// Begins a read of what the API server has now. Exactly one [`Input::Got`] with its id
+    /// follows.
+    fn read(&mut self, id: ReadId, read: Read);
+}
 
 /// The links of this host and the LANs behind them.
 ///

@@ -1,0 +1,75 @@
+//! The one loop in which all effects happen.
+
+use std::{future, pin::pin};
+
+use porter_core::{Input, Instant, Output, Speaker};
+use tokio::select;
+use tracing::{debug, info};
+
+use crate::{
+    clock,
+    port::{Cluster, Links},
+};
+
+/// Drives a speaker until it has handed everything over: tells it what happens, and does what it
+/// wants.
+///
+/// When `leave` resolves the speaker is asked to fall silent and to give up the Lease, which takes
+/// as long as the API server needs to answer.
+pub async fn drive(
+    mut speaker: Speaker,
+    cluster: &mut impl Cluster,
+    links: &mut impl Links,
+    leave: impl Future<Output = ()>,
+) {
+    let mut leave = pin!(leave);
+    let mut leaving = false;
+    let mut led = false;
+    loop {
+        while let Some(output) = speaker.poll_output() {
+            debug!(?output);
+            match output {
+                Output::Announce(is_at) => links.announce(&is_at),
+                Output::Left => return,
+                Output::Listen(names) => links.listen(names),
+                Output::Permit(until) => links.permit(until),
+                Output::Probe(probe) => links.probe(&probe),
+                Output::Publish(answers, generation) => links.publish(answers, generation),
+                Output::Read(id, read) => cluster.read(id, read),
+                Output::Write(id, write) => cluster.write(id, write),
+            }
+        }
+        // Not biased: whatever floods one side must not keep the other, or the time, waiting.
+        let input = select! {
+            () = &mut leave, if !leaving => {
+                leaving = true;
+                Some(Input::Leave)
+            }
+            () = sleep_until(speaker.poll_timeout()) => None,
+            input = cluster.next() => Some(input),
+            input = links.next() => Some(input),
+        };
+        let now = clock::now();
+        match input {
+            Some(input) => speaker.handle_input(input, now),
+            None => speaker.handle_timeout(now),
+        }
+        if speaker.leads(now) != led {
+            led = !led;
+            match led {
+                true => info!("speaking: this replica leads"),
+                false => info!(holder = ?speaker.holder(), "silent: this replica does not lead"),
+            }
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => clock::sleep_until(deadline).await,
+        None => future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! One kind, listed once and watched from there on.
+//!
+//! Watches end all the time: the API server ends each after a while, connections tear or fall
+//! silent, history is forgotten (410). A watch that ended goes on where it stopped; only if that
+//! fails at the first attempt is the kind reported as lost, until it could be listed again.
+
+use std::{convert::Infallible, future, marker::PhantomData, pin::pin, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::{Stream, TryStreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use kube::{
+    Client,
+    api::{ListParams, WatchEvent, WatchParams},
+    core::Request,
+};
+use porter_core::{Input, Listing, ReadError, Version};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{self, Instant},
+};
+use tracing::{debug, warn};
+
+use super::{
+    Timeouts,
+    convert::{Watched, read, version_of},
+    verdict,
+};
+
+/// How much longer than asked for a watch may last before it is taken for dead.
+const GRACE: Duration = Duration::from_secs(2);
+/// A watch that ended sooner than this, and brought nothing, has failed.
+const USEFUL: Duration = Duration::from_secs(1);
+
+/// All objects of a kind.
+pub(super) type Objects<T> = Listing<<T as Watched>::Name, <T as Watched>::Fact>;
+
+/// Wants a list that is newer than the order, and says as what to report it.
+pub(super) type Order<T> = Box<dyn FnOnce(Result<Objects<T>, ReadError>) -> Input + Send>;
+
+/// The watch of one kind.
+pub(super) struct Watch<T: Watched> {
+    client: Client,
+    collection: Request,
+    /// A field selector: which objects of the kind.
+    fields: Option<String>,
+    timeouts: Timeouts,
+    facts: mpsc::Sender<Input>,
+    /// What was told so far; `None`: to be listed.
+    position: Option<Version>,
+    /// Whether what was told is known to grow old, or nothing was told yet.
+    lost: bool,
+    /// The delays before the next attempts; `None`: nothing has failed since a watch last worked.
+    backoff: Option<ExponentialBackoff>,
+    /// What was warned of last: said once, however often it is tried again.
+    complaint: String,
+    of: PhantomData<fn() -> T>,
+}
+
+/// Why a step did not succeed.
+struct Failure {
+    reason: String,
+    /// The version to go on from is forgotten.
+    expired: bool,
+    retry_after: Duration,
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        Self {
+            reason: verdict::told(&error),
+            expired: verdict::is_expired(&error),
+            retry_after: verdict::retry_after(&error),
+        }
+    }
+}
+
+impl Failure {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), expired: false, retry_after: Duration::ZERO }
+    }
+}
+
+/// A list, each of whose objects is read by itself: one that cannot be read hides no other.
+#[derive(Deserialize)]
+struct List {
+    metadata: ListMeta,
+    items: Option<Vec<Value>>,
+}
+
+impl<T: Watched> Watch<T> {
+    pub(super) fn new(
+        client: Client,
+        namespace: Option<&str>,
+        fields: Option<String>,
+        timeouts: Timeouts,
+        facts: mpsc::Sender<Input>,
+    ) -> Self {
+        Self {
+            client,
+            collection: Request::new(T::url_path(&(), namespace)),
+            fields,
+            timeouts,
+            facts,
+            position: None,
+            lost: true,
+            backoff: None,
+            complaint: String::new(),
+            of: PhantomData,
+        }
+    }
+
+    /// Tells what there is and what becomes of it, for ever, and lists when it is ordered to.
+    pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order<T>>) -> Infallible {
+        loop {
+            let order = select! {
+                never = self.keep_up() => match never {},
+                Some(order) = orders.recv() => order,
+            };
+            self.deliver(order).await;
+        }
+    }
+
+    /// Lists afresh, and goes on from there: nothing older is told after it.
+    async fn deliver(&mut self, order: Order<T>) {
+        let listing = self.list().await;
+        if let Ok(listing) = &listing {
+            // What was lost is found again by a list of everybody's.
+            self.position = (!self.lost).then_some(listing.version);
+        }
+        self.tell(order(listing.map_err(|failure| ReadError(failure.reason)))).await;
+    }
+
+    /// Cancel safe: the position moves only when what leads to it was told.
+    async fn keep_up(&mut self) -> Infallible {
+        loop {
+            let step = match self.position {
+                None => self.relist().await,
+                Some(version) => self.follow(version).await,
+            };
+            let Err(failure) = step else { continue };
+            debug!(kind = ?T::KIND, reason = failure.reason, "the watch is interrupted");
+            if failure.expired {
+                self.position = None;
+            }
+            match &mut self.backoff {
+                None => self.backoff = Some(backoff()),
+                Some(backoff) => {
+                    let delay = backoff.next().unwrap_or(self.timeouts.call);
+                    self.lose(&failure).await;
+                    time::sleep(delay.max(failure.retry_after)).await;
+                }
+            }
+        }
+    }
+
+    async fn lose(&mut self, failure: &Failure) {
+        self.position = None;
+        if self.complaint != failure.reason {
+            warn!(kind = ?T::KIND, reason = failure.reason, "cannot be watched");
+            self.complaint.clone_from(&failure.reason);
+        }
+        if !self.lost {
+            self.tell(Input::Lost(T::KIND)).await;
+            self.lost = true;
+        }
+    }
+
+    async fn relist(&mut self) -> Result<(), Failure> {
+        let listing = self.list().await?;
+        let version = listing.version;
+        debug!(kind = ?T::KIND, objects = listing.objects.len(), %version, "listed");
+        self.tell(T::listed(listing)).await;
+        self.position = Some(version);
+        self.lost = false;
+        Ok(())
+    }
+
+    /// The newest list: without a `resourceVersion` the API server must not answer from a cache
+    /// that lags.
+    async fn list(&self) -> Result<Objects<T>, Failure> {
+        let params = ListParams { field_selector: self.fields.clone(), ..ListParams::default() };
+        let request = self.collection.list(&params).expect("the parameters are valid");
+        let answer = time::timeout(self.timeouts.list, self.client.request::<List>(request)).await;
+        let List { metadata, items } =
+            answer.map_err(|_| Failure::new("the API server did not answer a list in time"))??;
+        let version = metadata.resource_version.as_deref().and_then(version_of);
+        let version = version.ok_or_else(|| Failure::new("the list has no version in numbers"))?;
+        let mut listing = Listing { version, ..Listing::default() };
+        for item in items.into_iter().flatten() {
+            match read::<T>(item) {
+                Ok((name, version, Some(fact))) => {
+                    listing.objects.insert(name, (version, fact));
+                }
+                Ok((_, _, None)) => {}
+                Err(unreadable) => warn!(%unreadable, "passed over"),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Watches until the API server ends it.
+    async fn follow(&mut self, version: Version) -> Result<(), Failure> {
+        let lasts = self.timeouts.watch;
+        let params = WatchParams {
+            field_selector: self.fields.clone(),
+            timeout: Some(u32::try_from(lasts.as_secs()).unwrap_or(u32::MAX)),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let request = self.collection.watch(&params, &version.0.to_string());
+        let request = request.expect("the parameters are valid");
+        let began = Instant::now();
+        let opened = time::timeout(self.timeouts.call, self.client.request_events(request)).await;
+        let events = opened.map_err(|_| Failure::new("the API server did not open a watch"))??;
+        let ended = self.relay(events, began + lasts + GRACE).await;
+        if self.position != Some(version) || began.elapsed() >= USEFUL.min(lasts) {
+            self.backoff = None;
+            self.complaint.clear();
+            return ended;
+        }
+        ended.and_then(|()| Err(Failure::new("the watch ended as soon as it began")))
+    }
+
+    /// Tells what a watch says until it ends.
+    async fn relay(
+        &mut self,
+        events: impl Stream<Item = Result<WatchEvent<Value>, kube::Error>>,
+        dead_at: Instant,
+    ) -> Result<(), Failure> {
+        let mut events = pin!(events);
+        loop {
+            let event = time::timeout_at(dead_at, events.try_next()).await;
+            let event = event.map_err(|_| Failure::new("the connection of a watch fell silent"))?;
+            match event? {
+                Some(event) => self.pass_on(event).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn pass_on(&mut self, event: WatchEvent<Value>) -> Result<(), Failure> {
+        let (object, gone) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+            WatchEvent::Deleted(object) => (object, true),
+            WatchEvent::Bookmark(bookmark) => {
+                let version = version_of(&bookmark.metadata.resource_version);
+                self.position = version.or(self.position);
+                return Ok(());
+            }
+            WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
+        };
+        match read::<T>(object) {
+            Ok((name, version, fact)) => {
+                self.tell(T::seen(name, version, fact.filter(|_| !gone))).await;
+                self.position = Some(version);
+            }
+            Err(unreadable) => warn!(%unreadable, "passed over"),
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, fact: Input) {
+        if self.facts.send(fact).await.is_err() {
+            // Nobody listens any more: whoever did is about to abort this task.
+            future::pending().await
+        }
+    }
+}
+
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(5))
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
