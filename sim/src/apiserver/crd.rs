@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::resource::{Kind, KindVersion, Resource, ScalePaths};
+use super::status::Cause;
 use super::write::now;
 
 /// The kind that a CustomResourceDefinition defines.
@@ -57,7 +58,11 @@ fn version(version: &Value) -> KindVersion {
 }
 
 /// Fills in what a definition may leave out, and says that it is in force: it is, as soon as it is stored.
-pub(crate) fn complete(definition: &mut Value) {
+pub(crate) fn complete(definition: &mut Value) -> Vec<Cause> {
+    let causes = check(definition);
+    if !causes.is_empty() {
+        return causes;
+    }
     let kind = kind(definition);
     let names = &mut definition["spec"]["names"];
     names["singular"] = json!(kind.singular);
@@ -79,4 +84,28 @@ pub(crate) fn complete(definition: &mut Value) {
         ],
         "storedVersions": [kind.storage],
     });
+    Vec::new()
+}
+
+fn check(definition: &Value) -> Vec<Cause> {
+    let spec = &definition["spec"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut causes = Vec::new();
+    let name = format!("{}.{}", text(&spec["names"]["plural"]), text(&spec["group"]));
+    if definition["metadata"]["name"] != name {
+        let detail = "must be spec.names.plural+\".\"+spec.group";
+        causes.push(Cause::invalid("metadata.name", &definition["metadata"]["name"], detail));
+    }
+    let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
+        let detail = "must have exactly one version marked as storage version";
+        causes.push(Cause::invalid("spec.versions", &spec["versions"], detail));
+    }
+    for (index, version) in versions.iter().enumerate() {
+        if !version["schema"]["openAPIV3Schema"].is_object() {
+            let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            causes.push(Cause::required(field, "schemas are required"));
+        }
+    }
+    causes
 }

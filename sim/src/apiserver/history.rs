@@ -148,6 +148,11 @@ impl Watch {
         self.told
     }
 
+    /// Whether there is more to tell of what was there at the start.
+    pub(crate) fn has_initial(&self) -> bool {
+        !self.initial.is_empty()
+    }
+
     /// Waits for the next event. May be cancelled without losing one.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The lab's API server: the semantics of a Kubernetes object store, for kubectl and kube-rs.
+//! The lab's API server: the semantics of a Kubernetes object store, over HTTP, for kubectl and kube-rs.
 //!
 //! It exists so that the user guide can be followed, and Porter's own client tested, without a
 //! cluster. It keeps objects in memory, knows the handful of built-in kinds that Porter and its guide
@@ -6,20 +6,30 @@
 //! authentication, no admission plugins and no controllers: whoever needs a scheduler or an
 //! EndpointSlice controller brings one that speaks to the [`Store`].
 //!
-//! [`Store`] is the whole behaviour, synchronous and usable without any network. What is not supported is refused with a [`Status`] that says so.
+//! [`Store`] is the whole behaviour, synchronous and usable without any network; [`serve`] puts it
+//! on a listener. What is not supported is refused with a [`Status`] that says so.
 
 mod crd;
-mod defaults;
+mod discovery;
 mod history;
+mod http;
+mod openapi;
 mod patch;
+mod reads;
+mod request;
 mod resource;
+mod rules;
+mod schema;
 mod selector;
 mod state;
 mod status;
 mod store;
+mod table;
 mod write;
+mod writes;
 
 pub use history::{Event, EventKind, Watch};
+pub use http::serve;
 pub use patch::Patch;
 pub use resource::Resource;
 pub use selector::Selectors;

@@ -2,12 +2,12 @@
 //! Kubernetes' strategic merge patch.
 //!
 //! The strategic one differs from the merge patch in lists: those whose elements have an identity are
-//! merged element by element. Which field identifies an element is part of the Go types and in no
-//! schema that is at hand, hence the small table in [`merge_key`].
+//! merged element by element. Which field identifies an element is written in the kind's schema.
 
 use serde_json::{Map, Value};
 
-use super::resource::{Kind, Resource};
+use super::resource::Kind;
+use super::schema::Schema;
 use super::status::Status;
 
 /// A change to an object.
@@ -44,7 +44,7 @@ impl Patch {
                      application/json-patch+json, application/merge-patch+json",
                 ));
             }
-            Self::Strategic(patch) => merge_value(&kind.resource, &mut patched, patch, ""),
+            Self::Strategic(patch) => merge_value(Some(Schema::of(kind)), &mut patched, patch),
         }
         if patched.is_object() {
             Ok(patched)
@@ -54,33 +54,7 @@ impl Patch {
     }
 }
 
-/// The field that identifies the elements of the list `field` inside of `parent`, if they have an identity.
-fn merge_key(resource: &Resource, parent: &str, field: &str) -> Option<&'static str> {
-    match field {
-        "containers"
-        | "initContainers"
-        | "ephemeralContainers"
-        | "volumes"
-        | "env"
-        | "imagePullSecrets" => Some("name"),
-        "volumeMounts" => Some("mountPath"),
-        "hostAliases" | "podIPs" | "hostIPs" => Some("ip"),
-        "topologySpreadConstraints" => Some("topologyKey"),
-        "conditions" if *resource != Resource::ENDPOINTSLICES => Some("type"),
-        "addresses" if *resource == Resource::NODES => Some("type"),
-        "ownerReferences" => Some("uid"),
-        "ports" if *resource == Resource::SERVICES => Some("port"),
-        "ports" if parent == "containers" || parent == "initContainers" => Some("containerPort"),
-        _ => None,
-    }
-}
-
-/// Whether a list of plain values is a set to which a patch adds.
-fn is_set(field: &str) -> bool {
-    field == "finalizers"
-}
-
-fn merge_value(resource: &Resource, target: &mut Value, patch: &Value, parent: &str) {
+fn merge_value(schema: Option<Schema<'_>>, target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         target.clone_from(patch);
         return;
@@ -95,6 +69,7 @@ fn merge_value(resource: &Resource, target: &mut Value, patch: &Value, parent: &
     let Value::Object(target) = target else { return };
     retain_keys(target, patch);
     for (field, change) in patch {
+        let known = schema.and_then(|schema| schema.field(field));
         if let Some(field) = field.strip_prefix("$deleteFromPrimitiveList/") {
             remove_from_list(target.get_mut(field), change);
         } else if field.starts_with('$') {
@@ -102,21 +77,28 @@ fn merge_value(resource: &Resource, target: &mut Value, patch: &Value, parent: &
         } else if change.is_null() {
             target.remove(field);
         } else if let (Some(key), Value::Array(changes)) =
-            (merge_key(resource, parent, field), change)
+            (known.and_then(Schema::merge_key), change)
         {
             let list = target.entry(field.clone()).or_insert_with(|| Value::Array(Vec::new()));
-            merge_list(resource, list, changes, key, field);
+            merge_list(known.and_then(Schema::items), list, changes, key);
             reorder(list, patch.get(&format!("$setElementOrder/{field}")), key);
-        } else if let (true, Value::Array(additions)) = (is_set(field), change) {
+        } else if let (true, Value::Array(additions)) = (known.is_some_and(Schema::is_set), change)
+        {
             let list = target.entry(field.clone()).or_insert_with(|| Value::Array(Vec::new()));
             add_to_set(list, additions);
         } else {
-            merge_value(
-                resource,
-                target.entry(field.clone()).or_insert(Value::Null),
-                change,
-                field,
-            );
+            merge_value(known, target.entry(field.clone()).or_insert(Value::Null), change);
+        }
+    }
+    // A patch may consist of nothing but the new order of a list.
+    for (field, order) in patch {
+        if let Some(field) =
+            field.strip_prefix("$setElementOrder/").filter(|field| !patch.contains_key(*field))
+        {
+            let key = schema.and_then(|schema| schema.field(field)).and_then(Schema::merge_key);
+            if let (Some(list), Some(key)) = (target.get_mut(field), key) {
+                reorder(list, Some(order), key);
+            }
         }
     }
 }
@@ -136,7 +118,7 @@ fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {
         .collect()
 }
 
-fn merge_list(resource: &Resource, list: &mut Value, changes: &[Value], key: &str, field: &str) {
+fn merge_list(schema: Option<Schema<'_>>, list: &mut Value, changes: &[Value], key: &str) {
     if changes.iter().any(|change| change["$patch"] == "replace") {
         let kept = changes.iter().filter(|change| change["$patch"] != "replace").cloned().collect();
         *list = Value::Array(kept);
@@ -153,10 +135,10 @@ fn merge_list(resource: &Resource, list: &mut Value, changes: &[Value], key: &st
                 list.remove(at);
             }
             (None, true) => {}
-            (Some(at), false) => merge_value(resource, &mut list[at], change, field),
+            (Some(at), false) => merge_value(schema, &mut list[at], change),
             (None, false) => {
                 let mut element = Value::Null;
-                merge_value(resource, &mut element, change, field);
+                merge_value(schema, &mut element, change);
                 list.push(element);
             }
         }
@@ -191,7 +173,7 @@ fn remove_from_list(list: Option<&mut Value>, gone: &Value) {
 mod tests {
     use serde_json::json;
 
-    use super::super::resource::builtin_kinds;
+    use super::super::resource::{Resource, builtin_kinds};
     use super::*;
 
     fn patched(resource: &Resource, object: Value, patch: Value) -> Value {

@@ -173,6 +173,21 @@ impl Status {
         )
     }
 
+    /// The server, being the lab's, lacks what was asked for.
+    pub(crate) fn not_supported(message: impl Into<String>) -> Self {
+        Self::new(404, "NotFound", message)
+    }
+
+    /// The client accepts no form of answer that is spoken here.
+    pub(crate) fn not_acceptable(message: impl Into<String>) -> Self {
+        Self::new(406, "NotAcceptable", message)
+    }
+
+    /// The body is larger than an object can be.
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(413, "RequestEntityTooLarge", message)
+    }
+
     /// The body is in a format that is not read.
     pub(crate) fn unsupported_media_type(message: impl Into<String>) -> Self {
         Self::new(415, "UnsupportedMediaType", message)

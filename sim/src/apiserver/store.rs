@@ -91,6 +91,19 @@ impl Store {
         Self { state: self.state.clone(), options }
     }
 
+    pub(crate) fn kind(&self, resource: &Resource) -> Result<Arc<Kind>, Status> {
+        self.lock().kind(resource)
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<Arc<Kind>> {
+        self.lock().kinds().cloned().collect()
+    }
+
+    /// Whether a watch could start at the revision.
+    pub(crate) fn remembers(&self, revision: u64) -> Result<(), Status> {
+        self.lock().history.reaches(revision)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in the middle of a write is a bug that its test shows; readers may go on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,7 +180,8 @@ impl Store {
     fn replace_part(&self, object: Value, part: Subresource) -> Result<Arc<Value>, Status> {
         let mut state = self.lock();
         let kind = state.kind_of(&object)?;
-        let key = Key::of(&kind.resource, &object);
+        let text = |field: &str| object["metadata"][field].as_str();
+        let key = key(&kind, text("namespace"), text("name").unwrap_or_default());
         self.update(&mut state, &kind, key, part, |_| Ok(object))
     }
 

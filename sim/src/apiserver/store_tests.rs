@@ -52,22 +52,24 @@ fn a_write_that_changes_nothing_is_no_event() {
 fn status_and_the_rest_are_written_apart() {
     let store = Store::new();
     store.create(node("node1")).expect("creates");
-    let change = Patch::Merge(json!({ "status": { "a": 1 }, "spec": { "unschedulable": true } }));
+    let change = |phase: &str| {
+        Patch::Merge(json!({ "status": { "phase": phase }, "spec": { "unschedulable": true } }))
+    };
 
     let status = store
-        .patch(&Resource::NODES, None, "node1", Subresource::Status, &change)
+        .patch(&Resource::NODES, None, "node1", Subresource::Status, &change("a"))
         .expect("patches");
     assert_eq!(
-        (&status["status"]["a"], &status["spec"]["unschedulable"]),
-        (&json!(1), &Value::Null)
+        (&status["status"]["phase"], &status["spec"]["unschedulable"]),
+        (&json!("a"), &Value::Null)
     );
 
-    let other = Patch::Merge(json!({ "status": { "a": 2 }, "spec": { "unschedulable": true } }));
-    let object =
-        store.patch(&Resource::NODES, None, "node1", Subresource::Object, &other).expect("patches");
+    let object = store
+        .patch(&Resource::NODES, None, "node1", Subresource::Object, &change("b"))
+        .expect("patches");
     assert_eq!(
-        (&object["status"]["a"], &object["spec"]["unschedulable"]),
-        (&json!(1), &json!(true))
+        (&object["status"]["phase"], &object["spec"]["unschedulable"]),
+        (&json!("a"), &json!(true))
     );
 }
 

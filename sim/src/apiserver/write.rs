@@ -9,7 +9,7 @@ use super::resource::{Kind, Resource};
 use super::state::{Key, State};
 use super::status::{Cause, Status};
 use super::store::{Options, Subresource};
-use super::{crd, defaults};
+use super::{rules, schema};
 
 /// Metadata that a client cannot change.
 const SERVER_SET: [&str; 7] = [
@@ -100,11 +100,8 @@ fn complete(
     mut object: Value,
     options: Options,
 ) -> Result<Value, Status> {
-    let _ = options;
-    defaults::complete(state, kind, old, &mut object)?;
-    if kind.resource == Resource::CRDS {
-        crd::complete(&mut object);
-    }
+    schema::admit(kind, &mut object, options.strict)?;
+    rules::complete(state, kind, old, &mut object)?;
     Ok(object)
 }
 

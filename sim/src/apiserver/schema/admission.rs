@@ -1,0 +1,361 @@
+//! Lets an object in: drops what its kind does not have, fills in what the schema says is the default, and
+//! finds what is not allowed.
+//!
+//! Rules in CEL (`x-kubernetes-validations`) are stored and not evaluated.
+
+use regex::Regex;
+use serde_json::{Map, Value, json};
+
+use super::super::resource::Kind;
+use super::super::status::{Cause, Status};
+use super::Schema;
+
+/// Admits an object of a kind. With `strict`, a field that the kind does not have is an error.
+pub(crate) fn admit(kind: &Kind, object: &mut Value, strict: bool) -> Result<(), Status> {
+    let mut findings = Findings::default();
+    let schema = Schema::of(kind);
+    if let Value::Object(fields) = object {
+        let mut metadata = fields.remove("metadata").unwrap_or_default();
+        visit(Schema::metadata(), &mut metadata, "metadata", &mut findings);
+        // What every object has need not be in the schema of a custom resource.
+        let common =
+            ["apiVersion", "kind"].map(|field| (field, fields.remove(field).unwrap_or_default()));
+        let mut missing = required(schema, fields, "");
+        missing.retain(|cause| cause.field != "metadata");
+        findings.causes.append(&mut missing);
+        visit_fields(schema, fields, "", &mut findings);
+        fields.insert("metadata".to_owned(), metadata);
+        fields.extend(common.map(|(field, value)| (field.to_owned(), value)));
+    }
+    let cannot = |why: String| {
+        let version = kind.stored().name.as_str();
+        Status::bad_request(format!(
+            "{0} in version {version:?} cannot be handled as a {0}: {why}",
+            kind.kind
+        ))
+    };
+    if let Some(mistyped) = findings.mistyped.first() {
+        return Err(cannot(mistyped.clone()));
+    }
+    if strict && !findings.unknown.is_empty() {
+        let unknown: Vec<_> =
+            findings.unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+        return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));
+    }
+    if findings.causes.is_empty() {
+        return Ok(());
+    }
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    Err(Status::invalid(&kind.resource, &kind.kind, name, &findings.causes))
+}
+
+/// What was found on the way through an object.
+#[derive(Default)]
+struct Findings {
+    /// Paths that were dropped.
+    unknown: Vec<String>,
+    /// Values in a built-in type that could not be decoded at all.
+    mistyped: Vec<String>,
+    causes: Vec<Cause>,
+}
+
+fn visit(schema: Schema<'_>, value: &mut Value, path: &str, findings: &mut Findings) {
+    if !fits_type(schema, value, path, findings) {
+        return;
+    }
+    findings.causes.extend(breaches(schema.node, value, path));
+    match value {
+        Value::Object(fields) => {
+            // Which fields a status has to have is its controller's affair.
+            if !(schema.builtin && path.starts_with("status")) {
+                findings.causes.extend(required(schema, fields, path));
+            }
+            visit_fields(schema, fields, path, findings);
+        }
+        Value::Array(elements) => {
+            let Some(items) = schema.items() else { return };
+            for (index, element) in elements.iter_mut().enumerate() {
+                visit(items, element, &format!("{path}[{index}]"), findings);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn visit_fields(
+    schema: Schema<'_>,
+    fields: &mut Map<String, Value>,
+    path: &str,
+    findings: &mut Findings,
+) {
+    let node = schema.node;
+    let open = node["x-kubernetes-preserve-unknown-fields"] == true
+        || schema.builtin && node["properties"].is_null() && node["additionalProperties"].is_null();
+    let below =
+        |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+    fields.retain(|field, value| {
+        let known = schema.field(field);
+        if let (Some(known), Value::Null) = (known, &*value) {
+            // A null that cannot be stored means that the field was left out.
+            let nullable = known.node["nullable"] == true;
+            return nullable || !(schema.builtin || known.node.get("default").is_some());
+        }
+        if known.is_none() && !open {
+            findings.unknown.push(below(field));
+        }
+        known.is_some() || open
+    });
+    let defaults = node["properties"].as_object().into_iter().flatten();
+    for (field, default) in
+        defaults.filter_map(|(field, schema)| Some((field, schema.get("default")?)))
+    {
+        fields.entry(field.clone()).or_insert_with(|| default.clone());
+    }
+    for (field, value) in fields {
+        if let Some(known) = schema.field(field) {
+            visit(known, value, &below(field), findings);
+        }
+    }
+}
+
+fn required(schema: Schema<'_>, fields: &Map<String, Value>, path: &str) -> Vec<Cause> {
+    let names = schema.node["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let has_default = |name: &str| schema.node["properties"][name].get("default").is_some();
+    let missing =
+        names.filter(|&name| fields.get(name).is_none_or(Value::is_null) && !has_default(name));
+    let below =
+        |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    missing.map(|name| Cause::required(below(name), "")).collect()
+}
+
+fn fits_type(schema: Schema<'_>, value: &Value, path: &str, findings: &mut Findings) -> bool {
+    let node = schema.node;
+    if node["x-kubernetes-int-or-string"] == true {
+        return true;
+    }
+    let Some(wanted) = node["type"].as_str() else { return true };
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let fits = wanted == found
+        || wanted == "number" && found == "integer"
+        || found == "null" && node["nullable"] == true;
+    if !fits && schema.builtin {
+        let wanted = node["format"].as_str().unwrap_or(wanted);
+        findings
+            .mistyped
+            .push(format!("json: cannot unmarshal {found} into field {path} of type {wanted}"));
+    } else if !fits {
+        let message =
+            format!("Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}");
+        findings.causes.push(Cause {
+            field: path.to_owned(),
+            reason: "FieldValueTypeInvalid",
+            message,
+        });
+    }
+    fits
+}
+
+/// The rules of a schema, other than its type and its fields, that a value breaks.
+fn breaches(schema: &Value, value: &Value, path: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let mut breach = |holds: bool, detail: String| {
+        if !holds {
+            causes.push(Cause::invalid(path, value, &format!("{path} in body {detail}")));
+        }
+    };
+    if let (Some(number), true) = (value.as_f64(), value.is_number()) {
+        let exclusive = |rule: &str| schema[rule] == true;
+        if let Some(least) = schema["minimum"].as_f64() {
+            let strict = exclusive("exclusiveMinimum");
+            let word = if strict { "greater than" } else { "greater than or equal to" };
+            breach(
+                if strict { number > least } else { number >= least },
+                format!("should be {word} {least}"),
+            );
+        }
+        if let Some(most) = schema["maximum"].as_f64() {
+            let strict = exclusive("exclusiveMaximum");
+            let word = if strict { "less than" } else { "less than or equal to" };
+            breach(
+                if strict { number < most } else { number <= most },
+                format!("should be {word} {most}"),
+            );
+        }
+    }
+    if let Value::String(text) = value {
+        let letters = text.chars().count() as u64;
+        if let Some(least) = schema["minLength"].as_u64() {
+            breach(letters >= least, format!("should be at least {least} chars long"));
+        }
+        if let Some(most) = schema["maxLength"].as_u64() {
+            breach(letters <= most, format!("should be at most {most} chars long"));
+        }
+        if let Some(pattern) = schema["pattern"].as_str() {
+            let fits = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+            breach(fits, format!("should match '{pattern}'"));
+        }
+    }
+    if let Value::Array(elements) = value {
+        let count = elements.len() as u64;
+        if let Some(least) = schema["minItems"].as_u64() {
+            breach(count >= least, format!("should have at least {least} items"));
+        }
+        if let Some(most) = schema["maxItems"].as_u64() {
+            breach(count <= most, format!("should have at most {most} items"));
+        }
+    }
+    causes.extend(choices(schema, value, path));
+    causes
+}
+
+/// The rules about which of several values, or schemas, it is.
+fn choices(schema: &Value, value: &Value, path: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if let Some(supported) =
+        schema["enum"].as_array().filter(|supported| !supported.contains(value))
+    {
+        let supported: Vec<_> = supported.iter().map(Value::to_string).collect();
+        causes.push(Cause::unsupported(path, value, &supported));
+    }
+    let holding = |rule: &str| {
+        let schemas = schema[rule].as_array()?;
+        Some((schemas.iter().filter(|schema| holds(schema, value)).count(), schemas.len()))
+    };
+    let rules: [(&str, fn(usize, usize) -> bool, &str); 3] = [
+        ("allOf", |held, all| held == all, "must validate all the schemas (allOf)"),
+        ("anyOf", |held, _| held > 0, "must validate at least one schema (anyOf)"),
+        ("oneOf", |held, _| held == 1, "must validate one and only one schema (oneOf)"),
+    ];
+    for (rule, fits, detail) in rules {
+        if holding(rule).is_some_and(|(held, all)| !fits(held, all)) {
+            causes.push(Cause::invalid(path, value, &format!("{path} in body {detail}")));
+        }
+    }
+    if schema.get("not").is_some_and(|not| holds(not, value)) {
+        causes.push(Cause::invalid(
+            path,
+            value,
+            &format!("{path} in body must not validate the schema (not)"),
+        ));
+    }
+    causes
+}
+
+/// Whether a value keeps to a schema that only restricts.
+fn holds(schema: &Value, value: &Value) -> bool {
+    let schema = Schema { written: schema, node: schema, builtin: false };
+    let mut findings = Findings::default();
+    let fields_hold = value.as_object().is_none_or(|fields| {
+        required(schema, fields, "").is_empty()
+            && fields.iter().all(|(field, value)| {
+                schema.field(field).is_none_or(|schema| holds(schema.node, value))
+            })
+    });
+    fits_type(schema, value, "", &mut findings)
+        && breaches(schema.node, value, "").is_empty()
+        && fields_hold
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::crd;
+    use super::super::super::resource::{Resource, builtin_kinds};
+    use super::*;
+
+    fn pool() -> Kind {
+        crd::kind(&json!({
+            "spec": {
+                "group": "test.porter.io", "scope": "Cluster",
+                "names": { "plural": "pools", "kind": "Pool" },
+                "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
+                    "type": "object", "required": ["spec"],
+                    "properties": { "spec": {
+                        "type": "object", "required": ["address"],
+                        "properties": {
+                            "address": { "type": "string", "pattern": "^[0-9.]+$" },
+                            "size": { "type": "integer", "default": 4, "minimum": 1 },
+                            "mode": { "type": "string", "enum": ["layer2", "bgp"] },
+                            "free": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+                        },
+                    } },
+                } } }],
+            },
+        }))
+    }
+
+    fn admitted(kind: &Kind, spec: Value, strict: bool) -> Result<Value, String> {
+        let mut object =
+            json!({ "apiVersion": "a", "kind": "b", "metadata": { "name": "one" }, "spec": spec });
+        admit(kind, &mut object, strict).map_err(|refused| refused.message)?;
+        Ok(object["spec"].take())
+    }
+
+    #[test]
+    fn unknown_fields_are_dropped_and_defaults_filled_in() {
+        let spec = json!({ "address": "1.2.3.4", "adress": "x", "free": { "any": 1 } });
+        let expected = json!({ "address": "1.2.3.4", "size": 4, "free": { "any": 1 } });
+        assert_eq!(admitted(&pool(), spec, false), Ok(expected));
+    }
+
+    #[test]
+    fn a_strict_client_is_told_about_unknown_fields() {
+        let refused =
+            admitted(&pool(), json!({ "address": "1", "adress": "x" }), true).expect_err("strict");
+        let wording = "Pool in version \"v1\" cannot be handled as a Pool: strict decoding error: unknown field \"spec.adress\"";
+        assert_eq!(refused, wording);
+    }
+
+    #[test]
+    fn every_breach_is_named_with_its_field() {
+        let refused = admitted(&pool(), json!({ "size": 0, "mode": "vip" }), false)
+            .expect_err("three breaches");
+        for part in [
+            "Pool.test.porter.io \"one\" is invalid: [",
+            "spec.address: Required value",
+            "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1",
+            "spec.mode: Unsupported value: \"vip\": supported values: \"layer2\", \"bgp\"",
+        ] {
+            assert!(refused.contains(part), "{part} in {refused}");
+        }
+        let mistyped = admitted(&pool(), json!({ "address": 4 }), false).expect_err("a number");
+        assert!(
+            mistyped.contains("spec.address in body must be of type string: \"integer\""),
+            "{mistyped}"
+        );
+    }
+
+    #[test]
+    fn built_in_kinds_have_their_fields_and_no_others() {
+        let services = builtin_kinds()
+            .into_iter()
+            .find(|kind| kind.resource == Resource::SERVICES)
+            .expect("built in");
+        let spec =
+            json!({ "ports": [{ "port": 80, "targetPort": "http", "prot": 1 }], "type": null });
+        assert_eq!(
+            admitted(&services, spec.clone(), false),
+            Ok(json!({ "ports": [{ "port": 80, "targetPort": "http" }] }))
+        );
+        assert!(
+            admitted(&services, spec, true)
+                .expect_err("strict")
+                .contains("unknown field \"spec.ports[0].prot\"")
+        );
+        let mistyped = admitted(&services, json!({ "ports": [{ "port": "80" }] }), false)
+            .expect_err("a string");
+        assert!(
+            mistyped.ends_with(
+                "json: cannot unmarshal string into field spec.ports[0].port of type int32"
+            ),
+            "{mistyped}"
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! The schemas of the built-in kinds, as the `k8s-openapi` types describe themselves.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::schemars::JsonSchema;
+use k8s_openapi::schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::super::resource::Resource;
+
+/// The lists whose elements have an identity that a strategic merge patch merges by: in which type, which
+/// field, and which field of an element is its identity. The Go types say so in tags; no schema at hand does.
+const MERGED_BY: [(&str, &str, &str); 20] = [
+    ("ObjectMeta", "ownerReferences", "uid"),
+    ("PodSpec", "containers", "name"),
+    ("PodSpec", "initContainers", "name"),
+    ("PodSpec", "ephemeralContainers", "name"),
+    ("PodSpec", "volumes", "name"),
+    ("PodSpec", "imagePullSecrets", "name"),
+    ("PodSpec", "hostAliases", "ip"),
+    ("PodSpec", "topologySpreadConstraints", "topologyKey"),
+    ("PodStatus", "conditions", "type"),
+    ("PodStatus", "podIPs", "ip"),
+    ("Container", "env", "name"),
+    ("Container", "ports", "containerPort"),
+    ("Container", "volumeMounts", "mountPath"),
+    ("Container", "volumeDevices", "devicePath"),
+    ("ServiceSpec", "ports", "port"),
+    ("ServiceStatus", "conditions", "type"),
+    ("NodeStatus", "addresses", "type"),
+    ("NodeStatus", "conditions", "type"),
+    ("DeploymentStatus", "conditions", "type"),
+    ("ReplicaSetStatus", "conditions", "type"),
+];
+
+/// Every type that the built-in kinds are made of, by its OpenAPI name, and which of them the kinds are.
+pub(crate) struct Builtin {
+    pub(crate) definitions: Map<String, Value>,
+    names: BTreeMap<Resource, String>,
+}
+
+impl Builtin {
+    /// The OpenAPI name of the type of a kind's objects.
+    pub(crate) fn name(&self, resource: &Resource) -> Option<&str> {
+        self.names.get(resource).map(String::as_str)
+    }
+}
+
+/// The schemas of the built-in kinds.
+pub(crate) fn builtin() -> &'static Builtin {
+    static BUILTIN: LazyLock<Builtin> = LazyLock::new(generate);
+    &BUILTIN
+}
+
+fn generate() -> Builtin {
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    let names = BTreeMap::from([
+        (Resource::NAMESPACES, register::<Namespace>(&mut generator)),
+        (Resource::NODES, register::<Node>(&mut generator)),
+        (Resource::SERVICES, register::<Service>(&mut generator)),
+        (Resource::PODS, register::<Pod>(&mut generator)),
+        (Resource::EVENTS, register::<Event>(&mut generator)),
+        (Resource::DEPLOYMENTS, register::<Deployment>(&mut generator)),
+        (Resource::REPLICASETS, register::<ReplicaSet>(&mut generator)),
+        (Resource::LEASES, register::<Lease>(&mut generator)),
+        (Resource::ENDPOINTSLICES, register::<EndpointSlice>(&mut generator)),
+        (Resource::CRDS, register::<CustomResourceDefinition>(&mut generator)),
+    ]);
+    let mut definitions = generator.take_definitions(true);
+    for (kind, field, key) in MERGED_BY {
+        annotate(&mut definitions, kind, field, &[("x-kubernetes-patch-merge-key", key), STRATEGY]);
+    }
+    annotate(&mut definitions, "ObjectMeta", "finalizers", &[STRATEGY]);
+    annotate(
+        &mut definitions,
+        "DeploymentSpec",
+        "strategy",
+        &[("x-kubernetes-patch-strategy", "retainKeys")],
+    );
+    for (name, definition) in &mut definitions {
+        // These are any JSON, or one of several types; `k8s-openapi` calls them objects.
+        if name.rsplit('.').next().is_some_and(|kind| kind == "JSON" || kind.starts_with("JSONSchemaPropsOr"))
+            && let Some(rules) = definition.as_object_mut()
+        {
+            rules.remove("type");
+        }
+    }
+    Builtin { definitions, names }
+}
+
+const STRATEGY: (&str, &str) = ("x-kubernetes-patch-strategy", "merge");
+
+fn register<T: JsonSchema>(generator: &mut SchemaGenerator) -> String {
+    generator.subschema_for::<T>();
+    T::schema_name().into_owned()
+}
+
+fn annotate(definitions: &mut Map<String, Value>, kind: &str, field: &str, marks: &[(&str, &str)]) {
+    let suffix = format!(".{kind}");
+    for (name, definition) in definitions {
+        if name.ends_with(&suffix) {
+            let property = &mut definition["properties"][field];
+            for (mark, value) in marks {
+                property[mark] = json!(value);
+            }
+        }
+    }
+}

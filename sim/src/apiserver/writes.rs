@@ -1,0 +1,271 @@
+//! Writing over HTTP: create, replace, patch and delete, objects and their scale.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::http::{Call, reply};
+use super::patch::Patch;
+use super::reads::{Shape, scale_of, scale_paths};
+use super::request::{Form, Target, content_type};
+use super::resource::{Kind, ScalePaths};
+use super::status::Status;
+use super::store::{Preconditions, Propagation, Store, Subresource};
+
+pub(crate) fn create(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+    form: Form,
+) -> Result<Response, Status> {
+    let object = body(call, kind, target)?;
+    let created = store(call)?.create(object)?;
+    Ok(reply(StatusCode::CREATED, &Shape::new(call, kind, target, form).one(&created)))
+}
+
+pub(crate) fn replace(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+    name: &str,
+    form: Form,
+) -> Result<Response, Status> {
+    let mut object = body(call, kind, target)?;
+    match object["metadata"]["name"].as_str() {
+        None => object["metadata"]["name"] = json!(name),
+        Some(given) if given != name => {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            )));
+        }
+        Some(_) => {}
+    }
+    let store = store(call)?;
+    let written = match part(target) {
+        Subresource::Object => store.replace(object)?,
+        Subresource::Status => store.replace_status(object)?,
+    };
+    Ok(reply(StatusCode::OK, &Shape::new(call, kind, target, form).one(&written)))
+}
+
+pub(crate) fn patch(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+    name: &str,
+    form: Form,
+) -> Result<Response, Status> {
+    let patch = patch_of(call)?;
+    let written = store(call)?.patch(
+        &target.resource,
+        target.namespace.as_deref(),
+        name,
+        part(target),
+        &patch,
+    )?;
+    Ok(reply(StatusCode::OK, &Shape::new(call, kind, target, form).one(&written)))
+}
+
+pub(crate) fn delete(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+    name: &str,
+    form: Form,
+) -> Result<Response, Status> {
+    let (store, preconditions, propagation) = deletion(call)?;
+    let namespace = target.namespace.as_deref();
+    let last = store.delete(&target.resource, namespace, name, &preconditions, propagation)?;
+    if !last["metadata"]["deletionTimestamp"].is_null() {
+        return Ok(reply(StatusCode::OK, &Shape::new(call, kind, target, form).one(&last)));
+    }
+    let details = json!({
+        "name": name, "group": target.resource.group(), "kind": target.resource.plural(), "uid": last["metadata"]["uid"],
+    });
+    let success = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details });
+    Ok(reply(StatusCode::OK, &success))
+}
+
+pub(crate) fn delete_collection(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+) -> Result<Response, Status> {
+    let (store, _, propagation) = deletion(call)?;
+    let selectors = call.query.selectors(&target.resource)?;
+    let listing = store.list(&target.resource, target.namespace.as_deref(), &selectors)?;
+    for object in &listing.items {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        store.delete(
+            &target.resource,
+            Some(text("namespace")),
+            text("name"),
+            &Preconditions::default(),
+            propagation,
+        )?;
+    }
+    let metadata = json!({ "resourceVersion": listing.revision.to_string() });
+    let shape = Shape::new(call, kind, target, Form::Object);
+    Ok(reply(StatusCode::OK, &shape.many(listing.items.iter().map(|object| &**object), metadata)))
+}
+
+pub(crate) fn replace_scale(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+    name: &str,
+) -> Result<Response, Status> {
+    let scale = json(call)?;
+    write_scale(call, scale_paths(kind, target)?, target, name, &scale)
+}
+
+pub(crate) fn patch_scale(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+    name: &str,
+) -> Result<Response, Status> {
+    let paths = scale_paths(kind, target)?;
+    let object = call.store.get(&target.resource, target.namespace.as_deref(), name)?;
+    let mut now = scale_of(paths, &object);
+    // What the patch does not mention is no precondition.
+    now["metadata"]["resourceVersion"] = Value::Null;
+    let scale = patch_of(call)?.apply(kind, &now)?;
+    write_scale(call, paths, target, name, &scale)
+}
+
+fn write_scale(
+    call: &Call,
+    paths: &ScalePaths,
+    target: &Target,
+    name: &str,
+    scale: &Value,
+) -> Result<Response, Status> {
+    let replicas = scale["spec"]["replicas"].as_u64().unwrap_or(0);
+    let mut change = nested(&paths.spec_replicas, json!(replicas));
+    if let Some(version) =
+        scale["metadata"]["resourceVersion"].as_str().filter(|version| !version.is_empty())
+    {
+        change["metadata"]["resourceVersion"] = json!(version);
+    }
+    let change = Patch::Merge(change);
+    let namespace = target.namespace.as_deref();
+    let written =
+        store(call)?.patch(&target.resource, namespace, name, Subresource::Object, &change)?;
+    Ok(reply(StatusCode::OK, &scale_of(paths, &written)))
+}
+
+/// The object that has `value` where the pointer points, and nothing else.
+fn nested(pointer: &str, value: Value) -> Value {
+    pointer
+        .split('/')
+        .skip(1)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .fold(value, |inner, field| json!({ field: inner }))
+}
+
+fn store(call: &Call) -> Result<Store, Status> {
+    Ok(call.store.with(call.query.options()?))
+}
+
+fn part(target: &Target) -> Subresource {
+    match target.facet.as_deref() {
+        Some("status") => Subresource::Status,
+        _ => Subresource::Object,
+    }
+}
+
+fn json(call: &Call) -> Result<Value, Status> {
+    if content_type(&call.headers) != "application/json" {
+        return Err(Status::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json",
+        ));
+    }
+    serde_json::from_slice(&call.body).map_err(|error| {
+        Status::bad_request(format!("the object provided is unrecognized: {error}"))
+    })
+}
+
+/// The object in the body, which has to fit the path.
+fn body(call: &Call, kind: &Kind, target: &Target) -> Result<Value, Status> {
+    let mut object = json(call)?;
+    if !object.is_object() {
+        return Err(Status::bad_request(
+            "the object provided is unrecognized: it is no JSON object",
+        ));
+    }
+    let api_version = kind.api_version(&target.version);
+    for (field, expected) in [("apiVersion", &api_version), ("kind", &kind.kind)] {
+        match object[field].as_str() {
+            None | Some("") => object[field] = json!(expected),
+            Some(given) if given != expected => {
+                return Err(Status::bad_request(format!(
+                    "the {field} in the data ({given}) does not match the expected {field} ({expected})"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(namespace) = target.namespace.as_deref().filter(|_| kind.namespaced) {
+        match object["metadata"]["namespace"].as_str() {
+            None | Some("") => object["metadata"]["namespace"] = json!(namespace),
+            Some(given) if given != namespace => {
+                return Err(Status::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(object)
+}
+
+fn patch_of(call: &Call) -> Result<Patch, Status> {
+    let form = match content_type(&call.headers) {
+        "application/merge-patch+json" => Patch::Merge,
+        "application/json-patch+json" => Patch::Json,
+        "application/strategic-merge-patch+json" => Patch::Strategic,
+        "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
+            return Err(Status::unsupported_media_type(
+                "the lab's API server has no server-side apply: use client-side kubectl apply, or another patch",
+            ));
+        }
+        other => {
+            return Err(Status::unsupported_media_type(format!(
+                "the body of the request was in an unknown format ({other}) - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+            )));
+        }
+    };
+    let body = serde_json::from_slice(&call.body)
+        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    Ok(form(body))
+}
+
+/// `DeleteOptions`, from the body or the query.
+fn deletion(call: &Call) -> Result<(Store, Preconditions, Propagation), Status> {
+    let body = if call.body.is_empty() { Value::Null } else { json(call)? };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut options = call.query.options()?;
+    options.dry_run |= body["dryRun"].as_array().is_some_and(|stages| !stages.is_empty());
+    let policy = text(&body["propagationPolicy"])
+        .or_else(|| call.query.text("propagationPolicy").map(str::to_owned));
+    let propagation = match policy.as_deref() {
+        Some("Orphan") => Propagation::Orphan,
+        _ if body["orphanDependents"] == true => Propagation::Orphan,
+        // What is owned goes in the same step, so the foreground has nothing to wait for.
+        None | Some("Background" | "Foreground") => Propagation::Background,
+        Some(other) => {
+            return Err(Status::bad_request(format!("invalid propagationPolicy {other:?}")));
+        }
+    };
+    let preconditions = Preconditions {
+        uid: text(&body["preconditions"]["uid"]),
+        resource_version: text(&body["preconditions"]["resourceVersion"]),
+    };
+    Ok((call.store.with(options), preconditions, propagation))
+}
