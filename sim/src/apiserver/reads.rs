@@ -326,10 +326,8 @@ pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
         "status": { "replicas": at(&paths.status_replicas).as_u64().unwrap_or(0) },
     });
     if let Some(selector) = paths.selector.as_deref().map(at) {
-        scale["status"]["selector"] = match selector {
-            Value::String(text) => json!(text),
-            other => json!(table::selector(&other)),
-        };
+        let text = selector.as_str().map_or_else(|| table::selector(&selector), str::to_owned);
+        scale["status"]["selector"] = json!(text);
     }
     scale
 }

@@ -4,7 +4,7 @@
 //! Rules in CEL (`x-kubernetes-validations`) are stored and not evaluated.
 
 use regex::Regex;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::resource::Kind;
 use super::super::status::{Cause, Status};
@@ -165,88 +165,88 @@ fn fits_type(schema: Schema<'_>, value: &Value, path: &str, findings: &mut Findi
 
 /// The rules of a schema, other than its type and its fields, that a value breaks.
 fn breaches(schema: &Value, value: &Value, path: &str) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    let mut breach = |holds: bool, detail: String| {
-        if !holds {
-            causes.push(Cause::invalid(path, value, &format!("{path} in body {detail}")));
+    let details = match value {
+        Value::Number(number) => beyond_bounds(schema, number.as_f64().unwrap_or_default()),
+        Value::String(text) => misshapen(schema, text),
+        Value::Array(elements) => {
+            wrong_size(schema, "Items", elements.len() as u64, "have", "items")
         }
+        Value::Null | Value::Bool(_) | Value::Object(_) => Vec::new(),
     };
-    if let (Some(number), true) = (value.as_f64(), value.is_number()) {
-        let exclusive = |rule: &str| schema[rule] == true;
-        if let Some(least) = schema["minimum"].as_f64() {
-            let strict = exclusive("exclusiveMinimum");
-            let word = if strict { "greater than" } else { "greater than or equal to" };
-            breach(
-                if strict { number > least } else { number >= least },
-                format!("should be {word} {least}"),
-            );
-        }
-        if let Some(most) = schema["maximum"].as_f64() {
-            let strict = exclusive("exclusiveMaximum");
-            let word = if strict { "less than" } else { "less than or equal to" };
-            breach(
-                if strict { number < most } else { number <= most },
-                format!("should be {word} {most}"),
-            );
-        }
-    }
-    if let Value::String(text) = value {
-        let letters = text.chars().count() as u64;
-        if let Some(least) = schema["minLength"].as_u64() {
-            breach(letters >= least, format!("should be at least {least} chars long"));
-        }
-        if let Some(most) = schema["maxLength"].as_u64() {
-            breach(letters <= most, format!("should be at most {most} chars long"));
-        }
-        if let Some(pattern) = schema["pattern"].as_str() {
-            let fits = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
-            breach(fits, format!("should match '{pattern}'"));
-        }
-    }
-    if let Value::Array(elements) = value {
-        let count = elements.len() as u64;
-        if let Some(least) = schema["minItems"].as_u64() {
-            breach(count >= least, format!("should have at least {least} items"));
-        }
-        if let Some(most) = schema["maxItems"].as_u64() {
-            breach(count <= most, format!("should have at most {most} items"));
-        }
-    }
-    causes.extend(choices(schema, value, path));
-    causes
-}
-
-/// The rules about which of several values, or schemas, it is.
-fn choices(schema: &Value, value: &Value, path: &str) -> Vec<Cause> {
-    let mut causes = Vec::new();
+    let details = details.into_iter().chain(unchosen(schema, value));
+    let mut causes: Vec<_> = details
+        .map(|detail| Cause::invalid(path, value, &format!("{path} in body {detail}")))
+        .collect();
     if let Some(supported) =
         schema["enum"].as_array().filter(|supported| !supported.contains(value))
     {
         let supported: Vec<_> = supported.iter().map(Value::to_string).collect();
         causes.push(Cause::unsupported(path, value, &supported));
     }
-    let holding = |rule: &str| {
+    causes
+}
+
+fn beyond_bounds(schema: &Value, number: f64) -> Vec<String> {
+    let mut details = Vec::new();
+    if let Some(least) = schema["minimum"].as_f64() {
+        match schema["exclusiveMinimum"] == true {
+            true if number <= least => details.push(format!("should be greater than {least}")),
+            false if number < least => {
+                details.push(format!("should be greater than or equal to {least}"))
+            }
+            true | false => {}
+        }
+    }
+    if let Some(most) = schema["maximum"].as_f64() {
+        match schema["exclusiveMaximum"] == true {
+            true if number >= most => details.push(format!("should be less than {most}")),
+            false if number > most => {
+                details.push(format!("should be less than or equal to {most}"))
+            }
+            true | false => {}
+        }
+    }
+    details
+}
+
+fn misshapen(schema: &Value, text: &str) -> Vec<String> {
+    let mut details = wrong_size(schema, "Length", text.chars().count() as u64, "be", "chars long");
+    if let Some(pattern) = schema["pattern"].as_str()
+        && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+    {
+        details.push(format!("should match '{pattern}'"));
+    }
+    details
+}
+
+fn wrong_size(schema: &Value, what: &str, size: u64, verb: &str, unit: &str) -> Vec<String> {
+    let least = schema[format!("min{what}")].as_u64().filter(|&least| size < least);
+    let most = schema[format!("max{what}")].as_u64().filter(|&most| size > most);
+    let least = least.map(|least| format!("should {verb} at least {least} {unit}"));
+    let most = most.map(|most| format!("should {verb} at most {most} {unit}"));
+    least.into_iter().chain(most).collect()
+}
+
+/// What is wrong with a value that has to keep to several schemas, or to one of several.
+fn unchosen(schema: &Value, value: &Value) -> Vec<String> {
+    let held = |rule: &str| {
         let schemas = schema[rule].as_array()?;
         Some((schemas.iter().filter(|schema| holds(schema, value)).count(), schemas.len()))
     };
-    let rules: [(&str, fn(usize, usize) -> bool, &str); 3] = [
-        ("allOf", |held, all| held == all, "must validate all the schemas (allOf)"),
-        ("anyOf", |held, _| held > 0, "must validate at least one schema (anyOf)"),
-        ("oneOf", |held, _| held == 1, "must validate one and only one schema (oneOf)"),
-    ];
-    for (rule, fits, detail) in rules {
-        if holding(rule).is_some_and(|(held, all)| !fits(held, all)) {
-            causes.push(Cause::invalid(path, value, &format!("{path} in body {detail}")));
-        }
+    let mut details = Vec::new();
+    if held("allOf").is_some_and(|(held, all)| held < all) {
+        details.push("must validate all the schemas (allOf)".to_owned());
+    }
+    if held("anyOf").is_some_and(|(held, _)| held == 0) {
+        details.push("must validate at least one schema (anyOf)".to_owned());
+    }
+    if held("oneOf").is_some_and(|(held, _)| held != 1) {
+        details.push("must validate one and only one schema (oneOf)".to_owned());
     }
     if schema.get("not").is_some_and(|not| holds(not, value)) {
-        causes.push(Cause::invalid(
-            path,
-            value,
-            &format!("{path} in body must not validate the schema (not)"),
-        ));
+        details.push("must not validate the schema (not)".to_owned());
     }
-    causes
+    details
 }
 
 /// Whether a value keeps to a schema that only restricts.
@@ -266,6 +266,8 @@ fn holds(schema: &Value, value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::super::crd;
     use super::super::super::resource::{Resource, builtin_kinds};
     use super::*;

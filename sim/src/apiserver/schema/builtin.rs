@@ -85,7 +85,10 @@ fn generate() -> Builtin {
     );
     for (name, definition) in &mut definitions {
         // These are any JSON, or one of several types; `k8s-openapi` calls them objects.
-        if name.rsplit('.').next().is_some_and(|kind| kind == "JSON" || kind.starts_with("JSONSchemaPropsOr"))
+        if name
+            .rsplit('.')
+            .next()
+            .is_some_and(|kind| kind == "JSON" || kind.starts_with("JSONSchemaPropsOr"))
             && let Some(rules) = definition.as_object_mut()
         {
             rules.remove("type");

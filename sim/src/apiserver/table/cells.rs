@@ -50,10 +50,9 @@ fn lasting(seconds: i64) -> String {
 
 /// A label selector in its text form, `<none>` if it selects by nothing.
 pub(crate) fn selector(selector: &Value) -> String {
-    let labels = match &selector["matchLabels"] {
-        Value::Null if selector["matchExpressions"].is_null() => selector,
-        labels => labels,
-    };
+    // A Service's selector is the labels themselves.
+    let is_plain = selector["matchLabels"].is_null() && selector["matchExpressions"].is_null();
+    let labels = if is_plain { selector } else { &selector["matchLabels"] };
     let mut terms: Vec<_> = labels
         .as_object()
         .into_iter()

@@ -89,7 +89,8 @@ pub(super) fn events() -> View {
         let first = first_time(&[&event["firstTimestamp"], &event["eventTime"]]);
         let last =
             first_time(&[&event["series"]["lastObservedTime"], &event["lastTimestamp"], first]);
-        let count = event["series"]["count"].as_u64().or(event["count"].as_u64()).unwrap_or(1);
+        let count =
+            event["series"]["count"].as_u64().or_else(|| event["count"].as_u64()).unwrap_or(1);
         let source = [&event["source"]["component"], &event["source"]["host"]].map(text);
         let source =
             source.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ");

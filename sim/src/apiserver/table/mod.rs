@@ -49,10 +49,13 @@ impl Column {
     }
 }
 
-/// How one kind is shown: its columns, and the cells of an object at a moment.
+/// The cells of an object's row, at a moment.
+type Cells = dyn Fn(&Value, Timestamp) -> Vec<Value>;
+
+/// How one kind is shown.
 struct View {
     columns: Vec<Column>,
-    cells: Box<dyn Fn(&Value, Timestamp) -> Vec<Value>>,
+    cells: Box<Cells>,
 }
 
 impl View {
