@@ -1,0 +1,164 @@
+//! The whole lab: the LAN with its stations, the API server, what plays the cluster, and Porter's agents.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::File,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kube::CustomResourceExt as _;
+use porter_backends::kube::Eip;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{
+    apiserver::{self, Store},
+    standins::{self, NodeFacts},
+};
+
+use super::{
+    agent::{Agent, Recipe},
+    capture::Capture,
+    error::{Doing, Error},
+    kube_proxy,
+    kubeconfig::kubeconfig,
+    lan::Lan,
+    pod::{self, Pods},
+    state::State,
+    station::Station,
+    sysctl,
+};
+
+/// The client outside the cluster.
+const CLIENT: (&str, Ipv4Addr) = ("client", Ipv4Addr::new(172, 22, 0, 100));
+/// Where the API server listens on every node.
+const ON_NODE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
+
+/// A cluster with a LAN and a client. Everything ends when it is dropped.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Arc<Station>>,
+    pub(crate) client: Station,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) capture: Capture,
+    /// The API server as `kubectl` on this host sees it.
+    pub(crate) api: kube::Client,
+    /// Says how to reach the API server from this host.
+    pub(crate) kubeconfig: PathBuf,
+    /// What plays the rest of the cluster. Held because it ends when dropped.
+    _players: JoinSet<()>,
+    /// The bridge ends when the last descriptor of its namespace is closed.
+    _lan: Lan,
+}
+
+impl Cluster {
+    /// Brings everything up, with the API server on a port of this host; 0 takes a free one.
+    pub(crate) async fn up(
+        state: &State,
+        port: u16,
+        capture_to: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let store = Store::new();
+        let crd = serde_json::to_value(Eip::crd()).expect("a CRD is JSON");
+        store.create(crd).doing(|| "creating the Eip kind".into())?;
+
+        let facts = standins::guide_nodes().to_vec();
+        let lan = Lan::new().await?;
+        let nodes = nodes(&lan, &facts).await?;
+        let mut client = Station::new(CLIENT.0, CLIENT.1).await?;
+        lan.plug(&mut client).await?;
+        publish(state, &lan, &nodes, &client)?;
+
+        let mut players = JoinSet::new();
+        for node in &nodes {
+            let listener = node.namespace.visit(|| std::net::TcpListener::bind(ON_NODE))?;
+            let listener = listener.and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener)
+            });
+            let listener = listener.doing(|| format!("listening on {ON_NODE} of {}", node.name))?;
+            players.spawn(apiserver::serve(store.clone(), listener));
+            players.spawn(kube_proxy::run(node.clone(), store.clone()));
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let listener = listener.doing(|| format!("listening on port {port} of 127.0.0.1"))?;
+        let server = listener.local_addr().doing(|| "reading a socket's address".into())?;
+        let server = format!("http://{server}");
+        players.spawn(apiserver::serve(store.clone(), listener));
+        let pods = Pods::new(nodes.clone());
+        players.spawn(standins::run(store, facts, pods));
+
+        let file = capture_to.map(File::create).transpose();
+        let file = file.doing(|| "creating the capture file".into())?;
+        let capture = Capture::start(&lan, file).await?;
+        let agents = agents(state, &nodes)?;
+        let uri = server.parse().expect("a socket address makes a URI");
+        let api = kube::Client::try_from(kube::Config::new(uri));
+        Ok(Self {
+            nodes,
+            client,
+            agents,
+            capture,
+            api: api.doing(|| "preparing a client of the API server".into())?,
+            kubeconfig: state.write("kubeconfig", &kubeconfig(&server))?,
+            _players: players,
+            _lan: lan,
+        })
+    }
+
+    /// The node whose `eth0` has a MAC.
+    pub(crate) fn node_at(&self, mac: pnet::util::MacAddr) -> Option<&Station> {
+        self.nodes.iter().map(|node| &**node).find(|node| node.mac == mac)
+    }
+}
+
+/// Plugs the nodes in, each with a network for its pods and a way to the pods of the others.
+async fn nodes(lan: &Lan, facts: &[NodeFacts]) -> Result<Vec<Arc<Station>>, Error> {
+    let mut nodes = Vec::new();
+    for fact in facts {
+        let IpAddr::V4(address) = fact.internal_ip else {
+            return Err(Error::new(format!("creating {}", fact.name), "it has no IPv4 address"));
+        };
+        let mut node = Station::new(&fact.name, address).await?;
+        sysctl::be_strict_about_arp(&node.namespace)?;
+        lan.plug(&mut node).await?;
+        nodes.push(node);
+    }
+    for (own, node) in (0..).zip(&nodes) {
+        for (number, other) in (0..).zip(&nodes) {
+            let network = pod::network(number);
+            if own == number {
+                node.own(IpAddr::V4(network), pod::PREFIX).await?;
+            } else {
+                node.route(network, pod::PREFIX, other.address).await?;
+            }
+        }
+    }
+    Ok(nodes.into_iter().map(Arc::new).collect())
+}
+
+/// Lets a second terminal find the stations.
+fn publish(
+    state: &State,
+    lan: &Lan,
+    nodes: &[Arc<Station>],
+    client: &Station,
+) -> Result<(), Error> {
+    let stations = nodes.iter().map(|node| &**node).chain([client]);
+    let named = stations.map(|station| (station.name.clone(), station.namespace.descriptor()));
+    state.publish(
+        named.chain([("lan".into(), lan.namespace.descriptor())]).collect::<BTreeMap<_, _>>(),
+    )
+}
+
+fn agents(state: &State, nodes: &[Arc<Station>]) -> Result<Vec<Agent>, Error> {
+    let binary = env::current_exe().doing(|| "finding the own binary".into())?;
+    let kubeconfig = state.write("kubeconfig-node", &kubeconfig(&format!("http://{ON_NODE}")))?;
+    let start = |node: &Arc<Station>| {
+        let log = state.path(&format!("agent-{}.log", node.name));
+        let recipe = Recipe { binary: binary.clone(), kubeconfig: kubeconfig.clone(), log };
+        Agent::start(node.clone(), recipe)
+    };
+    Ok(nodes.iter().map(start).collect())
+}

@@ -1,0 +1,166 @@
+//! What kube-proxy derives from Services and EndpointSlices: which address and port leads to which pods.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use k8s_openapi::{
+    api::{
+        core::v1::{Service, ServicePort},
+        discovery::v1::EndpointSlice,
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::ResourceExt as _;
+
+/// The label by which an EndpointSlice says whose it is.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// What one node has to do for the Services of the cluster.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Forwarding {
+    /// Addresses that the node has to take for its own.
+    pub(crate) addresses: BTreeSet<Ipv4Addr>,
+    /// Where it listens, and the pods to which it passes what it hears there. No pods: it refuses.
+    pub(crate) rules: BTreeMap<SocketAddr, Vec<SocketAddr>>,
+}
+
+impl Forwarding {
+    /// What the node called `node`, at `address`, has to do. TCP only.
+    pub(crate) fn of(
+        node: &str,
+        address: Ipv4Addr,
+        services: &[Service],
+        slices: &[EndpointSlice],
+    ) -> Self {
+        let mut this = Self::default();
+        for service in services {
+            let spec = service.spec.as_ref();
+            let virtual_ips = virtual_ips(service);
+            this.addresses.extend(&virtual_ips);
+            for port in spec.and_then(|spec| spec.ports.as_ref()).into_iter().flatten() {
+                if port.protocol.as_deref().is_some_and(|protocol| protocol != "TCP") {
+                    continue;
+                }
+                let pods = pods(node, service, port, slices);
+                let on_virtual = virtual_ips.iter().map(|&ip| (ip, port.port));
+                let on_node = port.node_port.map(|port| (address, port));
+                for (ip, port) in on_virtual.chain(on_node) {
+                    if let Ok(port) = u16::try_from(port) {
+                        this.rules.insert((ip, port).into(), pods.clone());
+                    }
+                }
+            }
+        }
+        this
+    }
+}
+
+/// The ClusterIP and the external addresses of a Service.
+fn virtual_ips(service: &Service) -> Vec<Ipv4Addr> {
+    let cluster = service.spec.iter().filter_map(|spec| spec.cluster_ip.as_deref());
+    let balancer = service.status.iter().filter_map(|status| status.load_balancer.as_ref());
+    let ingress = balancer.flat_map(|balancer| balancer.ingress.iter().flatten());
+    let external = ingress.filter_map(|ingress| ingress.ip.as_deref());
+    // A headless Service has `None` for an address.
+    cluster.chain(external).filter_map(|ip| ip.parse().ok()).collect()
+}
+
+/// The pods behind a port of a Service, as far as this node may use them.
+fn pods(
+    node: &str,
+    service: &Service,
+    port: &ServicePort,
+    slices: &[EndpointSlice],
+) -> Vec<SocketAddr> {
+    let policy = service.spec.as_ref().and_then(|spec| spec.external_traffic_policy.as_deref());
+    let near_only = policy == Some("Local");
+    let of_service = slices.iter().filter(|slice| {
+        slice.namespace() == service.namespace()
+            && slice.labels().get(SERVICE_NAME) == Some(&service.name_any())
+    });
+    let mut pods = Vec::new();
+    for slice in of_service {
+        let numbers = slice.ports.iter().flatten();
+        let same = numbers.filter(|known| {
+            known.name.as_deref().unwrap_or("") == port.name.as_deref().unwrap_or("")
+        });
+        let Some(number) = same.filter_map(|known| known.port).next().or_else(|| fixed(port))
+        else {
+            continue;
+        };
+        let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
+                && (!near_only || endpoint.node_name.as_deref() == Some(node))
+        });
+        let ips = ready.flat_map(|endpoint| &endpoint.addresses);
+        let ips = ips.filter_map(|ip| ip.parse::<IpAddr>().ok());
+        pods.extend(ips.filter_map(|ip| Some(SocketAddr::new(ip, u16::try_from(number).ok()?))));
+    }
+    pods
+}
+
+/// The pods' port, if the Service gives it as a number.
+fn fixed(port: &ServicePort) -> Option<i32> {
+    match &port.target_port {
+        Some(IntOrString::Int(number)) => Some(*number),
+        Some(IntOrString::String(_)) => None,
+        None => Some(port.port),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    fn service(policy: &str, ingress: &str) -> Service {
+        from_value(json!({
+            "metadata": { "namespace": "default", "name": "web" },
+            "spec": { "clusterIP": "10.96.0.7", "externalTrafficPolicy": policy,
+                      "ports": [{ "name": "http", "port": 8088, "nodePort": 30564, "targetPort": 80 }] },
+            "status": { "loadBalancer": { "ingress": [{ "ip": ingress }] } },
+        }))
+        .unwrap()
+    }
+
+    fn slice() -> EndpointSlice {
+        from_value(json!({
+            "metadata": { "namespace": "default", "name": "web-1", "labels": { SERVICE_NAME: "web" } },
+            "addressType": "IPv4",
+            "ports": [{ "name": "http", "port": 80 }],
+            "endpoints": [
+                { "addresses": ["10.0.1.2"], "nodeName": "node1", "conditions": { "ready": true } },
+                { "addresses": ["10.0.3.2"], "nodeName": "node3", "conditions": { "ready": true } },
+                { "addresses": ["10.0.3.3"], "nodeName": "node3", "conditions": { "ready": false } },
+            ],
+        }))
+        .unwrap()
+    }
+
+    fn on_node3(service: Service) -> Forwarding {
+        Forwarding::of("node3", Ipv4Addr::new(192, 0, 2, 3), &[service], &[slice()])
+    }
+
+    fn sockets(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn every_address_of_a_service_leads_to_its_ready_pods() {
+        let forwarding = on_node3(service("Cluster", "192.0.2.188"));
+        let frontends = sockets(&["10.96.0.7:8088", "192.0.2.3:30564", "192.0.2.188:8088"]);
+        assert_eq!(forwarding.rules.keys().copied().collect::<Vec<_>>(), frontends);
+        let pods = sockets(&["10.0.1.2:80", "10.0.3.2:80"]);
+        assert!(forwarding.rules.values().all(|found| *found == pods));
+        assert!(forwarding.addresses.contains(&Ipv4Addr::new(192, 0, 2, 188)));
+    }
+
+    #[test]
+    fn a_node_that_must_not_pass_traffic_on_keeps_to_its_own_pods() {
+        let forwarding = on_node3(service("Local", "192.0.2.188"));
+        assert!(forwarding.rules.values().all(|found| *found == sockets(&["10.0.3.2:80"])));
+    }
+}

@@ -1,0 +1,201 @@
+//! What `kubectl` would show and do, by the same requests; a person without kubectl sees the guide's story too.
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        coordination::v1::Lease,
+        core::v1::{Node, Pod, Service},
+        discovery::v1::EndpointSlice,
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    core::GroupVersionKind,
+};
+use porter_backends::kube::Eip;
+use porter_core::keys;
+use serde_json::{Value, json};
+
+use super::{agent, wait::Unmet};
+
+/// The guide's Eip.
+pub(crate) const EIP_YAML: &str = include_str!("../../../deploy/examples/eip-sample-layer2.yaml");
+/// The guide's Service and Deployment.
+pub(crate) const APP_YAML: &str = include_str!("../../../deploy/examples/mylbapp.yaml");
+
+/// The namespace of the guide's objects.
+const NAMESPACE: &str = "default";
+/// Where kubectl remembers what it applied, and compares with when it applies again.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The API server as a person sees it.
+#[derive(Clone)]
+pub(crate) struct Kubectl {
+    client: Client,
+}
+
+impl Kubectl {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// `kubectl apply -f`, of objects that are not there yet.
+    pub(crate) async fn apply(&self, yaml: &str) -> Result<String, Unmet> {
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(yaml).map_err(|error| Unmet::new(error.to_string()))?;
+        let mut said = String::new();
+        for mut document in documents {
+            let applied = format!("{document}\n");
+            document["metadata"]["annotations"][LAST_APPLIED] = Value::String(applied);
+            let object: DynamicObject =
+                serde_json::from_value(document).map_err(|error| Unmet::new(error.to_string()))?;
+            let types = object.types.clone().unwrap_or_default();
+            let kind = GroupVersionKind::try_from(&types)
+                .map_err(|error| Unmet::new(error.to_string()))?;
+            let (resource, capabilities) =
+                kube::discovery::pinned_kind(&self.client, &kind).await?;
+            let api: Api<DynamicObject> = match capabilities.scope {
+                kube::discovery::Scope::Cluster => Api::all_with(self.client.clone(), &resource),
+                kube::discovery::Scope::Namespaced => {
+                    Api::namespaced_with(self.client.clone(), NAMESPACE, &resource)
+                }
+            };
+            let params = PostParams {
+                field_manager: Some("kubectl-client-side-apply".into()),
+                ..PostParams::default()
+            };
+            let created = api.create(&params, &object).await?;
+            let group =
+                if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
+            let kind = kind.kind.to_lowercase();
+            said += &format!("{kind}{group}/{} created\n", created.name_any());
+        }
+        Ok(said)
+    }
+
+    /// `kubectl get`, with `path` for the collection or the object: the table that the API server makes.
+    pub(crate) async fn table(&self, path: &str, wide: bool) -> Result<String, Unmet> {
+        let request = http::Request::get(path)
+            .header(http::header::ACCEPT, "application/json;as=Table;v=v1;g=meta.k8s.io")
+            .body(Vec::new())
+            .map_err(|error| Unmet::new(error.to_string()))?;
+        let table: Value = self.client.request(request).await?;
+        Ok(render(&table, wide))
+    }
+
+    pub(crate) async fn eip(&self) -> Result<Eip, Unmet> {
+        Ok(Api::all(self.client.clone()).get("eip-sample-layer2").await?)
+    }
+
+    /// The guide's Service, or `None` if there is none.
+    pub(crate) async fn service(&self) -> Result<Option<Service>, Unmet> {
+        Ok(self.api().get_opt("mylbapp-svc-layer2").await?)
+    }
+
+    pub(crate) async fn delete_service(&self) -> Result<(), Unmet> {
+        let api: Api<Service> = self.api();
+        api.delete("mylbapp-svc-layer2", &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// The pods of the guide's Deployment that are not being deleted.
+    pub(crate) async fn pods(&self) -> Result<Vec<Pod>, Unmet> {
+        let listed = self.api::<Pod>().list(&ListParams::default().labels("app=mylbapp")).await?;
+        let current = listed.items.into_iter();
+        Ok(current.filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
+    }
+
+    pub(crate) async fn delete_pod(&self, name: &str) -> Result<(), Unmet> {
+        self.api::<Pod>().delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// The nodes with a ready endpoint of the guide's Service.
+    pub(crate) async fn endpoint_nodes(&self) -> Result<Vec<String>, Unmet> {
+        let of_service =
+            ListParams::default().labels("kubernetes.io/service-name=mylbapp-svc-layer2");
+        let slices = self.api::<EndpointSlice>().list(&of_service).await?;
+        let endpoints =
+            slices.items.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
+        let ready = endpoints.filter(|endpoint| {
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true)
+        });
+        Ok(ready.filter_map(|endpoint| endpoint.node_name).collect())
+    }
+
+    /// `kubectl cordon`, or `uncordon`.
+    pub(crate) async fn cordon(&self, node: &str, cordoned: bool) -> Result<(), Unmet> {
+        let patch = Patch::Merge(json!({ "spec": { "unschedulable": cordoned.then_some(true) } }));
+        let api: Api<Node> = Api::all(self.client.clone());
+        api.patch(node, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// The Lease of the agents, if it exists.
+    pub(crate) async fn lease(&self) -> Result<Option<Lease>, Unmet> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), agent::NAMESPACE);
+        Ok(api.get_opt("porter-speaker").await?)
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+}
+
+/// The external address of a Service.
+pub(crate) fn external_ip(service: &Service) -> Option<&str> {
+    let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
+    balancer.ingress.as_ref()?.first()?.ip.as_deref()
+}
+
+/// The node that is recorded on a Service.
+pub(crate) fn recorded_node(service: &Service) -> Option<&str> {
+    let key = keys::LAYER2.spelled(keys::Spelling::Porter);
+    service.annotations().get(key).map(String::as_str)
+}
+
+/// Columns as wide as their widest cell, three spaces apart, as kubectl prints them.
+fn render(table: &Value, wide: bool) -> String {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let columns = list(&table["columnDefinitions"]);
+    let shown: Vec<usize> = (0..columns.len())
+        .filter(|&at| wide || columns[at]["priority"].as_i64().unwrap_or(0) == 0)
+        .collect();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let head = shown.iter().map(|&at| text(&columns[at]["name"]).to_uppercase()).collect();
+    let mut lines: Vec<Vec<String>> = vec![head];
+    for row in list(&table["rows"]) {
+        lines.push(shown.iter().map(|&at| text(&row["cells"][at])).collect());
+    }
+    let width = |at: usize| lines.iter().map(|line| line[at].len()).max().unwrap_or(0) + 3;
+    let widths: Vec<_> = (0..shown.len()).map(width).collect();
+    let rendered = lines.iter().map(|line| {
+        let cells = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<String>().trim_end().to_owned()
+    });
+    rendered.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_printed_as_kubectl_prints_it() {
+        let table = json!({
+            "columnDefinitions": [
+                { "name": "Name", "priority": 0 },
+                { "name": "Usage", "priority": 0 },
+                { "name": "Selector", "priority": 1 },
+            ],
+            "rows": [{ "cells": ["eip-sample-layer2", 1, "<none>"] }],
+        });
+        let narrow = "NAME                USAGE\neip-sample-layer2   1";
+        assert_eq!(render(&table, false), narrow);
+        assert!(render(&table, true).contains("SELECTOR\n"));
+    }
+}

@@ -1,0 +1,131 @@
+//! The guide, for real, on one Linux machine and without a cluster.
+//!
+//! Network namespaces play the hosts: three nodes and a client outside the cluster, all on one bridge. On every
+//! node runs the real `porter agent`, with real packet sockets, against the embedded API server. Small
+//! stand-ins play the rest of the cluster (see [`crate::standins`]), kube-proxy and the pods. The client is a kernel like
+//! any other, so what it has in its neighbour cache is what a real LAN would have told it.
+//!
+//! Everything lives in one process tree in a PID namespace, and nothing of it has a name outside:
+//! however the lab ends, the kernel takes all of it away.
+
+mod agent;
+mod capture;
+mod cluster;
+mod curl;
+mod error;
+mod exec;
+mod forwarding;
+mod guide;
+mod kube_proxy;
+mod kubeconfig;
+mod kubectl;
+mod lan;
+mod namespace;
+mod neighbour;
+mod pcapng;
+mod ping;
+mod pod;
+mod sandbox;
+mod show;
+mod state;
+mod statement;
+mod station;
+mod sysctl;
+mod wait;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use error::Error;
+pub use exec::exec;
+
+use cluster::Cluster;
+use error::Doing as _;
+use guide::Guide;
+use state::State;
+use statement::Statement;
+
+/// How a lab is run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Check all statements of the guide and end, rather than stay.
+    pub once: bool,
+    /// The port of 127.0.0.1 on which the API server listens; 0 for any that is free.
+    pub port: u16,
+    /// Where to write the ARP frames of the LAN to, for Wireshark.
+    pub capture: Option<PathBuf>,
+}
+
+/// Runs the lab and shows that the guide holds. Succeeds if every statement does.
+///
+/// Starts this process' own binary once more, with the same arguments, and as `BINARY agent` on each node. Must be
+/// called before the process has a second thread: the kernel lets nobody else into a user namespace.
+///
+/// # Errors
+/// What this machine lacks, or does not allow.
+pub fn run(options: &Options) -> Result<ExitCode, Error> {
+    let Some(directory) = sandbox::inside() else {
+        return sandbox::run();
+    };
+    let runtime = tokio::runtime::Runtime::new().doing(|| "starting the runtime".into())?;
+    runtime.block_on(async {
+        let mut asked_to_stop =
+            signal(SignalKind::terminate()).doing(|| "listening for signals".into())?;
+        tokio::select! {
+            done = live(options, &directory) => done,
+            _ = asked_to_stop.recv() => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+async fn live(options: &Options, directory: &Path) -> Result<ExitCode, Error> {
+    let state = State::claim(directory)?;
+    show::line(
+        "Bringing up node1, node3, node4 and a client on one LAN, with an agent on every node ...",
+    );
+    let cluster = Cluster::up(&state, options.port, options.capture.as_deref()).await?;
+    let binary = std::env::args().next().unwrap_or_else(|| "porter".into());
+    if !options.once {
+        show::line(format_args!(
+            "\nIn another terminal:\n\n  export KUBECONFIG={}\n  kubectl get nodes -o wide\n  {binary} lab exec client -- ip neigh",
+            cluster.kubeconfig.display()
+        ));
+    }
+    let mut guide = Guide::new(&cluster);
+    let held = match options.once {
+        true => guide.follow(Statement::ALL).await,
+        false => guide.follow(Statement::calm()).await,
+    };
+    if !held {
+        show_logs(&cluster);
+    }
+    match (options.once, held) {
+        (true, true) => show::line("\nAll 13 statements of the guide hold."),
+        (true, false) => show::line("\nThe guide does not hold."),
+        (false, _) => {
+            show::line(format_args!(
+                "\nThe lab stays up until Ctrl-C; the agents log to {}.",
+                state.path("agent-*.log").display()
+            ));
+            std::future::pending::<()>().await;
+        }
+    }
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the agents said last, since their logs go with the lab.
+fn show_logs(cluster: &Cluster) {
+    const LINES: usize = 20;
+    for agent in &cluster.agents {
+        let log = std::fs::read_to_string(agent.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        show::line(format_args!("\nThe end of {}:", agent.log().display()));
+        for line in &lines[lines.len().saturating_sub(LINES)..] {
+            show::line(show::indented(line));
+        }
+    }
+}
