@@ -1,2 +1,46 @@
-//! x
-fn main() {}
+//! The `porter` binary: flags, and which parts they put together. One file per subcommand.
+
+mod agent;
+mod crd;
+mod log;
+
+use std::{error::Error, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// External IP addresses for Kubernetes Services on a plain LAN, without BGP.
+///
+/// Porter gives Services of type LoadBalancer an address from a pool on the cluster's own LAN, and
+/// answers ARP for it with the MAC of a node that can serve it.
+#[derive(Debug, Parser)]
+#[command(name = "porter", version)]
+struct Porter {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Agent(Box<agent::Agent>),
+    Crd(crd::Crd),
+}
+
+impl Command {
+    fn run(self) -> Result<(), Box<dyn Error>> {
+        match self {
+            Self::Agent(agent) => agent.run(),
+            Self::Crd(crd) => crd.run(),
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what ends the program is told to whoever started it")]
+fn main() -> ExitCode {
+    match Porter::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("porter: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

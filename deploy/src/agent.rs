@@ -1,0 +1,173 @@
+//! `porter agent`: one replica of the load balancer, as it runs in a cluster.
+
+use std::{env, error::Error, path::PathBuf, time::Duration};
+
+use clap::Args;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use porter_backends::{
+    Error as Failure, clock, drive,
+    kube::{ApiServer, Timeouts},
+    link::Lan,
+};
+use porter_core::{Identity, LeaseTiming, Namespaced, Speaker, TimingError};
+use tokio::{
+    runtime, select,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::info;
+use uuid::Uuid;
+
+use crate::log::Log;
+
+/// How much later than it was checked a frame may leave this host.
+const MARGIN: Duration = Duration::from_millis(100);
+/// How far the rate of a host's clock may be off, in parts per million.
+const DRIFT_PPM: u32 = 10_000;
+
+/// Run one replica of the load balancer, on the network of a node.
+///
+/// Replicas compete for a Lease; its holder assigns addresses to Services and answers ARP for them,
+/// the others stand by. On SIGTERM or SIGINT the holder falls silent, hands the Lease over and
+/// exits.
+///
+/// Needs the host's network and the capability NET_RAW, and a cluster that knows the kind Eip (see
+/// `porter crd`).
+#[derive(Args, Debug)]
+pub(crate) struct Agent {
+    /// How to reach the API server. Otherwise $KUBECONFIG, ~/.kube/config, or the service account
+    /// of the pod, in this order.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The namespace of the Lease. Otherwise $OPENELB_NAMESPACE, or porter-system.
+    #[arg(long, env = "PORTER_NAMESPACE")]
+    namespace: Option<String>,
+    /// The name of the Lease.
+    #[arg(long, value_name = "NAME", default_value = "porter-speaker")]
+    lease_name: String,
+    #[command(flatten)]
+    timing: Timing,
+    #[command(flatten)]
+    pod: Pod,
+    #[command(flatten)]
+    log: Log,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Leadership")]
+struct Timing {
+    /// For how long the holder of the Lease may speak without renewing it: a whole number. A holder
+    /// that died is replaced after this time.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    lease_duration: Duration,
+    /// After how long a renewal that is not answered is given up and begun anew.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    renew_deadline: Duration,
+    /// How often the Lease is renewed. Together with the deadline of a renewal it must leave the
+    /// holder time to speak.
+    #[arg(long, value_name = "SECONDS", default_value = "1.5", value_parser = seconds)]
+    retry_period: Duration,
+}
+
+/// Who this is, for people who read the Lease. A random part tells processes apart in any case.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Identity")]
+struct Pod {
+    /// The name of this pod. Otherwise that of the node.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pod_name: Option<String>,
+    /// The UID of this pod.
+    #[arg(long, value_name = "UID", env = "POD_UID")]
+    pod_uid: Option<String>,
+    /// The name of the node.
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
+}
+
+impl Agent {
+    pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
+        let lease = self.timing.lease().map_err(|error| {
+            format!("--lease-duration, --renew-deadline, --retry-period: {error}")
+        })?;
+        self.log.start()?;
+        // The core decides on one thread; the others read what the API server says.
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(self.speak(lease))?;
+        Ok(())
+    }
+
+    async fn speak(self, timing: LeaseTiming) -> Result<(), Failure> {
+        let mut lan = Lan::open()?;
+        let lease = Namespaced::new(&self.namespace(), &self.lease_name);
+        let identity = self.pod.identity();
+        let config = self.cluster().await?;
+        info!(%identity, %lease, api_server = %config.cluster_url, "starting");
+        let timeouts = Timeouts { lease: timing.request_timeout(), ..Timeouts::default() };
+        let mut api_server = ApiServer::connect(config, lease, timeouts).await?;
+        let speaker = Speaker::new(
+            porter_core::Config { identity, epoch: clock::epoch(), lease: timing },
+            Uuid::new_v4().as_u64_pair().0,
+        );
+        let leave = asked_to_stop()?;
+        drive(speaker, &mut api_server, &mut lan, leave).await;
+        info!("handed over");
+        Ok(())
+    }
+
+    fn namespace(&self) -> String {
+        let namespace = self.namespace.clone().or_else(|| env::var("OPENELB_NAMESPACE").ok());
+        namespace.unwrap_or_else(|| "porter-system".into())
+    }
+
+    async fn cluster(&self) -> Result<Config, Failure> {
+        let Some(file) = &self.kubeconfig else {
+            return Config::infer().await.map_err(|error| {
+                let remedy = "give --kubeconfig FILE, set KUBECONFIG, or run in a pod";
+                Failure::new("finding the API server", format!("{error}; {remedy}"))
+            });
+        };
+        let reading = |error| Failure::new("reading the kubeconfig", error);
+        let kubeconfig = Kubeconfig::read_from(file).map_err(reading)?;
+        let options = KubeConfigOptions::default();
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(reading)
+    }
+}
+
+impl Timing {
+    fn lease(&self) -> Result<LeaseTiming, TimingError> {
+        let Self { lease_duration, renew_deadline, retry_period } = *self;
+        LeaseTiming::new(lease_duration, retry_period, renew_deadline, MARGIN, DRIFT_PPM)
+    }
+}
+
+impl Pod {
+    /// Never used before, and never again.
+    fn identity(&self) -> Identity {
+        let name = self.pod_name.as_deref().or(self.node_name.as_deref()).unwrap_or("porter");
+        let uid = self.pod_uid.as_deref();
+        let process = Uuid::new_v4().simple().to_string();
+        let parts: Vec<_> = [Some(name), uid, Some(&process)].into_iter().flatten().collect();
+        Identity::from(parts.join("_").as_str())
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT, which do not end the process any more.
+fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new("listening to signals", error));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("asked to stop: falling silent and handing over");
+    })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|seconds| !seconds.is_zero())
+        .ok_or_else(|| "not a positive number of seconds".into())
+}
