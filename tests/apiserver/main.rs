@@ -1,0 +1,6 @@
+//! The lab's API server over real HTTP: what kube-rs and kubectl ask of it, and what they get.
+
+mod client;
+mod guide;
+mod kubectl;
+mod server;

@@ -1,0 +1,59 @@
+//! A server of its own for each test, on a port of 127.0.0.1 that the kernel picks.
+
+use std::time::Duration;
+
+use kube::{Client, Config};
+use porter_sim::apiserver::{Store, serve};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes on the slowest machine; only a failing test waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A store, served until this is dropped.
+pub(crate) struct Server {
+    pub(crate) store: Store,
+    pub(crate) url: String,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let store = Store::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("a bound port"));
+        let serving = tokio::spawn(serve(store.clone(), listener));
+        Self { store, url, serving }
+    }
+
+    /// A server that knows the `Eip` kind.
+    pub(crate) async fn with_eips() -> Self {
+        let server = Self::start().await;
+        let definition = <porter_backends::kube::Eip as kube::CustomResourceExt>::crd();
+        server.store.create(value(&definition)).expect("the definition is accepted");
+        server
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let url = self.url.parse().expect("a URL");
+        Client::try_from(Config::new(url)).expect("a client")
+    }
+
+    /// Ends the server, as its owner does by dropping the future.
+    pub(crate) async fn stop(mut self) {
+        self.serving.abort();
+        let ended = (&mut self.serving).await;
+        assert!(ended.is_err_and(|ended| ended.is_cancelled()));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+pub(crate) fn value<T: kube::core::ResourceExt + serde::Serialize>(object: &T) -> Value {
+    serde_json::to_value(object).expect("an object is JSON")
+}
