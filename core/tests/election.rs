@@ -239,8 +239,8 @@ struct Replica {
 
 #[derive(Clone, Debug)]
 enum Message {
-    Read,
-    Write(Option<Version>, LeaseRecord),
+    Read(u64),
+    Write(u64, Option<Version>, LeaseRecord),
     ReadDone(u64, Option<(Version, LeaseRecord)>),
     Written(u64, Result<(Version, LeaseRecord), WriteError>),
     Seen(Option<(Version, LeaseRecord)>),
@@ -296,11 +296,11 @@ impl World {
     fn deliver(&mut self, replica: usize, message: Message) {
         let incarnation = self.replicas[replica].incarnation;
         match message {
-            Message::Read => {
+            Message::Read(asked_by) => {
                 let lease = self.lease.clone();
-                self.send(replica, Message::ReadDone(incarnation, lease));
+                self.send(replica, Message::ReadDone(asked_by, lease));
             }
-            Message::Write(expected, record) => {
+            Message::Write(asked_by, expected, record) => {
                 let verdict = if self.lease.as_ref().map(|lease| lease.0) == expected {
                     self.version += 1;
                     self.lease = Some((Version(self.version), record.clone()));
@@ -311,7 +311,7 @@ impl World {
                 } else {
                     Err(WriteError::Conflict)
                 };
-                self.send(replica, Message::Written(incarnation, verdict));
+                self.send(replica, Message::Written(asked_by, verdict));
             }
             Message::ReadDone(asked_by, lease) if asked_by == incarnation => {
                 let now = self.local(replica);
@@ -334,7 +334,7 @@ impl World {
         for _ in 0..millis / 10 {
             self.now += 10_000_000;
             while let Some((&key, &(replica, ref message))) = self.queue.first_key_value() {
-                let reply = !matches!(message, Message::Read | Message::Write(..));
+                let reply = !matches!(message, Message::Read(_) | Message::Write(..));
                 if key.0 > self.now {
                     break;
                 }
@@ -365,11 +365,12 @@ impl World {
         // Nobody answers here, so that whoever is silent may release.
         election.handle_release(now);
         while let Some(wanted) = self.replicas[replica].election.poll_output() {
+            let asked_by = self.replicas[replica].incarnation;
             self.send(
                 replica,
                 match wanted {
-                    Wanted::Read => Message::Read,
-                    Wanted::Write(expected, record) => Message::Write(expected, record),
+                    Wanted::Read => Message::Read(asked_by),
+                    Wanted::Write(expected, record) => Message::Write(asked_by, expected, record),
                 },
             );
         }
