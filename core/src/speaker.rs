@@ -163,7 +163,7 @@ impl Speaker {
         let timeouts = [
             self.election.poll_timeout(),
             self.neighbors.poll_timeout(),
-            self.announcer.poll_timeout(),
+            self.announcer.poll_timeout().filter(|_| self.publication.is_clear()),
             self.ledger.poll_timeout(),
             reading.then_some(self.read_again_at),
             blind,
@@ -228,6 +228,10 @@ impl Speaker {
     }
 
     fn handle_got(&mut self, id: ReadId, got: Result<Got, ReadError>, now: Instant) {
+        if let Ok(Got::Services(_)) = got {
+            // Their watch goes on from the list, whether it was broken before or not.
+            self.broken.remove(&Kind::Service);
+        }
         if self.lease_request == Some(id.0) {
             self.lease_request = None;
             let lease = match got {
@@ -320,7 +324,8 @@ impl Speaker {
     /// Decides whether to compete for the Lease, and gives it up after having been blind too long.
     fn campaign(&mut self, now: Instant) {
         let broken_at = self.broken_at();
-        let rested = self.vacated_at.is_none_or(|at| now >= at + VACATE_EVERY);
+        self.vacated_at.take_if(|at| now >= *at + VACATE_EVERY);
+        let rested = self.vacated_at.is_none();
         let blind = broken_at.is_some_and(|at| now >= at + BLIND_MAX);
         if blind && rested && self.election.until().is_some() {
             self.vacated_at = Some(now);
