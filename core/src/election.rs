@@ -12,8 +12,11 @@
 //!   a verdict that leaves doubt, the Lease is read, and the claim counts from the sending of the
 //!   attempt found there. If none of ours is found, the claim is lost.
 //! - *A claim ends* by its own duration or by a release marker of its holder, that is: a Lease
-//!   without holder that names as `released-by` the holder last seen. A Lease that vanished, was
-//!   emptied or was rewritten by anyone else is waited out in full from when this was seen.
+//!   without holder that names as `released-by` the holder last seen. A Lease that was emptied or
+//!   rewritten by anyone else is waited out in full from when this was seen.
+//! - *A Lease that is missing* is created without a holder, and waited out like any other. Creating
+//!   it with a claim would not be safe even after a wait: "there is none" is no version, so a claim
+//!   that was created and deleted since it was seen missing would go unnoticed.
 //! - *A sighting in the watch proves nothing for us*, since it may be old; it can only silence us.
 //!   Verdicts and consistent reads prove.
 
@@ -95,8 +98,19 @@ enum Request {
     Write {
         attempt: Attempt,
         overtaken: bool,
-        release: bool,
+        purpose: Purpose,
     },
+}
+
+/// What a write is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Purpose {
+    /// To hold the Lease, or go on holding it.
+    Claim,
+    /// To have one that can be competed for.
+    Create,
+    /// To give it up.
+    Release,
 }
 
 /// A request to the API server about the Lease.
@@ -203,12 +217,12 @@ impl Election {
         verdict: Result<(Version, LeaseRecord), WriteError>,
         now: Instant,
     ) {
-        let Request::Write { attempt, overtaken, release } = self.request else {
+        let Request::Write { attempt, overtaken, purpose } = self.request else {
             return; // No write of this election is without verdict.
         };
         self.request = Request::None;
         match verdict {
-            Ok((version, record)) if release => {
+            Ok((version, record)) if purpose == Purpose::Release => {
                 self.attempts.clear();
                 self.role = Role::Follow;
                 if !overtaken {
@@ -217,6 +231,7 @@ impl Election {
                 }
             }
             Ok(_) if overtaken => self.read_at = Some(now),
+            Ok(created) if purpose == Purpose::Create => self.see_foreign(Some(created), now),
             Ok((version, record)) => self.prove(attempt, version, record, now),
             Err(error) => {
                 self.retry_at = now + self.random.about(RETRY_AFTER);
@@ -287,17 +302,20 @@ impl Election {
             self.wanted = Some(Wanted::Read);
             return;
         }
-        let release = matches!(self.role, Role::Yield { .. });
-        let (expected, record) = if release { self.release(now) } else { self.claim(now) };
+        let (purpose, (expected, record)) = match (self.role, &self.lease) {
+            (Role::Yield { .. }, _) => (Purpose::Release, self.release(now)),
+            (_, Sight::Missing) => (Purpose::Create, self.vacancy(now)),
+            (_, Sight::Unseen | Sight::Present(..)) => (Purpose::Claim, self.claim(now)),
+        };
         let attempt = Attempt { stamp: record.renewed, sent_at: now };
-        if !release {
-            // A release that took effect is no claim to be found.
+        if purpose == Purpose::Claim {
+            // Nothing else that took effect is a claim to be found.
             self.attempts.push_back(attempt);
             if self.attempts.len() > ATTEMPTS_MAX {
                 self.attempts.pop_front();
             }
         }
-        self.request = Request::Write { attempt, overtaken: false, release };
+        self.request = Request::Write { attempt, overtaken: false, purpose };
         self.wanted = Some(Wanted::Write(expected, record));
     }
 
@@ -311,6 +329,7 @@ impl Election {
             Role::Yield { release: true, .. } => Some(self.retry_at),
             Role::Yield { release: false, .. } => None,
             Role::Follow if !self.campaigns || self.lease == Sight::Unseen => None,
+            Role::Follow if self.lease == Sight::Missing => Some(self.retry_at),
             Role::Follow => Some(self.free_at.max(self.retry_at)),
         }
     }
@@ -338,6 +357,12 @@ impl Election {
     fn release(&mut self, now: Instant) -> (Option<Version>, LeaseRecord) {
         let (version, record) = self.claim(now);
         (version, LeaseRecord { holder: None, released_by: Some(self.me.clone()), ..record })
+    }
+
+    /// A Lease that nobody holds, nor has ever given up.
+    fn vacancy(&mut self, now: Instant) -> (Option<Version>, LeaseRecord) {
+        let (version, record) = self.claim(now);
+        (version, LeaseRecord { holder: None, ..record })
     }
 
     fn stamp(&mut self, now: Instant) -> Timestamp {

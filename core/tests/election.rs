@@ -144,11 +144,11 @@ fn claim_of(leader: &Election) -> LeaseRecord {
 }
 
 #[test]
-fn a_lease_that_is_missing_emptied_or_rewritten_is_waited_out_in_full() {
+fn a_lease_that_is_emptied_or_rewritten_is_waited_out_in_full() {
     let emptied = Some((Version(2), record(None, 1)));
     let mut short = record(Some("a"), 2);
     short.duration = Duration::from_secs(1);
-    for seen in [None, emptied, Some((Version(2), short))] {
+    for seen in [emptied, Some((Version(2), short))] {
         let mut b = challenger();
         b.handle_seen(seen, at(2_000));
         assert_eq!(b.poll_timeout(), Some(at(2_000) + WAIT));
@@ -206,12 +206,24 @@ fn a_leaving_leader_is_silent_before_it_releases() {
 }
 
 #[test]
-fn a_lease_that_is_not_there_is_created_only_after_a_whole_claim() {
-    let mut b = election("b");
-    b.handle_campaign(true, at(0));
-    b.handle_seen(None, at(0));
-    assert_eq!(write(&mut b, at(5_049)), None);
-    assert_eq!(write(&mut b, at(5_050)).unwrap().0, None);
+fn a_lease_that_is_missing_is_created_without_a_holder_and_waited_out_in_full() {
+    for (mut b, seen_at) in [(election("b"), 0), (challenger(), 4_000), (leader(), 6_000)] {
+        b.handle_campaign(true, at(seen_at));
+        b.handle_seen(None, at(seen_at));
+        let mut wanted = b.poll_output();
+        if wanted == Some(Wanted::Read) {
+            b.handle_read(Ok(None), at(seen_at));
+            wanted = b.poll_output();
+        }
+        let Some(Wanted::Write(version, record)) = wanted else {
+            panic!("whoever campaigns creates the Lease that is missing");
+        };
+        assert_eq!((version, &record.holder, &record.released_by), (None, &None, &None));
+        let created_at = at(seen_at + 100);
+        b.handle_written(Ok((Version(9), record)), created_at);
+        assert!(!b.leads(created_at));
+        assert_eq!(b.poll_timeout(), Some(created_at + WAIT));
+    }
 }
 
 /// Several replicas, each with a clock of its own, and the Lease that they share.
