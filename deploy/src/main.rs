@@ -2,6 +2,7 @@
 
 mod agent;
 mod crd;
+mod lab;
 mod log;
 
 use std::{error::Error, process::ExitCode};
@@ -23,13 +24,15 @@ struct Porter {
 enum Command {
     Agent(Box<agent::Agent>),
     Crd(crd::Crd),
+    Lab(lab::Lab),
 }
 
 impl Command {
-    fn run(self) -> Result<(), Box<dyn Error>> {
+    fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
-            Self::Agent(agent) => agent.run(),
-            Self::Crd(crd) => crd.run(),
+            Self::Agent(agent) => agent.run().map(|()| ExitCode::SUCCESS),
+            Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
+            Self::Lab(lab) => Ok(lab.run()?),
         }
     }
 }
@@ -37,7 +40,7 @@ impl Command {
 #[expect(clippy::print_stderr, reason = "what ends the program is told to whoever started it")]
 fn main() -> ExitCode {
     match Porter::parse().command.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("porter: {error}");
             ExitCode::FAILURE

@@ -93,10 +93,10 @@ impl Kubectl {
         Ok(self.api().get_opt("mylbapp-svc-layer2").await?)
     }
 
-    pub(crate) async fn delete_service(&self) -> Result<(), Unmet> {
+    pub(crate) async fn delete_service(&self) -> Result<String, Unmet> {
         let api: Api<Service> = self.api();
         api.delete("mylbapp-svc-layer2", &DeleteParams::default()).await?;
-        Ok(())
+        Ok("service \"mylbapp-svc-layer2\" deleted".into())
     }
 
     /// The pods of the guide's Deployment that are not being deleted.
@@ -106,9 +106,9 @@ impl Kubectl {
         Ok(current.filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
 
-    pub(crate) async fn delete_pod(&self, name: &str) -> Result<(), Unmet> {
+    pub(crate) async fn delete_pod(&self, name: &str) -> Result<String, Unmet> {
         self.api::<Pod>().delete(name, &DeleteParams::default()).await?;
-        Ok(())
+        Ok(format!("pod \"{name}\" deleted"))
     }
 
     /// The nodes with a ready endpoint of the guide's Service.
@@ -125,11 +125,11 @@ impl Kubectl {
     }
 
     /// `kubectl cordon`, or `uncordon`.
-    pub(crate) async fn cordon(&self, node: &str, cordoned: bool) -> Result<(), Unmet> {
+    pub(crate) async fn cordon(&self, node: &str, cordoned: bool) -> Result<String, Unmet> {
         let patch = Patch::Merge(json!({ "spec": { "unschedulable": cordoned.then_some(true) } }));
         let api: Api<Node> = Api::all(self.client.clone());
         api.patch(node, &PatchParams::default(), &patch).await?;
-        Ok(())
+        Ok(format!("node/{node} {}", if cordoned { "cordoned" } else { "uncordoned" }))
     }
 
     /// The Lease of the agents, if it exists.
@@ -165,7 +165,11 @@ fn render(table: &Value, wide: bool) -> String {
     let shown: Vec<usize> = (0..columns.len())
         .filter(|&at| wide || columns[at]["priority"].as_i64().unwrap_or(0) == 0)
         .collect();
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    };
     let head = shown.iter().map(|&at| text(&columns[at]["name"]).to_uppercase()).collect();
     let mut lines: Vec<Vec<String>> = vec![head];
     for row in list(&table["rows"]) {

@@ -10,7 +10,7 @@ pub(crate) fn line(text: impl fmt::Display) {
 
 /// Prints what a command showed on a station, as the guide does.
 pub(crate) fn command(station: &str, command: &str, output: impl fmt::Display) -> String {
-    format!("root@{station}:~# {command}\n{}", output.to_string().trim_end())
+    format!("root@{station}:~# {command}\n{output}").trim_end().into()
 }
 
 /// Text moved to the right.

@@ -11,7 +11,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 /// How long nobody is told anything.
 const SILENT: Duration = Duration::from_secs(2);
 /// How often is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a statement does not hold.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::lab::{neighbour::forget, ping::ping};
+use crate::lab::{neighbour::forget, ping::ping, wait::LOOK_EVERY};
 
 /// How long a single echo may take.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -22,10 +22,10 @@ impl<'a> Guide<'a> {
         });
         let pod = on_node.and_then(|pod| pod.metadata.name.clone());
         let pod = pod.ok_or_else(|| Unmet::new(format!("no pod is on {}", old.name)))?;
-        self.kubectl.cordon(&old.name, true).await?;
-        self.show("node1", &format!("kubectl cordon {}", old.name), "");
-        self.kubectl.delete_pod(&pod).await?;
-        self.show("node1", &format!("kubectl delete pod {pod}"), "");
+        let cordoned = self.kubectl.cordon(&old.name, true).await?;
+        self.show("node1", &format!("kubectl cordon {}", old.name), cordoned);
+        let deleted = self.kubectl.delete_pod(&pod).await?;
+        self.show("node1", &format!("kubectl delete pod {pod}"), deleted);
 
         let this = &*self;
         let new = until("another node to be recorded", LONG, async || {
@@ -45,9 +45,9 @@ impl<'a> Guide<'a> {
         })
         .await?;
         self.show_neighbours().await?;
-        let millis = took.as_millis();
+        let millis = (took + LOOK_EVERY).as_millis();
         self.note(format!(
-            "{} -> {new}; the client, which did not ask, knew {millis} ms after it was recorded",
+            "{} -> {new}; the client, which did not ask, knew within {millis} ms of the record",
             old.name
         ));
         let endpoints = self.kubectl.endpoint_nodes().await?;
@@ -95,8 +95,8 @@ impl<'a> Guide<'a> {
     }
 
     pub(super) async fn eip_falls_silent(&mut self) -> Result<(), Unmet> {
-        self.kubectl.delete_service().await?;
-        self.show("node1", "kubectl delete svc mylbapp-svc-layer2", "");
+        let deleted = self.kubectl.delete_service().await?;
+        self.show("node1", "kubectl delete svc mylbapp-svc-layer2", deleted);
         let kubectl = self.kubectl.clone();
         until("the Service to be gone", LONG, async || {
             Ok(kubectl.service().await?.is_none().then_some(()))
