@@ -1,0 +1,227 @@
+//! What is told of the objects, whatever becomes of the connection.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use porter_backends::kube::Timeouts;
+use porter_core::{EipName, Got, Input, NodeName, Read, ServiceName, SliceName, Version};
+use porter_sim::apiserver::Resource;
+use serde_json::json;
+
+use crate::{
+    cluster::{Adapter, Cluster, listed},
+    gate::Mode,
+};
+
+const UNAVAILABLE: Mode =
+    Mode::Refuse("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\nbusy");
+const TOO_MANY: Mode = Mode::Refuse(concat!(
+    "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 1\r\n",
+    "Connection: close\r\n\r\n",
+    r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"slow down","reason":"TooManyRequests","#,
+    r#""code":429}"#,
+));
+
+fn service(name: &str) -> ServiceName {
+    ServiceName::new("default", name)
+}
+
+/// Waits for a Service, and fails if it is not told by itself.
+async fn told_without_a_list(adapter: &mut Adapter, name: &str) -> Version {
+    adapter
+        .until(|input| {
+            assert!(!matches!(input, Input::Lost(_) | Input::Services(_)), "{input:?}");
+            let Input::Service(told, version, Some(_)) = input else { return None };
+            (told == service(name)).then_some(version)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn everything_there_is_is_listed_whole() {
+    let cluster = Cluster::new().await;
+    let web = Version(cluster.service("web"));
+    cluster.create(json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node1" } }));
+    cluster.create(json!({
+        "apiVersion": "network.kubesphere.io/v1alpha2",
+        "kind": "Eip",
+        "metadata": { "name": "pool" },
+        "spec": { "address": "192.0.2.0/28", "protocol": "layer2", "interface": "eth0" }
+    }));
+    cluster.create(json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "web-1",
+            "namespace": "default",
+            "labels": { "kubernetes.io/service-name": "web" }
+        },
+        "addressType": "IPv4",
+        "endpoints": [{ "addresses": ["10.0.0.1"] }]
+    }));
+
+    let mut adapter = cluster.connected(Timeouts::default()).await;
+
+    let mut kinds = BTreeSet::new();
+    adapter
+        .until(|input| {
+            kinds.extend(listed(&input));
+            if let Input::Services(services) = &input {
+                assert_eq!(services.objects[&service("web")].0, web);
+                assert!(services.version >= web);
+            }
+            if let Input::Nodes(nodes) = &input {
+                assert!(nodes.objects.keys().eq([&NodeName::from("node1")]));
+            }
+            if let Input::Eips(eips) = &input {
+                assert_eq!(eips.objects[&EipName::from("pool")].1.address, "192.0.2.0/28");
+            }
+            if let Input::Slices(slices) = &input {
+                let (_, slice) = &slices.objects[&SliceName::new("default", "web-1")];
+                assert_eq!((&slice.service, slice.endpoints.len()), (&service("web"), 1));
+            }
+            if let Input::Lease(lease) = &input {
+                assert_eq!(*lease, None);
+            }
+            (kinds.len() == 5).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_changes_is_told_with_its_version_until_it_is_gone() {
+    let cluster = Cluster::new().await;
+    let mut adapter = cluster.synced().await;
+
+    let created = cluster.service("web");
+    assert_eq!(told_without_a_list(&mut adapter, "web").await, Version(created));
+
+    cluster.delete(&Resource::SERVICES, Some("default"), "web");
+    let gone = adapter
+        .until(|input| {
+            let Input::Service(_, version, None) = input else { return None };
+            Some(version)
+        })
+        .await;
+    assert!(gone > Version(created));
+}
+
+#[tokio::test]
+async fn a_torn_watch_goes_on_where_it_stopped() {
+    let cluster = Cluster::new().await;
+    let mut adapter = cluster.synced().await;
+    cluster.service("before");
+    told_without_a_list(&mut adapter, "before").await;
+
+    cluster.gate.freeze();
+    cluster.service("meanwhile");
+    cluster.gate.set(Mode::Open);
+
+    told_without_a_list(&mut adapter, "meanwhile").await;
+}
+
+#[tokio::test]
+async fn a_watch_that_falls_silent_is_begun_anew() {
+    let cluster = Cluster::new().await;
+    let timeouts = Timeouts { watch: Duration::from_secs(2), ..Timeouts::default() };
+    let mut adapter = cluster.connected(timeouts).await;
+    adapter.sync().await;
+
+    cluster.gate.freeze();
+    cluster.service("meanwhile");
+
+    told_without_a_list(&mut adapter, "meanwhile").await;
+}
+
+#[tokio::test]
+async fn what_was_forgotten_meanwhile_is_listed() {
+    let cluster = Cluster::new().await;
+    let mut adapter = cluster.synced().await;
+    cluster.service("gone");
+    told_without_a_list(&mut adapter, "gone").await;
+
+    cluster.gate.freeze();
+    cluster.delete(&Resource::SERVICES, Some("default"), "gone");
+    cluster.service("new");
+    cluster.store.compact();
+    cluster.gate.set(Mode::Open);
+
+    let services = adapter
+        .until(|input| {
+            assert!(!matches!(input, Input::Lost(_)), "it could be listed at once");
+            let Input::Services(services) = input else { return None };
+            Some(services)
+        })
+        .await;
+    assert!(services.objects.contains_key(&service("new")));
+    assert!(!services.objects.contains_key(&service("gone")));
+}
+
+#[tokio::test]
+async fn a_kind_that_cannot_be_watched_is_lost_once_until_it_is_listed_again() {
+    for outage in [UNAVAILABLE, TOO_MANY, Mode::Silent] {
+        let cluster = Cluster::new().await;
+        let timeouts = Timeouts { call: Duration::from_secs(1), ..Timeouts::default() };
+        let mut adapter = cluster.connected(timeouts).await;
+        adapter.sync().await;
+
+        cluster.gate.set(outage);
+
+        let mut lost = Vec::new();
+        adapter
+            .until(|input| {
+                let Input::Lost(kind) = input else { return None };
+                lost.push(kind);
+                (lost.len() == 5).then_some(())
+            })
+            .await;
+        cluster.gate.set(Mode::Open);
+        adapter
+            .until(|input| {
+                assert!(!matches!(input, Input::Lost(_)), "{input:?}");
+                lost.retain(|kind| listed(&input) != Some(*kind));
+                lost.is_empty().then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_the_services_is_newer_than_the_asking_and_nothing_older_follows() {
+    let cluster = Cluster::new().await;
+    let mut adapter = cluster.synced().await;
+    for name in ["a", "b", "c"] {
+        cluster.service(name);
+    }
+    let newest = Version(cluster.service("d"));
+
+    let Got::Services(services) = adapter.read(Read::Services).await else {
+        panic!("Services were read");
+    };
+    assert_eq!(services.objects.len(), 4);
+    assert!(services.version >= newest);
+
+    let next = Version(cluster.service("e"));
+    adapter
+        .until(|input| {
+            let Input::Service(name, version, _) = input else { return None };
+            assert_eq!((name, version), (service("e"), next));
+            Some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_away_at_first_is_waited_for() {
+    let cluster = Cluster::new().await;
+    cluster.gate.set(UNAVAILABLE);
+    let mut adapter = cluster.connected(Timeouts::default()).await;
+    cluster.gate.set(Mode::Open);
+    adapter.sync().await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_knows_no_eips_is_refused_with_the_remedy() {
+    let cluster = Cluster::bare().await;
+    let refused = cluster.connect(Timeouts::default()).await.err().expect("there are no Eips");
+    assert!(refused.to_string().contains("porter crd | kubectl apply -f -"), "{refused}");
+}
