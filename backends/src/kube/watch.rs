@@ -150,7 +150,10 @@ impl<T: Watched> Watch<T> {
                 None => self.backoff = Some(backoff()),
                 Some(backoff) => {
                     let delay = backoff.next().unwrap_or(self.timeouts.call);
-                    self.lose(&failure).await;
+                    // A list is all that it takes to go on from forgotten history.
+                    if !failure.expired {
+                        self.lose(&failure).await;
+                    }
                     time::sleep(delay.max(failure.retry_after)).await;
                 }
             }
