@@ -241,9 +241,10 @@ impl Cluster {
         let finalizer = metadata.finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER);
         let eip = keys::EIP.find(&metadata.labels).map(|(_, eip)| EipName::from(eip));
         let protocol = keys::PROTOCOL.find(&metadata.annotations).map(|(_, protocol)| protocol);
-        let ours = match &eip {
-            Some(eip) => self.eips.get(eip).is_none_or(ipam::is_layer2),
-            None => protocol.is_none_or(|protocol| protocol == keys::LAYER2_PROTOCOL),
+        let ours = match (protocol, &eip) {
+            (Some(keys::LAYER2_PROTOCOL), _) => true,
+            (_, Some(eip)) => self.eips.get(eip).is_none_or(ipam::is_layer2),
+            (protocol, None) => protocol.is_none(),
         };
         finalizer && ours
     }

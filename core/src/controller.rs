@@ -32,6 +32,8 @@ pub(crate) struct Controller {
     load: Load,
     services: BTreeSet<ServiceName>,
     eips: BTreeSet<EipName>,
+    /// Whether addresses may have lost their holders, or their links, other than by giving them back.
+    strays: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
     written: BTreeMap<EipName, BTreeMap<IpAddr, BTreeSet<ServiceName>>>,
     /// Holders that wait for every responder to be silent before they give anything back.
@@ -86,6 +88,7 @@ impl Controller {
             self.handle_all(cluster);
         }
         if !eips.is_empty() {
+            self.strays = true;
             self.services.append(&mut self.waiting);
         }
         self.services.extend(services);
@@ -129,6 +132,9 @@ impl Controller {
         &mut self,
         around: &mut Surroundings<'_>,
     ) -> Option<(Object, Version, Write)> {
+        if std::mem::take(&mut self.strays) {
+            self.silence_strays(around);
+        }
         while let Some(name) = self.services.pop_first() {
             let Some(change) = self.step_service(&name, around) else { continue };
             let object = Object::Service(name.clone());
@@ -167,6 +173,9 @@ impl Controller {
         self.missing.remove(name);
         self.gone.remove(name);
         let request = cluster.request(service);
+        if holding.is_none() {
+            self.load.place(name, None);
+        }
         match (request, holding) {
             (Some(request), Some(holding)) if self.fits(&request, &holding, cluster) => {
                 self.step_up(name, service, &request, &holding, around)
@@ -185,6 +194,21 @@ impl Controller {
                 let freed = cluster.recorded(name).is_none();
                 (freed && cluster.is_traced(service)).then(|| forget(service))
             }
+        }
+    }
+
+    /// Silences every address that nobody holds any more, and those that are held on other links
+    /// than they were: an Eip is gone, was moved, or its record was changed by hand.
+    fn silence_strays(&self, around: &mut Surroundings<'_>) {
+        let spoken = |holding: &Holding| {
+            let link = around.cluster.eips.get(&holding.eip).and_then(ipam::link_of)?;
+            Some((link, holding.address))
+        };
+        let held: BTreeSet<_> = self.ipam.holdings().filter_map(spoken).collect();
+        let strays: Vec<_> =
+            around.publication.eips().filter(|stray| !held.contains(stray)).collect();
+        for (link, address) in strays {
+            around.publication.set(link, address, None);
         }
     }
 
@@ -215,8 +239,9 @@ impl Controller {
         let placing = self.step_placement(name, service, holding, around);
         if placing.is_some() {
             return placing.map(|node| {
-                let key = keys::LAYER2.spelled(request.spelling).to_owned();
-                let annotations = vec![(key, Some(node.as_str().to_owned()))];
+                let annotations = &service.metadata.annotations;
+                let annotations =
+                    keys::LAYER2.entries(annotations, node.as_str(), request.spelling);
                 ServiceChange::Metadata(MetadataChange { annotations, ..MetadataChange::default() })
             });
         }
@@ -413,10 +438,10 @@ fn claim(service: &Service, request: &Request, holding: &Holding) -> Option<Serv
     if !finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER) {
         finalizers.push(SERVICE_FINALIZER.to_owned());
     }
-    let key = keys::EIP.spelled(request.spelling).to_owned();
+    let labels = &service.metadata.labels;
     Some(ServiceChange::Metadata(MetadataChange {
         annotations: vec![],
-        labels: vec![(key, Some(holding.eip.as_str().to_owned()))],
+        labels: keys::EIP.entries(labels, holding.eip.as_str(), request.spelling),
         finalizers: Some(finalizers),
     }))
 }

@@ -88,6 +88,11 @@ impl Ipam {
         self.pools.insert(name.clone(), pool);
     }
 
+    /// Every address that is held.
+    pub(crate) fn holdings(&self) -> impl Iterator<Item = &Holding> {
+        self.held.values()
+    }
+
     /// What `service` holds.
     pub(crate) fn holding(&self, service: &ServiceName) -> Option<&Holding> {
         self.held.get(service)
@@ -125,12 +130,14 @@ impl Ipam {
         };
         let choices = self.choices(request);
         let take = |address: IpAddr| {
-            choices.iter().find(|eip| self.pools[eip].has_free(address)).map(|eip| (eip, address))
+            let inside = |eip: &&EipName| self.pools[*eip].has(address);
+            let eip = choices.iter().find(inside).filter(|_| !self.is_used(address));
+            eip.map(|eip| (eip, address))
         };
         let (eip, address) = match asked {
             Some(asked) => take(asked)?,
             None => shown.and_then(take).or_else(|| {
-                let mut lowest = choices.iter().map(|eip| (eip, self.pools[eip].lowest_free()));
+                let mut lowest = choices.iter().map(|eip| (eip, self.lowest_free(eip)));
                 lowest.find_map(|(eip, address)| address.map(|address| (eip, address)))
             })?,
         };
@@ -163,6 +170,20 @@ impl Ipam {
         choices.into_iter().map(|(_, eip)| eip).collect()
     }
 
+    /// Whether an address is held, of whichever Eip: their ranges may overlap.
+    fn is_used(&self, address: IpAddr) -> bool {
+        self.pools.values().any(|pool| pool.used.contains_key(&address))
+    }
+
+    fn lowest_free(&self, eip: &EipName) -> Option<IpAddr> {
+        let pool = &self.pools[eip];
+        let mut address = pool.free_from?;
+        while self.is_used(address) {
+            address = pool.range?.after(address)?;
+        }
+        Some(address)
+    }
+
     fn hold(&mut self, service: &ServiceName, holding: Holding) {
         if self.held.contains_key(service) {
             return; // Recorded twice: the first one stands, and the record is put right.
@@ -177,17 +198,8 @@ impl Ipam {
 }
 
 impl Pool {
-    fn has_free(&self, address: IpAddr) -> bool {
-        let inside = self.range.is_some_and(|range| range.contains(address));
-        inside && !self.used.contains_key(&address)
-    }
-
-    fn lowest_free(&self) -> Option<IpAddr> {
-        let mut address = self.free_from?;
-        while self.used.contains_key(&address) {
-            address = self.range?.after(address)?;
-        }
-        Some(address)
+    fn has(&self, address: IpAddr) -> bool {
+        self.range.is_some_and(|range| range.contains(address))
     }
 }
 

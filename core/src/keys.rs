@@ -37,6 +37,22 @@ impl Key {
             map.get(self.spelled(spelling)).map(|value| (spelling, value.as_str()))
         })
     }
+
+    /// What to set in a map so that it says `value` under this key: every spelling that it uses
+    /// already, lest an old one contradict, else `spelling`.
+    pub(crate) fn entries(
+        self,
+        map: &BTreeMap<String, String>,
+        value: &str,
+        spelling: Spelling,
+    ) -> Vec<(String, Option<String>)> {
+        let present = [self.porter, self.openelb].into_iter().filter(|key| map.contains_key(*key));
+        let mut keys: Vec<_> = present.collect();
+        if keys.is_empty() {
+            keys.push(self.spelled(spelling));
+        }
+        keys.into_iter().map(|key| (key.to_owned(), Some(value.to_owned()))).collect()
+    }
 }
 
 const fn key(porter: &'static str, openelb: &'static str) -> Key {

@@ -62,8 +62,7 @@ impl Publication {
 
     /// Takes back everything, and the permission to speak with it.
     pub(crate) fn clear(&mut self) {
-        let eips: Vec<_> = self.answers.iter().map(|(link, eip, _)| (link, eip)).collect();
-        for (link, eip) in eips {
+        for (link, eip) in self.eips().collect::<Vec<_>>() {
             self.set(link, eip, None);
         }
         self.permit(Instant::ZERO);
@@ -106,9 +105,14 @@ impl Publication {
         self.acknowledged >= self.cleared
     }
 
+    /// Everything that something is said of.
+    pub(crate) fn eips(&self) -> impl Iterator<Item = (LinkName, IpAddr)> + '_ {
+        self.answers.iter().map(|(link, eip, _)| (link, eip))
+    }
+
     /// The links on which something is said of an EIP.
     pub(crate) fn links_of(&self, eip: IpAddr) -> impl Iterator<Item = LinkName> + '_ {
-        self.answers.iter().filter(move |(_, other, _)| *other == eip).map(|(link, ..)| link)
+        self.eips().filter(move |(_, other)| *other == eip).map(|(link, _)| link)
     }
 
     /// Whether no responder can answer for an EIP any more.

@@ -1,0 +1,132 @@
+//! An API server's semantics over the facts: versions, conditional writes, finalizers, a watch.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use porter_core::{
+    Eip, EipChange, EipName, Input, LeaseRecord, Listing, Metadata, MetadataChange, Service,
+    ServiceChange, ServiceName, Version, Write, WriteError, Written,
+};
+
+/// The objects, and what the watch has not delivered yet.
+pub(crate) struct Api {
+    version: u64,
+    pub(crate) lease: Option<(Version, LeaseRecord)>,
+    pub(crate) eips: BTreeMap<EipName, (Version, Eip)>,
+    pub(crate) services: BTreeMap<ServiceName, (Version, Service)>,
+    pub(crate) watch: VecDeque<Input>,
+}
+
+impl Api {
+    pub(crate) fn new() -> Self {
+        Self {
+            version: 1,
+            lease: None,
+            eips: BTreeMap::new(),
+            services: BTreeMap::new(),
+            watch: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn next_version(&mut self) -> Version {
+        self.version += 1;
+        Version(self.version)
+    }
+
+    pub(crate) fn list_eips(&self) -> Listing<EipName, Eip> {
+        Listing { version: Version(self.version), objects: self.eips.clone() }
+    }
+
+    pub(crate) fn list_services(&self) -> Listing<ServiceName, Service> {
+        Listing { version: Version(self.version), objects: self.services.clone() }
+    }
+
+    /// Puts an Eip in place, or removes it, whatever its finalizers say.
+    pub(crate) fn put_eip(&mut self, name: &EipName, eip: Option<Eip>) -> Version {
+        let version = self.next_version();
+        match eip.clone() {
+            Some(eip) => self.eips.insert(name.clone(), (version, eip)),
+            None => self.eips.remove(name),
+        };
+        self.watch.push_back(Input::Eip(name.clone(), version, eip));
+        version
+    }
+
+    /// Puts a Service in place, or removes it, whatever its finalizers say.
+    pub(crate) fn put_service(&mut self, name: &ServiceName, service: Option<Service>) -> Version {
+        let version = self.next_version();
+        match service.clone() {
+            Some(service) => self.services.insert(name.clone(), (version, service)),
+            None => self.services.remove(name),
+        };
+        self.watch.push_back(Input::Service(name.clone(), version, service));
+        version
+    }
+
+    /// Takes in a write, if its object still is as expected.
+    pub(crate) fn write(&mut self, write: Write) -> Result<Written, WriteError> {
+        match write {
+            Write::Lease(expected, record) => {
+                if expected != self.lease.as_ref().map(|(version, _)| *version) {
+                    return Err(WriteError::Conflict);
+                }
+                let version = self.next_version();
+                self.lease = Some((version, record.clone()));
+                self.watch.push_back(Input::Lease(self.lease.clone()));
+                Ok(Written::Lease(version, record))
+            }
+            Write::Eip(name, expected, change) => {
+                let (version, eip) = self.eips.get(&name).ok_or(WriteError::Conflict)?;
+                let (version, mut eip) = (*version, eip.clone());
+                if version != expected {
+                    return Err(WriteError::Conflict);
+                }
+                match change {
+                    EipChange::Metadata(change) => edit(&mut eip.metadata, change),
+                    EipChange::Status(status) => eip.status = status,
+                }
+                if Some(&eip) == self.eips.get(&name).map(|(_, eip)| eip) {
+                    return Ok(Written::Eip(version, Some(eip)));
+                }
+                let eip = Some(eip).filter(|eip| is_held(&eip.metadata));
+                Ok(Written::Eip(self.put_eip(&name, eip.clone()), eip))
+            }
+            Write::Service(name, expected, change) => {
+                let (version, service) = self.services.get(&name).ok_or(WriteError::Conflict)?;
+                let (version, mut service) = (*version, service.clone());
+                if version != expected {
+                    return Err(WriteError::Conflict);
+                }
+                match change {
+                    ServiceChange::Metadata(change) => edit(&mut service.metadata, change),
+                    ServiceChange::Ingress(ingress) => service.ingress = ingress,
+                }
+                if Some(&service) == self.services.get(&name).map(|(_, service)| service) {
+                    return Ok(Written::Service(version, Some(service)));
+                }
+                let service = Some(service).filter(|service| is_held(&service.metadata));
+                Ok(Written::Service(self.put_service(&name, service.clone()), service))
+            }
+        }
+    }
+}
+
+/// Whether an object lives: it does until it is deleted and its last finalizer is gone.
+pub(crate) fn is_held(metadata: &Metadata) -> bool {
+    !metadata.deleting || !metadata.finalizers.is_empty()
+}
+
+fn edit(metadata: &mut Metadata, change: MetadataChange) {
+    let MetadataChange { annotations, labels, finalizers } = change;
+    for (map, changes) in [(&mut metadata.annotations, annotations), (&mut metadata.labels, labels)]
+    {
+        for (key, value) in changes {
+            match value {
+                Some(value) => map.insert(key, value),
+                None => map.remove(&key),
+            };
+        }
+    }
+    if let Some(finalizers) = finalizers {
+        metadata.finalizers = finalizers;
+    }
+}

@@ -1,0 +1,364 @@
+//! One replica on node1 and everything around it: an API server, a LAN on which nodes answer, and
+//! responders. A test may hold back the watch, the verdicts and the acknowledgements.
+
+#![allow(dead_code, reason = "no test needs all of it")]
+
+mod api;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+pub(crate) use api::{Api, is_held};
+use porter_core::{
+    Answers, Config, Eip, EipName, Endpoint, Generation, Got, Identity, Input, Instant, IsAt,
+    LeaseTiming, Link, LinkName, Listing, MacAddr, Node, NodeName, Output, Read, ReadError, ReadId,
+    Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError, WriteId,
+    keys,
+};
+
+pub(crate) const PROTOCOL: &str = "protocol.porter.kubesphere.io/v1alpha1";
+pub(crate) const RECORD: &str = "layer2.porter.kubesphere.io/v1alpha1";
+pub(crate) const NODES: [(&str, u8); 3] = [("node1", 3), ("node3", 9), ("node4", 10)];
+
+pub(crate) struct Bench {
+    pub(crate) speaker: Speaker,
+    pub(crate) now: Instant,
+    pub(crate) api: Api,
+    pub(crate) until: Instant,
+    /// The snapshot that is answered from.
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) announced: Vec<IsAt>,
+    pub(crate) written: Vec<Write>,
+    pub(crate) left: bool,
+    /// Whether the watch is delivered at once.
+    pub(crate) watches: bool,
+    /// Whether reads and writes get their verdicts at once.
+    pub(crate) replies: bool,
+    /// Whether responders acknowledge at once.
+    pub(crate) acknowledges: bool,
+    pub(crate) writes: VecDeque<(WriteId, Write)>,
+    pub(crate) reads: VecDeque<(ReadId, Read)>,
+    pub(crate) unacknowledged: Option<Generation>,
+}
+
+pub(crate) fn eth0() -> LinkName {
+    LinkName::new("eth0").unwrap()
+}
+
+pub(crate) fn mac(last: u8) -> MacAddr {
+    MacAddr(2, 0, 0, 0, 0, last)
+}
+
+pub(crate) fn eip(last: u8) -> IpAddr {
+    [172, 22, 0, last].into()
+}
+
+pub(crate) fn web() -> ServiceName {
+    ServiceName::new("default", "web")
+}
+
+pub(crate) fn pool() -> EipName {
+    EipName::from("pool")
+}
+
+/// A link of node1, whose address is 172.22.0.3.
+pub(crate) fn link() -> Link {
+    let net = "172.22.0.3/24".parse().unwrap();
+    Link { mac: mac(3), addresses: vec![net], carrier: true }
+}
+
+/// A pool on eth0.
+pub(crate) fn layer2(address: &str) -> Eip {
+    Eip {
+        address: address.to_owned(),
+        interface: Some("eth0".to_owned()),
+        protocol: Some("layer2".to_owned()),
+        ..Eip::default()
+    }
+}
+
+/// A Service as in the guide.
+pub(crate) fn asking() -> Service {
+    let mut service = Service { load_balancer: true, ..Service::default() };
+    for (key, value) in [(keys::LOAD_BALANCER, "porter"), (PROTOCOL, "layer2")] {
+        service.metadata.annotations.insert(key.to_owned(), value.to_owned());
+    }
+    service
+}
+
+/// A node with one address on the LAN.
+pub(crate) fn node(last: u8) -> Node {
+    Node { ready: true, addresses: vec![eip(last)], ..Node::default() }
+}
+
+impl Bench {
+    /// A replica that has not heard of anything.
+    pub(crate) fn new() -> Self {
+        let identity = Identity::from("node1");
+        let config = Config { identity, epoch: Timestamp(0), lease: LeaseTiming::default() };
+        Self {
+            speaker: Speaker::new(config, 7),
+            now: Instant::ZERO,
+            api: Api::new(),
+            until: Instant::ZERO,
+            answers: Arc::default(),
+            announced: Vec::new(),
+            written: Vec::new(),
+            left: false,
+            watches: true,
+            replies: true,
+            acknowledges: true,
+            writes: VecDeque::new(),
+            reads: VecDeque::new(),
+            unacknowledged: None,
+        }
+    }
+
+    /// A replica that leads, with the guide's Eip and three nodes.
+    pub(crate) fn leading() -> Self {
+        let mut bench = Self::new();
+        bench.tell(Input::Link(eth0(), Some(link())));
+        let version = bench.api.next_version();
+        let nodes = NODES.map(|(name, last)| (NodeName::from(name), (version, node(last))));
+        bench.tell(Input::Nodes(Listing { version, objects: nodes.into() }));
+        bench.api.put_eip(&pool(), Some(layer2("172.22.0.188-172.22.0.200")));
+        bench.list();
+        bench.tell(Input::Slices(Listing::default()));
+        bench.tell(Input::Lease(None));
+        bench.run(Duration::from_secs(8));
+        bench
+    }
+
+    /// A leader that answers for [`web`] with node3.
+    pub(crate) fn serving() -> Self {
+        let mut bench = Self::leading();
+        bench.endpoints(&web(), &["node3"]);
+        bench.service(&web(), Some(asking()));
+        assert_eq!(bench.ask(188), Some(mac(9)));
+        bench
+    }
+
+    /// Lists Eips and Services.
+    pub(crate) fn list(&mut self) {
+        let (eips, services) = (self.api.list_eips(), self.api.list_services());
+        self.tell(Input::Eips(eips));
+        self.tell(Input::Services(services));
+    }
+
+    /// Puts a Service in place, or removes it.
+    pub(crate) fn service(&mut self, name: &ServiceName, service: Option<Service>) {
+        self.api.put_service(name, service);
+        self.pump();
+    }
+
+    /// Changes a Service as a person would.
+    pub(crate) fn edit_service(&mut self, name: &ServiceName, edit: impl FnOnce(&mut Service)) {
+        let Some((_, service)) = self.api.services.get(name) else { return };
+        let mut service = service.clone();
+        edit(&mut service);
+        self.service(name, Some(service).filter(|service| is_held(&service.metadata)));
+    }
+
+    /// Puts an Eip in place, or removes it.
+    pub(crate) fn eip(&mut self, name: &EipName, eip: Option<Eip>) {
+        self.api.put_eip(name, eip);
+        self.pump();
+    }
+
+    /// Changes an Eip as a person would.
+    pub(crate) fn edit_eip(&mut self, name: &EipName, edit: impl FnOnce(&mut Eip)) {
+        let Some((_, eip)) = self.api.eips.get(name) else { return };
+        let mut eip = eip.clone();
+        edit(&mut eip);
+        self.eip(name, Some(eip).filter(|eip| is_held(&eip.metadata)));
+    }
+
+    /// Sets the nodes with a ready endpoint of a Service.
+    pub(crate) fn endpoints(&mut self, service: &ServiceName, nodes: &[&str]) {
+        let endpoint = |node: &&str| Endpoint {
+            node: Some(NodeName::from(*node)),
+            ready: true,
+            serving: true,
+            terminating: false,
+        };
+        let endpoints = nodes.iter().map(endpoint).collect();
+        let name = SliceName::new(&service.namespace, &service.name);
+        let slice = Slice { service: service.clone(), endpoints };
+        let version = self.api.next_version();
+        self.api.watch.push_back(Input::Slice(name, version, Some(slice)));
+        self.pump();
+    }
+
+    /// Puts a node in place, or removes it.
+    pub(crate) fn node(&mut self, name: &str, node: Option<Node>) {
+        let version = self.api.next_version();
+        self.api.watch.push_back(Input::Node(NodeName::from(name), version, node));
+        self.pump();
+    }
+
+    pub(crate) fn tell(&mut self, input: Input) {
+        self.speaker.handle_input(input, self.now);
+        self.pump();
+    }
+
+    /// Does what is wanted, as far as nothing is held back.
+    pub(crate) fn pump(&mut self) {
+        loop {
+            if let Some(output) = self.speaker.poll_output() {
+                self.perform(output);
+            } else if let Some(generation) = self.unacknowledged.filter(|_| self.acknowledges) {
+                self.unacknowledged = None;
+                self.speaker.handle_input(Input::Silenced(generation), self.now);
+            } else if self.replies && !self.reads.is_empty() {
+                let got = self.next_read().expect("a read is waiting");
+                self.speaker.handle_input(got, self.now);
+            } else if self.replies && !self.writes.is_empty() {
+                let written = self.next_write(Verdict::Done).expect("a write is waiting");
+                self.speaker.handle_input(written, self.now);
+            } else if let Some(input) = self.next_event() {
+                self.speaker.handle_input(input, self.now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn next_event(&mut self) -> Option<Input> {
+        if self.watches { self.api.watch.pop_front() } else { None }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Announce(is_at) => {
+                assert!(self.now < self.until, "announced without a permission: {is_at:?}");
+                self.announced.push(is_at);
+            }
+            Output::Left => self.left = true,
+            Output::Listen(_) => {}
+            Output::Permit(until) => self.until = until,
+            Output::Probe(probe) => {
+                let IpAddr::V4(target) = probe.target else { unreachable!("IPv4 only") };
+                let mac = mac(target.octets()[3]);
+                let (link, target, to) = (probe.link, probe.target, Some(probe.sender));
+                let heard = Input::Heard(IsAt { link, target, mac, to, via: mac });
+                self.speaker.handle_input(heard, self.now);
+            }
+            Output::Publish(answers, generation) => {
+                self.answers = answers;
+                self.unacknowledged = Some(generation);
+            }
+            Output::Read(id, read) => self.reads.push_back((id, read)),
+            Output::Write(id, write) => {
+                let of = |write: &Write| match write {
+                    Write::Eip(name, ..) => format!("Eip {name}"),
+                    Write::Lease(..) => "Lease".to_owned(),
+                    Write::Service(name, ..) => format!("Service {name}"),
+                };
+                let busy = self.writes.iter().any(|(_, other)| of(other) == of(&write));
+                assert!(!busy, "a second write of one object: {write:?} beside {:?}", self.writes);
+                if !matches!(write, Write::Lease(..)) {
+                    self.written.push(write.clone());
+                }
+                self.writes.push_back((id, write));
+                assert!(
+                    self.written.len() < 5_000,
+                    "writes without end: {:?}",
+                    self.written.last()
+                );
+            }
+        }
+    }
+
+    /// Answers the oldest read from what is there now.
+    pub(crate) fn answer_read(&mut self) {
+        if let Some(got) = self.next_read() {
+            self.tell(got);
+        }
+    }
+
+    fn next_read(&mut self) -> Option<Input> {
+        let (id, read) = self.reads.pop_front()?;
+        let got = match read {
+            Read::Lease => Got::Lease(self.api.lease.clone()),
+            Read::Services => Got::Services(self.api.list_services()),
+        };
+        Some(Input::Got(id, Ok(got)))
+    }
+
+    /// Lets the oldest read fail.
+    pub(crate) fn fail_read(&mut self) {
+        let Some((id, _)) = self.reads.pop_front() else { return };
+        self.tell(Input::Got(id, Err(ReadError("timed out".to_owned()))));
+    }
+
+    /// Gives the oldest write its verdict.
+    pub(crate) fn judge(&mut self, verdict: Verdict) {
+        if let Some(written) = self.next_write(verdict) {
+            self.tell(written);
+        }
+    }
+
+    fn next_write(&mut self, verdict: Verdict) -> Option<Input> {
+        let (id, write) = self.writes.pop_front()?;
+        let verdict = match verdict {
+            Verdict::Done => self.api.write(write),
+            Verdict::DoneUnheard => self.api.write(write).and(Err(WriteError::Unknown)),
+            Verdict::Failed(error) => Err(error),
+        };
+        Some(Input::Written(id, verdict))
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        let mut calls = 0;
+        while let Some(at) = self.speaker.poll_timeout().filter(|&at| at <= end) {
+            calls = if at > self.now { 0 } else { calls + 1 };
+            assert!(calls < 20, "woken again and again at {}, for {at}", self.now);
+            self.now = self.now.max(at);
+            self.speaker.handle_timeout(self.now);
+            self.pump();
+        }
+        self.now = end;
+    }
+
+    /// Who is answered for 172.22.0.`last` on eth0.
+    pub(crate) fn ask(&self, last: u8) -> Option<MacAddr> {
+        self.ask_on(eth0(), last)
+    }
+
+    pub(crate) fn ask_on(&self, link: LinkName, last: u8) -> Option<MacAddr> {
+        let asker = (eip(100), mac(100));
+        let question = WhoHas { link, target: eip(last), asker, via: asker.1 };
+        self.answers.answer(&question, self.now, self.until).ok().map(|is_at| is_at.mac)
+    }
+
+    /// A Service as the API server has it.
+    pub(crate) fn shown(&self, name: &ServiceName) -> &Service {
+        &self.api.services[name].1
+    }
+
+    /// What the Eips record.
+    pub(crate) fn used(&self) -> BTreeMap<IpAddr, Vec<ServiceName>> {
+        let mut used: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (_, eip) in self.api.eips.values() {
+            for (&address, holders) in &eip.status.used {
+                used.entry(address).or_default().extend(holders.iter().cloned());
+            }
+        }
+        used
+    }
+}
+
+/// What becomes of a write.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    Done,
+    /// It takes effect, and nobody hears of it.
+    DoneUnheard,
+    Failed(WriteError),
+}

@@ -1,0 +1,89 @@
+//! What people and other controllers do to Eips and Services while they are in use.
+
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
+
+mod bench;
+
+use bench::*;
+use porter_core::{Input, LinkName, ServiceName, keys};
+
+const EIP_LABEL: &str = "eip.porter.kubesphere.io/v1alpha2";
+
+#[test]
+fn an_eip_that_moves_to_another_link_is_answered_there_and_no_longer_here() {
+    let mut bench = Bench::serving();
+    let eth1 = LinkName::new("eth1").unwrap();
+    bench.tell(Input::Link(eth1, Some(link())));
+    bench.edit_eip(&pool(), |eip| eip.interface = Some("eth1".to_owned()));
+    assert_eq!((bench.ask(188), bench.ask_on(eth1, 188)), (None, Some(mac(9))));
+}
+
+#[test]
+fn an_eip_without_a_link_is_not_answered() {
+    let mut bench = Bench::serving();
+    bench.edit_eip(&pool(), |eip| eip.interface = None);
+    assert_eq!(bench.ask(188), None);
+}
+
+#[test]
+fn an_eip_that_is_gone_is_not_answered_and_comes_back_as_it_was() {
+    let mut bench = Bench::serving();
+    let mut again = bench.api.eips[&pool()].1.clone();
+    again.status = porter_core::EipStatus::default();
+    bench.eip(&pool(), None);
+    assert_eq!(bench.ask(188), None);
+    bench.eip(&pool(), Some(again));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    assert_eq!(bench.used()[&eip(188)], [web()]);
+}
+
+#[test]
+fn an_address_that_is_recorded_for_another_by_hand_is_answered_for_that_one_only() {
+    let mut bench = Bench::serving();
+    let api = ServiceName::new("default", "api");
+    bench.endpoints(&api, &["node4"]);
+    bench.service(&api, Some(asking()));
+    assert_eq!(bench.ask(189), Some(mac(10)));
+    bench.edit_eip(&pool(), |eip| {
+        let web = eip.status.used.remove(&bench::eip(188)).unwrap();
+        eip.status.used.insert(bench::eip(195), web);
+    });
+    assert_eq!((bench.ask(188), bench.ask(195)), (None, Some(mac(9))));
+}
+
+#[test]
+fn a_service_that_changes_its_spelling_is_recorded_where_it_is_read() {
+    let mut bench = Bench::serving();
+    bench.edit_service(&web(), |service| {
+        let annotations = &mut service.metadata.annotations;
+        annotations.insert(keys::LOAD_BALANCER.to_owned(), "openelb".to_owned());
+    });
+    bench.endpoints(&web(), &["node4"]);
+    assert_eq!(bench.ask(188), Some(mac(10)));
+    bench.eip(&"other".into(), Some(layer2("172.22.0.201")));
+    bench.edit_service(&web(), |service| {
+        service.metadata.annotations.insert(EIP_LABEL.to_owned(), "other".to_owned());
+    });
+    assert_eq!((bench.ask(188), bench.ask(201)), (None, Some(mac(10))));
+    assert_eq!(bench.shown(&web()).ingress, [eip(201)]);
+}
+
+#[test]
+fn two_eips_that_overlap_never_give_one_address_twice() {
+    let mut bench = Bench::serving();
+    bench.eip(&"a-second".into(), Some(layer2("172.22.0.188/31")));
+    for name in ["a", "b", "c"] {
+        bench.service(&ServiceName::new("default", name), Some(asking()));
+    }
+    assert_eq!(bench.used().len(), 4);
+    assert!(bench.used().values().all(|holders| holders.len() == 1), "{:?}", bench.used());
+}
+
+#[test]
+fn a_service_whose_eip_became_another_protocols_can_be_deleted() {
+    let mut bench = Bench::serving();
+    bench.edit_eip(&pool(), |eip| eip.protocol = Some("bgp".to_owned()));
+    assert_eq!(bench.ask(188), None);
+    bench.edit_service(&web(), |service| service.metadata.deleting = true);
+    assert!(!bench.api.services.contains_key(&web()));
+}
