@@ -1,0 +1,8 @@
+//! Frames from the LAN, whatever they are.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = porter_fuzz::frame(bytes);
+});
