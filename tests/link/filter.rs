@@ -62,7 +62,8 @@ fn what_is_strangers_business_wakes_nobody() {
     });
 }
 
-fn with(at: usize, bytes: &[u8]) -> Vec<u8> {
+/// The question with other bytes from `at` on.
+pub(crate) fn with(at: usize, bytes: &[u8]) -> Vec<u8> {
     let mut frame = QUESTION.to_vec();
     frame[at..at + bytes.len()].copy_from_slice(bytes);
     frame

@@ -85,6 +85,11 @@ impl Cable {
         set(&self.netlink, LinkUnspec::new_with_index(self.index).down()).await;
     }
 
+    pub(crate) async fn change_mac(&self, mac: MacAddr) {
+        let link = LinkUnspec::new_with_index(self.index).address(mac.octets().to_vec());
+        set(&self.netlink, link).await;
+    }
+
     /// Removes the link here, and with it the link of the host.
     pub(crate) async fn tear(self) {
         self.netlink.link().del(self.index).execute().await.expect("a link can be removed");

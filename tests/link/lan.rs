@@ -19,6 +19,7 @@ use tokio::time;
 
 use crate::{
     apart::apart,
+    filter::with,
     host::{Cable, Host, SOON, eventually, plug_in},
 };
 
@@ -182,6 +183,20 @@ fn a_link_that_was_made_again_is_answered_on_again() {
 
         lan.publish(answers([]), Generation(2));
         silenced(&mut lan, Generation(2)).await;
+    });
+}
+
+#[test]
+fn a_link_with_another_mac_is_spoken_on_as_that() {
+    apart(async || {
+        let (cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE))]).await;
+
+        cable.change_mac(OTHER_NODE).await;
+        settled(&mut lan, |seen| seen.is_some_and(|seen| seen.mac == OTHER_NODE)).await;
+        client.send(&[&with(0, &OTHER_NODE.octets())]);
+
+        comes_to(&lan, Outcome::Answered).await;
     });
 }
 

@@ -15,6 +15,8 @@ mod responder;
 mod socket;
 mod station;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod voice;
 
 use std::{
@@ -52,8 +54,9 @@ pub struct Lan {
     responders: BTreeMap<LinkName, Responder>,
     /// Why wanted links are not listened to, as it was reported last.
     deaf: BTreeMap<LinkName, String>,
-    published: Option<Generation>,
-    silenced: Option<Generation>,
+    /// The last generation that was published, and the last that all responders have come to.
+    published: Generation,
+    silenced: Generation,
     /// The snapshot before the last one, kept so that it is not a responder who frees it.
     replaced: Option<Arc<Snapshot>>,
 }
@@ -66,8 +69,11 @@ impl Lan {
     pub fn open() -> Result<Self, Error> {
         socket::packet_socket()
             .map_err(|error| Error::new("opening a packet socket (needs CAP_NET_RAW)", error))?;
-        let mut surveys =
-            survey::start().map_err(|error| Error::new("starting a thread", error))?;
+        let surveys = survey::start().map_err(|error| Error::new("starting a thread", error))?;
+        Ok(Self::over(surveys))
+    }
+
+    fn over(mut surveys: watch::Receiver<Survey>) -> Self {
         surveys.mark_changed();
         let (sender, heard) = mpsc::channel(HEARD_MAX);
         let common = Common {
@@ -76,7 +82,7 @@ impl Lan {
             heard: sender,
             progress: Arc::new(Notify::new()),
         };
-        Ok(Self {
+        Self {
             common,
             heard,
             surveys,
@@ -85,10 +91,10 @@ impl Lan {
             wanted: BTreeSet::new(),
             responders: BTreeMap::new(),
             deaf: BTreeMap::new(),
-            published: None,
-            silenced: None,
+            published: Generation::default(),
+            silenced: Generation::default(),
             replaced: None,
-        })
+        }
     }
 
     /// What became of every frame.
@@ -145,14 +151,12 @@ impl Lan {
 
     /// The generation that all responders have come to, if that has not been told yet.
     fn silenced(&mut self) -> Option<Generation> {
-        let published = self.published?;
-        let behind = self.responders.values().map(|responder| responder.station.newest());
-        let reached = behind.fold(published, Generation::min);
-        if Some(reached) <= self.silenced {
-            return None;
-        }
-        self.silenced = Some(reached);
-        Some(reached)
+        let newest = self.responders.values().map(|responder| responder.station.newest());
+        let reached = newest.fold(self.published, Generation::min);
+        (reached > self.silenced).then(|| {
+            self.silenced = reached;
+            reached
+        })
     }
 
     fn on(&self, link: LinkName, send: impl FnOnce(&Station) -> Outcome) -> Outcome {
@@ -192,7 +196,7 @@ impl Links for Lan {
 
     fn publish(&mut self, answers: Arc<Answers>, generation: Generation) {
         self.replaced = Some(self.common.voice.publish(Snapshot { answers, generation }));
-        self.published = Some(generation);
+        self.published = generation;
         for responder in self.responders.values() {
             responder.station.wake();
         }

@@ -23,10 +23,18 @@ pub(crate) struct Responder {
 impl Responder {
     /// Starts to respond on a link, in the network namespace of the calling thread.
     pub(crate) fn start(link: LinkName, seen: &Seen, common: Common) -> io::Result<Self> {
-        let station = Arc::new(Station::open(link, seen, common)?);
-        let thread = thread::Builder::new().name(format!("arp {link}")).spawn({
-            let station = Arc::clone(&station);
-            move || station.respond()
+        Self::at(Station::open(link, seen, common)?, Station::respond)
+    }
+
+    /// Does the work of a responder at a station.
+    pub(crate) fn at(
+        station: Station,
+        work: impl FnOnce(&Station) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
+        let station = Arc::new(station);
+        let thread = thread::Builder::new().name(format!("arp {}", station.link())).spawn({
+            let open = Open(Arc::clone(&station));
+            move || work(&open.0)
         })?;
         Ok(Self { station, thread: Some(thread) })
     }
@@ -51,5 +59,14 @@ impl Drop for Responder {
             // Whatever it ended of, it is at its end.
             let _ = thread.join();
         }
+    }
+}
+
+/// Closes the station at the end of its thread, by whatever way it ends.
+struct Open(Arc<Station>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }

@@ -64,17 +64,32 @@ pub(crate) struct Station {
 
 impl Station {
     pub(crate) fn open(link: LinkName, seen: &Seen, common: Common) -> io::Result<Self> {
+        let sockets = (socket::listener(seen.index)?, socket::speaker(seen.index)?);
+        Self::over(sockets, link, seen, common)
+    }
+
+    /// A station that hears on one socket and sends on the other.
+    pub(crate) fn over(
+        (listener, speaker): (Socket, Socket),
+        link: LinkName,
+        seen: &Seen,
+        common: Common,
+    ) -> io::Result<Self> {
         Ok(Self {
             link,
             index: seen.index,
             mac: seen.link.mac,
-            listener: socket::listener(seen.index)?,
-            speaker: socket::speaker(seen.index)?,
+            listener,
+            speaker,
             wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             stopped: AtomicBool::new(false),
             newest: AtomicU64::new(0),
             common,
         })
+    }
+
+    pub(crate) fn link(&self) -> LinkName {
+        self.link
     }
 
     /// Whether it is where the link is now.
@@ -117,12 +132,17 @@ impl Station {
         }
     }
 
+    /// Takes note that [`Self::respond`] has ended: it holds no acknowledgement back any more.
+    pub(crate) fn close(&self) {
+        self.newest.store(OVER, Ordering::Release);
+        self.common.progress.notify_one();
+    }
+
     /// Meets what is heard until it is stopped.
     ///
     /// This is the path on which answers are given: no lock, no allocation, no log line, and no
     /// waiting but for the next frame.
     pub(crate) fn respond(&self) -> io::Result<()> {
-        let _end = End(self);
         let mut buffer = [0; FRAME_LEN_MAX];
         while !self.stopped.load(Ordering::Acquire) {
             self.acknowledge();
@@ -186,15 +206,5 @@ impl Station {
             Ok(()) => Outcome::Answered,
             Err(outcome) => outcome,
         }
-    }
-}
-
-/// The end of a responder, by whatever way: it holds nothing back any more.
-struct End<'a>(&'a Station);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.newest.store(OVER, Ordering::Release);
-        self.0.common.progress.notify_one();
     }
 }

@@ -39,14 +39,13 @@ pub(crate) fn start() -> io::Result<watch::Receiver<Survey>> {
 
 /// The links now, or `None` if they could not be listed.
 fn look() -> Option<Survey> {
+    let interfaces = datalink::interfaces();
     // There is always a loopback link: a list without any link is a failure that was not told.
-    let interfaces = Some(datalink::interfaces()).filter(|interfaces| !interfaces.is_empty())?;
-    let mut survey = Survey::new();
-    for interface in &interfaces {
-        if let Some((name, seen)) = see(interface) {
-            survey.insert(name, seen);
-        }
-    }
+    (!interfaces.is_empty()).then(|| read(&interfaces))
+}
+
+fn read(interfaces: &[NetworkInterface]) -> Survey {
+    let mut survey: Survey = interfaces.iter().filter_map(see).collect();
     // An address with a label of its own (`eth0:1`) is listed as if it were a link of that name.
     for labelled in interfaces.iter().filter(|interface| interface.mac.is_none()) {
         let name = labelled.name.split(':').next().and_then(LinkName::new);
@@ -54,7 +53,7 @@ fn look() -> Option<Survey> {
             seen.link.addresses.extend(addresses(labelled));
         }
     }
-    Some(survey)
+    survey
 }
 
 fn see(interface: &NetworkInterface) -> Option<(LinkName, Seen)> {
@@ -78,4 +77,75 @@ fn addresses(interface: &NetworkInterface) -> impl Iterator<Item = IpNet> + '_ {
     // this one.
     let known = interface.ips.iter().filter(|ip| ip.prefix() > 0);
     known.filter_map(|ip| IpNet::new(ip.ip(), ip.prefix()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use pnet::ipnetwork::{IpNetwork, Ipv4Network};
+    use porter_core::MacAddr;
+
+    use super::*;
+
+    const MAC: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
+    const UP: i32 = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_BROADCAST;
+
+    fn interface(
+        name: &str,
+        mac: Option<MacAddr>,
+        flags: i32,
+        ips: &[(u8, u8)],
+    ) -> NetworkInterface {
+        let ip = |&(last, prefix)| {
+            let network = Ipv4Network::new(Ipv4Addr::new(172, 22, 0, last), prefix);
+            IpNetwork::V4(network.expect("a good prefix"))
+        };
+        NetworkInterface {
+            name: name.into(),
+            description: String::new(),
+            index: 7,
+            mac,
+            ips: ips.iter().map(ip).collect(),
+            flags: flags.cast_unsigned(),
+        }
+    }
+
+    fn links(interfaces: &[NetworkInterface]) -> Vec<(String, Link)> {
+        let survey = read(interfaces).into_iter();
+        survey.map(|(name, seen)| (name.to_string(), seen.link)).collect()
+    }
+
+    #[test]
+    fn only_what_carries_ethernet_and_arp_is_a_link() {
+        let none = [
+            interface("lo", Some(MacAddr::zero()), UP | libc::IFF_LOOPBACK, &[(1, 8)]),
+            interface("dummy", Some(MAC), UP | libc::IFF_NOARP, &[]),
+            interface("ppp0", Some(MAC), UP | libc::IFF_POINTOPOINT, &[]),
+            interface("tun0", None, UP, &[(9, 24)]),
+            NetworkInterface { index: 0, ..interface("gone", Some(MAC), UP, &[]) },
+        ];
+        assert_eq!(links(&none), []);
+    }
+
+    #[test]
+    fn carrier_needs_a_link_that_is_up_and_runs() {
+        for (flags, carrier) in [(UP, true), (libc::IFF_UP, false), (libc::IFF_RUNNING, false)] {
+            let [(_, link)] = &links(&[interface("eth0", Some(MAC), flags, &[])])[..] else {
+                panic!("there is one link");
+            };
+            assert_eq!(link.carrier, carrier, "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_label_belongs_to_its_link_and_one_without_a_mask_to_none() {
+        let seen = links(&[
+            interface("eth0", Some(MAC), UP, &[(3, 24), (4, 0)]),
+            interface("eth0:1", None, UP, &[(5, 24)]),
+        ]);
+        let nets = ["172.22.0.3/24", "172.22.0.5/24"].map(|net| net.parse().expect("a net"));
+        let link = Link { mac: MAC, addresses: nets.to_vec(), carrier: true };
+        assert_eq!(seen, [("eth0".into(), link)]);
+    }
 }

@@ -1,0 +1,164 @@
+//! Responders on pairs of local sockets, which need no privilege and no link.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use porter_core::{Link, MacAddr, Silence};
+use rustix::{io::Errno, net::RecvFlags};
+use socket2::{Domain, Socket, Type};
+use tokio::time::timeout;
+
+use super::*;
+use crate::clock;
+use survey::Seen;
+
+const OWN: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
+const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
+const CLIENT: MacAddr = MacAddr(2, 0, 0, 0, 0, 100);
+const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
+
+/// Longer than any machine takes.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The far ends of a station's sockets.
+struct Wire {
+    towards: Socket,
+    from: Socket,
+}
+
+fn name() -> LinkName {
+    LinkName::new("eth0").expect("a good name")
+}
+
+fn other_name() -> LinkName {
+    LinkName::new("eth1").expect("a good name")
+}
+
+fn seen() -> Seen {
+    Seen { index: 1, link: Link { mac: OWN, addresses: Vec::new(), carrier: true } }
+}
+
+/// A LAN on whose two links the EIP may be answered for the next hour.
+fn lan() -> (Lan, watch::Sender<Survey>) {
+    let survey = [name(), other_name()].map(|name| (name, seen()));
+    let (surveyor, surveys) = watch::channel(Survey::from(survey));
+    let mut lan = Lan::over(surveys);
+    lan.wanted = BTreeSet::from([name(), other_name()]);
+    lan.permit(clock::now() + Duration::from_secs(3600));
+    (lan, surveyor)
+}
+
+fn station(lan: &Lan) -> (Station, Wire) {
+    let pair = || Socket::pair(Domain::UNIX, Type::DGRAM, None).expect("sockets can be made");
+    let ((listener, towards), (speaker, from)) = (pair(), pair());
+    from.set_read_timeout(Some(SOON)).expect("sockets have a timeout");
+    let station = Station::over((listener, speaker), name(), &seen(), lan.common.clone());
+    (station.expect("an eventfd can be made"), Wire { towards, from })
+}
+
+fn answers(answer: Result<MacAddr, Silence>) -> Arc<Answers> {
+    Arc::new([(name(), EIP, answer)].into_iter().collect())
+}
+
+impl Wire {
+    /// Asks for the EIP as a host on the LAN does.
+    fn ask(&self) {
+        let client = (IpAddr::V4(Ipv4Addr::new(172, 22, 0, 100)), CLIENT);
+        let question = Probe { link: name(), target: EIP, to: None, sender: client };
+        let frame = porter_core::wire::probe(&question).expect("ARP can ask for it");
+        self.towards.send(frame.bytes()).expect("the station is there");
+    }
+
+    /// The ARP sender of the next frame that is sent.
+    fn hear(&self) -> MacAddr {
+        let mut frame = [0; 60];
+        rustix::net::recv(&self.from, &mut frame, RecvFlags::empty())
+            .expect("an answer comes soon");
+        let [.., a, b, c, d, e, f] = frame[..28] else { unreachable!("a frame has 60 bytes") };
+        MacAddr(a, b, c, d, e, f)
+    }
+}
+
+async fn soon(happens: impl Future<Output = ()>) {
+    timeout(SOON, happens).await.expect("it happens soon");
+}
+
+#[tokio::test]
+async fn the_slowest_responder_decides_what_is_acknowledged() {
+    let (mut lan, _surveyor) = lan();
+    let ((quick, _), (slow, wire)) = (station(&lan), station(&lan));
+    let quick = Responder::at(quick, Station::respond).expect("a thread can start");
+    let (go, gone) = std::sync::mpsc::channel();
+    let slow = Responder::at(slow, move |station| {
+        gone.recv().map_err(io::Error::other)?;
+        station.respond()
+    });
+    let slow = slow.expect("a thread can start");
+    lan.responders = BTreeMap::from([(other_name(), quick), (name(), slow)]);
+
+    lan.publish(answers(Ok(NODE)), Generation(1));
+    soon(async {
+        while lan.responders[&other_name()].station.newest() < Generation(1) {
+            lan.common.progress.notified().await;
+        }
+    })
+    .await;
+    assert_eq!(lan.silenced(), None);
+
+    go.send(()).expect("the slow responder waits for it");
+    soon(async { while !matches!(lan.next().await, Input::Silenced(Generation(1))) {} }).await;
+    assert_eq!(lan.silenced(), None, "what was told once is not told again");
+    wire.ask();
+    assert_eq!(wire.hear(), NODE);
+}
+
+#[tokio::test]
+async fn a_responder_that_died_holds_nothing_back_and_is_not_kept() {
+    let (mut lan, _surveyor) = lan();
+    let (station, _wire) = station(&lan);
+    let dead = Responder::at(station, |_| Err(io::Error::other("the link burnt down")));
+    lan.responders.insert(name(), dead.expect("a thread can start"));
+
+    lan.publish(answers(Ok(NODE)), Generation(1));
+    soon(async {
+        while lan.silenced() != Some(Generation(1)) {
+            lan.common.progress.notified().await;
+        }
+        while lan.responders.values().any(Responder::lives) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    lan.staff();
+    assert!(lan.responders.is_empty());
+}
+
+#[tokio::test]
+async fn a_responder_is_at_its_end_when_it_is_dropped() {
+    let (lan, _surveyor) = lan();
+    let (station, wire) = station(&lan);
+    let responder = Responder::at(station, Station::respond).expect("a thread can start");
+    let station = Arc::clone(&responder.station);
+    drop(responder);
+    assert_eq!(station.newest(), Generation(u64::MAX));
+
+    wire.ask();
+    assert_eq!(Outcome::all().map(|outcome| lan.outcomes().count(outcome)).sum::<u64>(), 0);
+}
+
+#[test]
+fn a_deadline_between_deciding_and_sending_is_kept() {
+    let (mut lan, _surveyor) = lan();
+    let (station, wire) = station(&lan);
+    let is_at = IsAt { link: name(), target: EIP, mac: NODE, to: None, via: MacAddr::broadcast() };
+    assert_eq!(station.announce(&is_at), Outcome::Announced);
+    lan.permit(clock::now());
+    assert_eq!(station.announce(&is_at), Outcome::Late);
+
+    assert_eq!([wire.hear(), wire.hear()], [NODE, NODE]);
+    let more = rustix::net::recv(&wire.from, &mut [0; 1], RecvFlags::DONTWAIT);
+    assert_eq!(more.err(), Some(Errno::AGAIN));
+}
