@@ -131,7 +131,7 @@ fn a_probed_host_is_heard_though_nothing_may_be_answered() {
 }
 
 #[test]
-fn a_link_is_told_as_it_is_and_only_when_it_changes() {
+fn a_link_is_told_as_it_comes_changes_and_goes() {
     apart(async || {
         let mut lan = Lan::open().expect("packet sockets are allowed to root");
         let (cable, client) = eth0().await;
@@ -145,8 +145,6 @@ fn a_link_is_told_as_it_is_and_only_when_it_changes() {
 
         cable.tear().await;
         assert_eq!(settled(&mut lan, |seen| seen.is_none()).await, None);
-        let silence = time::timeout(Duration::from_millis(1_200), lan.next()).await;
-        assert!(silence.is_err(), "nothing has changed, but {silence:?}");
     });
 }
 

@@ -150,6 +150,26 @@ async fn a_responder_is_at_its_end_when_it_is_dropped() {
 }
 
 #[test]
+fn a_link_is_told_when_it_changes_and_not_whenever_it_is_looked_up() {
+    let (mut lan, _surveyor) = lan();
+    lan.wanted.clear();
+    let mut told = |survey: &[(LinkName, Seen)]| {
+        lan.handle_survey(survey.iter().cloned().collect());
+        lan.news.drain(..).map(|input| format!("{input:?}")).collect::<Vec<_>>()
+    };
+    let up = seen();
+    let down = Seen { link: Link { carrier: false, ..up.link.clone() }, ..up.clone() };
+    let made_again = Seen { index: 2, ..down.clone() };
+
+    assert_eq!(told(&[(name(), up)]).len(), 1);
+    assert_eq!(told(&[(name(), seen())]).len(), 0);
+    assert_eq!(told(&[(name(), down.clone()), (other_name(), seen())]).len(), 2);
+    assert_eq!(told(&[(name(), made_again), (other_name(), seen())]).len(), 0);
+    assert_eq!(told(&[(name(), down)]), [format!("{:?}", Input::Link(other_name(), None))]);
+    assert_eq!(told(&[]).len(), 1);
+}
+
+#[test]
 fn a_deadline_between_deciding_and_sending_is_kept() {
     let (mut lan, _surveyor) = lan();
     let (station, wire) = station(&lan);
