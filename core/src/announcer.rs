@@ -78,6 +78,7 @@ impl Announcer {
 
     /// Announces an EIP no more.
     pub(crate) fn handle_silence(&mut self, link: LinkName, eip: IpAddr) {
+        self.outputs.retain(|is_at| (is_at.link, is_at.target) != (link, eip));
         if let Some(subject) = self.subjects.remove(&(link, eip)) {
             self.due.remove(&(subject.next_at, link, eip));
         }

@@ -116,14 +116,29 @@ impl Cluster {
         concern
     }
 
-    /// Takes in a Service. Public to the verdicts on writes, which are facts too.
-    pub(crate) fn handle_service(
+    fn handle_service(
         &mut self,
         name: ServiceName,
         version: Version,
         service: Option<Service>,
     ) -> Concern {
-        if !self.services.apply(name.clone(), version, service) {
+        let changed = self.services.apply(name.clone(), version, service);
+        self.service_changed(changed, name)
+    }
+
+    /// Takes in a Service as a write of ours has left it.
+    pub(crate) fn handle_service_written(
+        &mut self,
+        name: ServiceName,
+        version: Version,
+        service: Option<Service>,
+    ) -> Concern {
+        let changed = self.services.apply_written(name.clone(), version, service);
+        self.service_changed(changed, name)
+    }
+
+    fn service_changed(&mut self, changed: bool, name: ServiceName) -> Concern {
+        if !changed {
             return Concern::default();
         }
         self.sort(&name);
@@ -154,7 +169,7 @@ impl Cluster {
             pairs.collect()
         };
         let before = holders(self.eips.get(&name));
-        if !self.eips.apply(name.clone(), version, eip) {
+        if !self.eips.apply_written(name.clone(), version, eip) {
             return Concern::default();
         }
         let after = holders(self.eips.get(&name));

@@ -70,15 +70,19 @@ impl Publication {
         self.cleared = self.generation;
     }
 
-    /// Hands the answers as they should be to the responders, if they have others.
-    pub(crate) fn publish(&mut self) {
+    /// Hands the answers as they should be to the responders, if they have others. Returns the EIPs
+    /// whose answer is another one now: of these, nothing may be said unasked until the change has
+    /// taken effect.
+    pub(crate) fn publish(&mut self) -> Vec<(LinkName, IpAddr)> {
         if !self.stale {
-            return;
+            return Vec::new();
         }
         self.stale = false;
         self.generation.0 += 1;
         self.published = Arc::new(self.answers.clone());
         self.outputs.push_back(Output::Publish(self.published.clone(), self.generation));
+        let changed = self.changed.iter().filter(|(_, changed)| **changed == self.generation);
+        changed.map(|(eip, _)| *eip).collect()
     }
 
     /// Lets the responders speak strictly before `until`.

@@ -283,7 +283,7 @@ impl Speaker {
                 self.cluster.handle_eip_written(name.clone(), version, eip)
             }
             (Object::Service(name), Ok(Written::Service(version, service))) => {
-                self.cluster.handle_service(name.clone(), version, service)
+                self.cluster.handle_service_written(name.clone(), version, service)
             }
             (Object::Eip(_) | Object::Service(_), Ok(_) | Err(_)) => Concern::default(),
         };
@@ -303,7 +303,9 @@ impl Speaker {
             }
         }
         self.write(now);
-        self.publication.publish();
+        for (link, eip) in self.publication.publish() {
+            self.announcer.handle_silence(link, eip);
+        }
         if let Standing::Speak(..) = &self.standing
             && let Some(until) = self.election.until()
             && self.publication.is_clear()

@@ -2,16 +2,14 @@
 //!
 //! A watch, a list and the verdict on a write are three ways to learn of one object, and nothing
 //! orders them among each other: the watch may still deliver what a verdict has overtaken. An older
-//! version therefore never replaces a newer one. A write that conflicted shows that what is known
-//! is not what the API server has; then the next sighting counts whatever its version
-//! ([`Store::doubt`]), which also heals a server that was restored from a backup.
+//! version therefore never replaces a newer one, and an object that a verdict has shown to be gone
+//! stays gone until the watch has come as far. A write that conflicted shows that what is known is
+//! not what the API server has; then the next list counts whatever its versions ([`Store::doubt`]),
+//! which also heals a server that was restored from a backup.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Version;
-
-/// The version of an object of which only a new sighting can tell the version: older than any.
-const DOUBTED: Version = Version(0);
 
 /// All objects of one kind, at one version of the world.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,6 +30,10 @@ impl<K: Ord, T> Default for Listing<K, T> {
 #[derive(Clone, Debug)]
 pub(crate) struct Store<K: Ord, T> {
     objects: BTreeMap<K, (Version, T)>,
+    /// Objects that the API server has shown to be at another version than the known one.
+    doubted: BTreeSet<K>,
+    /// Objects that a verdict said are gone, and the watch did not yet.
+    gone: BTreeMap<K, Version>,
     /// The version of the last list: what is older than it and not in it is gone.
     floor: Version,
     /// Whether a list was ever taken in.
@@ -40,18 +42,29 @@ pub(crate) struct Store<K: Ord, T> {
 
 impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
     pub(crate) fn new() -> Self {
-        Self { objects: BTreeMap::new(), floor: Version::default(), listed: false }
+        Self {
+            objects: BTreeMap::new(),
+            doubted: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            floor: Version::default(),
+            listed: false,
+        }
     }
 
     /// Takes in one sighting. Says whether it changed anything that decisions are made of.
     pub(crate) fn apply(&mut self, key: K, version: Version, object: Option<T>) -> bool {
         let known = self.objects.get(&key);
-        if version < known.map_or(self.floor, |(version, _)| *version) {
+        let floor = self.gone.get(&key).copied().unwrap_or(self.floor);
+        if version < known.map_or(floor, |(version, _)| *version) {
             return false;
         }
+        if known.is_none_or(|(known, _)| version > *known) {
+            self.doubted.remove(&key);
+        }
+        self.gone.remove(&key);
         match object {
             Some(object) => {
-                let changed = known.is_none_or(|(known, old)| *known == DOUBTED || *old != object);
+                let changed = known.is_none_or(|(_, old)| *old != object);
                 self.objects.insert(key, (version, object));
                 changed
             }
@@ -59,46 +72,51 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         }
     }
 
+    /// Takes in an object as a write has left it. Says what [`Self::apply`] says.
+    pub(crate) fn apply_written(&mut self, key: K, version: Version, object: Option<T>) -> bool {
+        // Only what was known is written: if it is not known any more, its end came after the write.
+        if !self.objects.contains_key(&key) {
+            return false;
+        }
+        let ends = object.is_none();
+        let changed = self.apply(key.clone(), version, object);
+        if ends && changed {
+            self.gone.insert(key, version);
+        }
+        changed
+    }
+
     /// Takes in a list of the whole kind. Returns the keys of the objects that changed.
     pub(crate) fn replace(&mut self, listing: Listing<K, T>) -> BTreeSet<K> {
-        let Listing { version, mut objects } = listing;
-        let mut changed = BTreeSet::new();
-        for (key, (known_version, known)) in &self.objects {
-            match objects.get(key) {
-                Some((version, object)) if version >= known_version => {
-                    if object != known || *known_version == DOUBTED {
-                        changed.insert(key.clone());
-                    }
-                }
+        let Listing { version: floor, mut objects } = listing;
+        let known = std::mem::take(&mut self.objects);
+        let doubted = std::mem::take(&mut self.doubted);
+        self.gone.retain(|_, gone| floor < *gone);
+        objects.retain(|key, (version, _)| self.gone.get(key).is_none_or(|gone| *version > *gone));
+        let mut changed: BTreeSet<K> = objects.keys().cloned().collect();
+        for (key, (version, object)) in known {
+            let listed = objects.get(&key);
+            if version > listed.map_or(floor, |(version, _)| *version) && !doubted.contains(&key) {
                 // The list was made before what is known already.
-                Some(_) => {}
-                None if version < *known_version => {}
-                None => {
-                    changed.insert(key.clone());
-                }
-            }
-        }
-        let overtaken = std::mem::take(&mut self.objects);
-        changed.extend(objects.keys().filter(|key| !overtaken.contains_key(key)).cloned());
-        for (key, known) in overtaken {
-            let listed = objects.get(&key).map_or(version, |(version, _)| *version);
-            if listed < known.0 {
-                objects.insert(key, known);
+                changed.remove(&key);
+                objects.insert(key, (version, object));
+            } else if listed.is_some_and(|(_, listed)| *listed == object) {
+                changed.remove(&key);
+            } else {
+                changed.insert(key);
             }
         }
         self.objects = objects;
-        self.floor = version;
+        self.floor = floor;
         self.listed = true;
         changed
     }
 
-    /// Forgets how new an object is, since the API server has shown that it is no longer at
-    /// `expected`: if nothing newer is known, the next sighting counts, whatever it says.
+    /// Takes in that the API server has shown that an object is no longer at `expected`: if nothing
+    /// newer is known, the next list counts, whatever it says.
     pub(crate) fn doubt(&mut self, key: &K, expected: Version) {
-        if let Some((version, _)) = self.objects.get_mut(key)
-            && *version == expected
-        {
-            *version = DOUBTED;
+        if self.objects.get(key).is_some_and(|(version, _)| *version == expected) {
+            self.doubted.insert(key.clone());
         }
     }
 
@@ -106,10 +124,9 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         self.objects.get(key).map(|(_, object)| object)
     }
 
-    /// The object with the version that a write to it must name; `None` if that is in doubt.
+    /// The object with the version that a write to it must name.
     pub(crate) fn versioned(&self, key: &K) -> Option<(Version, &T)> {
-        let (version, object) = self.objects.get(key)?;
-        (*version != DOUBTED).then_some((*version, object))
+        self.objects.get(key).map(|(version, object)| (*version, object))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
@@ -168,13 +185,33 @@ mod tests {
     }
 
     #[test]
-    fn a_doubted_object_is_taken_from_any_version() {
+    fn a_doubted_object_is_taken_from_any_list_and_not_from_old_news() {
         let mut store = Store::new();
-        store.apply("a", Version(90), Some('x'));
+        store.apply("a", Version(90), Some('y'));
         store.doubt(&"a", Version(89));
-        assert!(store.versioned(&"a").is_some());
+        assert!(store.replace(listing(12, &[("a", 12, 'x')])).is_empty());
         store.doubt(&"a", Version(90));
-        assert!(store.versioned(&"a").is_none());
-        assert!(store.apply("a", Version(12), Some('x')));
+        assert!(!store.apply("a", Version(12), Some('x')));
+        assert_eq!(store.replace(listing(12, &[("a", 12, 'x')])), BTreeSet::from(["a"]));
+    }
+
+    #[test]
+    fn what_a_verdict_has_ended_does_not_come_back_with_older_news() {
+        let mut store = Store::new();
+        store.apply("a", Version(7), Some('x'));
+        assert!(store.apply_written("a", Version(9), None));
+        assert!(!store.apply("a", Version(8), Some('y')));
+        assert!(store.replace(listing(8, &[("a", 8, 'y')])).is_empty());
+        assert!(!store.apply("a", Version(9), None));
+        assert!(store.apply("a", Version(10), Some('z')));
+    }
+
+    #[test]
+    fn a_verdict_on_what_has_ended_since_brings_nothing_back() {
+        let mut store = Store::new();
+        store.apply("a", Version(7), Some('x'));
+        assert!(store.apply("a", Version(9), None));
+        assert!(!store.apply_written("a", Version(8), Some('y')));
+        assert_eq!(store.get(&"a"), None);
     }
 }
