@@ -100,6 +100,13 @@ fn on_object(call: &Call, target: &Target) -> Result<Response, Status> {
     if kind.version(&target.version).is_none() {
         return Err(Status::no_such_resource());
     }
+    let misplaced = match &target.namespace {
+        Some(_) => !kind.namespaced,
+        None => kind.namespaced && target.name.is_some(),
+    };
+    if misplaced {
+        return Err(Status::no_such_resource());
+    }
     let form = Form::accepted(&call.headers)?;
     let address = (target.name.as_deref(), target.facet.as_deref());
     match (&call.method, address) {

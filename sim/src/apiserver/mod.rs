@@ -15,6 +15,7 @@ mod history;
 mod http;
 mod openapi;
 mod patch;
+mod protobuf;
 mod reads;
 mod request;
 mod resource;

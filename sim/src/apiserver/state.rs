@@ -207,21 +207,17 @@ impl State {
 
     /// Lets go of the namespace or definition that was only waiting for this object to go.
     fn release(&mut self, gone: &Key) {
-        let waiting: Vec<_> = self
-            .objects
-            .iter()
-            .filter(|(key, object)| {
-                let holder = key.resource == Resource::NAMESPACES && key.name == gone.namespace
-                    || key.resource == Resource::CRDS
-                        && crd::kind(object).resource == gone.resource;
-                holder
-                    && !object["metadata"]["deletionTimestamp"].is_null()
-                    && !self.is_held(key, object)
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in waiting {
-            self.remove(&key);
+        let holder = |resource, name| Key { resource, namespace: String::new(), name };
+        // A definition is named after what it defines.
+        let namespace = holder(Resource::NAMESPACES, gone.namespace.clone());
+        let definition = holder(Resource::CRDS, gone.resource.to_string());
+        for key in [namespace, definition] {
+            let waits = self.objects.get(&key).is_some_and(|object| {
+                !object["metadata"]["deletionTimestamp"].is_null() && !self.is_held(&key, object)
+            });
+            if waits {
+                self.remove(&key);
+            }
         }
     }
 }

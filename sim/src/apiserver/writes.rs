@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::http::{Call, reply};
 use super::patch::Patch;
+use super::protobuf;
 use super::reads::{Shape, scale_of, scale_paths};
 use super::request::{Form, Target, content_type};
 use super::resource::{Kind, ScalePaths};
@@ -182,7 +183,7 @@ fn part(target: &Target) -> Subresource {
 fn json(call: &Call) -> Result<Value, Status> {
     if content_type(&call.headers) != "application/json" {
         return Err(Status::unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include: application/json",
+            "the lab's API server reads objects in JSON only; kubectl sends it with apply, run, expose and create -f",
         ));
     }
     serde_json::from_slice(&call.body).map_err(|error| {
@@ -248,7 +249,13 @@ fn patch_of(call: &Call) -> Result<Patch, Status> {
 
 /// `DeleteOptions`, from the body or the query.
 fn deletion(call: &Call) -> Result<(Store, Preconditions, Propagation), Status> {
-    let body = if call.body.is_empty() { Value::Null } else { json(call)? };
+    let body = match content_type(&call.headers) {
+        _ if call.body.is_empty() => Value::Null,
+        protobuf::MEDIA_TYPE => protobuf::delete_options(&call.body).ok_or_else(|| {
+            Status::bad_request("the body of the deletion is not DeleteOptions in protobuf")
+        })?,
+        _ => json(call)?,
+    };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let mut options = call.query.options()?;
     options.dry_run |= body["dryRun"].as_array().is_some_and(|stages| !stages.is_empty());
