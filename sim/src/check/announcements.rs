@@ -1,0 +1,83 @@
+//! A change, or a new leader, is announced a bounded number of times; after that an EIP is only
+//! refreshed now and then.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use porter_core::{Answers, Instant, Output};
+
+use super::Violation;
+use crate::world::Moment;
+
+/// How often one change is announced.
+const BURST_MAX: u32 = 5;
+/// How long it is at least between two announcements without a change.
+const REFRESH_MIN: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Default)]
+pub(super) struct Announcements {
+    replicas: BTreeMap<usize, Replica>,
+}
+
+#[derive(Debug, Default)]
+struct Replica {
+    answers: Arc<Answers>,
+    until: Instant,
+    /// How many announcements of an EIP are still due, and when the last one was.
+    due: BTreeMap<IpAddr, (u32, Moment)>,
+}
+
+impl Announcements {
+    pub(super) fn started(&mut self, id: usize) {
+        self.replicas.remove(&id);
+    }
+
+    pub(super) fn wanted(
+        &mut self,
+        id: usize,
+        output: &Output,
+        now: Moment,
+        local: Instant,
+    ) -> Result<(), Violation> {
+        let replica = self.replicas.entry(id).or_default();
+        match output {
+            Output::Announce(is_at) => {
+                let (left, last_at) = replica.due.entry(is_at.target).or_default();
+                if *left == 0 && now.since(*last_at) < REFRESH_MIN {
+                    let eip = is_at.target;
+                    return Err(Violation(format!(
+                        "{eip} is announced once more, without a cause"
+                    )));
+                }
+                *left = left.saturating_sub(1);
+                *last_at = now;
+            }
+            Output::Permit(until) => {
+                if replica.until <= local {
+                    replica.owe(replica.answers.clone().iter().map(|(_, eip, _)| eip));
+                }
+                replica.until = *until;
+            }
+            Output::Publish(answers, _) => {
+                let before = std::mem::replace(&mut replica.answers, answers.clone());
+                let changed = answers
+                    .iter()
+                    .filter(|(link, eip, answer)| before.entry(*link, *eip) != Some(*answer));
+                replica.owe(changed.map(|(_, eip, _)| eip));
+            }
+            Output::Left
+            | Output::Listen(_)
+            | Output::Probe(_)
+            | Output::Read(..)
+            | Output::Write(..) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Replica {
+    fn owe(&mut self, eips: impl Iterator<Item = IpAddr>) {
+        for eip in eips {
+            self.due.entry(eip).or_default().0 += BURST_MAX;
+        }
+    }
+}

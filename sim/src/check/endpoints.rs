@@ -1,0 +1,136 @@
+//! Nothing is answered for which the replica knows no endpoint: by the facts that it was told, a
+//! Service holds the EIP, and a pod behind it can serve.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use porter_core::{Eip, EipName, Input, Listing, ServiceName, Slice, SliceName, Version, Written};
+
+use super::Violation;
+use crate::world::World;
+
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    known: BTreeMap<usize, Known>,
+    /// The replicas that were told something since the last look.
+    told: BTreeSet<usize>,
+}
+
+/// What a replica was told, each object at the newest version.
+#[derive(Debug, Default)]
+struct Known {
+    eips: Newest<EipName, Eip>,
+    slices: Newest<SliceName, Slice>,
+}
+
+/// Objects of one kind, those that are gone included.
+#[derive(Debug)]
+struct Newest<K: Ord, T>(BTreeMap<K, (Version, Option<T>)>);
+
+impl Endpoints {
+    pub(super) fn started(&mut self, id: usize) {
+        self.known.remove(&id);
+    }
+
+    pub(super) fn told(&mut self, id: usize, input: &Input) {
+        self.told.insert(id);
+        let known = self.known.entry(id).or_default();
+        match input.clone() {
+            Input::Eip(name, version, eip) => known.eips.take_in(name, version, eip),
+            Input::Eips(listing) => known.eips.take_in_all(listing),
+            Input::Slice(name, version, slice) => known.slices.take_in(name, version, slice),
+            Input::Slices(listing) => known.slices.take_in_all(listing),
+            Input::Written(_, Ok(Written::Eip(version, eip))) => {
+                // The name is not in the verdict; an object knows its UID.
+                known.eips.take_in_by(version, eip, |a, b| a.metadata.uid == b.metadata.uid);
+            }
+            Input::Got(..)
+            | Input::Heard(_)
+            | Input::Lease(_)
+            | Input::Leave
+            | Input::Link(..)
+            | Input::Lost(_)
+            | Input::Node(..)
+            | Input::Nodes(_)
+            | Input::Service(..)
+            | Input::Services(_)
+            | Input::Silenced(_)
+            | Input::Written(..) => {}
+        }
+    }
+
+    pub(super) fn after_event(&mut self, world: &World) -> Result<(), Violation> {
+        for id in std::mem::take(&mut self.told) {
+            let (Some(known), Some(process)) =
+                (self.known.get(&id), world.replicas[id].process.as_ref())
+            else {
+                continue;
+            };
+            if world.local(id) >= process.until {
+                continue;
+            }
+            for (_, eip, answer) in process.speaker.answers().iter() {
+                if answer.is_ok() && !known.serves(eip) {
+                    let name = &world.replicas[id].name;
+                    return Err(Violation(format!(
+                        "{name} answers for {eip}, though it knows of no endpoint for it"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    fn serves(&self, eip: IpAddr) -> bool {
+        let used = self.eips.iter().filter_map(|object| object.status.used.get(&eip));
+        used.flatten().any(|service| self.has_endpoint(service))
+    }
+
+    fn has_endpoint(&self, service: &ServiceName) -> bool {
+        let slices = self.slices.iter().filter(|slice| slice.service == *service);
+        slices.flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready || endpoint.serving)
+    }
+}
+
+impl<K: Ord, T> Newest<K, T> {
+    fn take_in(&mut self, name: K, version: Version, object: Option<T>) {
+        if self.0.get(&name).is_none_or(|(known, _)| *known <= version) {
+            self.0.insert(name, (version, object));
+        }
+    }
+
+    fn take_in_by(&mut self, version: Version, object: Option<T>, same: fn(&T, &T) -> bool) {
+        let Some(object) = object else { return };
+        let known =
+            self.0.values_mut().find(|(_, old)| old.as_ref().is_some_and(|o| same(o, &object)));
+        if let Some((known, old)) = known.filter(|(known, _)| *known <= version) {
+            (*known, *old) = (version, Some(object));
+        }
+    }
+
+    fn take_in_all(&mut self, listing: Listing<K, T>) {
+        let Listing { version, objects } = listing;
+        for (name, (known, object)) in &mut self.0 {
+            if *known <= version && !objects.contains_key(name) {
+                (*known, *object) = (version, None);
+            }
+        }
+        for (name, (version, object)) in objects {
+            self.take_in(name, version, Some(object));
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.values().filter_map(|(_, object)| object.as_ref())
+    }
+}
+
+impl<K: Ord, T> Default for Newest<K, T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}

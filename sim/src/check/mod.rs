@@ -1,0 +1,149 @@
+//! What must never be, looked for after every event of every simulated world.
+//!
+//! One file for each promise. A check knows true time and every replica's mind, which no replica
+//! does; it trusts nothing that the core says of itself where the world can see it.
+
+mod addresses;
+mod announcements;
+mod commits;
+mod endpoints;
+mod proofs;
+mod timers;
+mod voices;
+mod writes;
+
+use std::{collections::BTreeMap, fmt};
+
+use porter_core::{Input, Instant, Output, keys};
+
+use crate::world::{Api, Frame, Moment, NodeHost, World};
+
+/// Something that must never be, in words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Violation(String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// All checks, and what they remember.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    announcements: announcements::Announcements,
+    commits: commits::Commits,
+    endpoints: endpoints::Endpoints,
+    proofs: proofs::Proofs,
+    voices: voices::Voices,
+    writes: writes::Writes,
+}
+
+impl Checks {
+    /// A replica's process has started: it knows nothing, and nothing is known of it.
+    pub(crate) fn started(&mut self, id: usize) {
+        self.announcements.started(id);
+        self.endpoints.started(id);
+        self.proofs.started(id);
+        self.writes.started(id);
+    }
+
+    /// A replica is told a fact.
+    pub(crate) fn told(&mut self, id: usize, input: &Input) {
+        self.endpoints.told(id, input);
+        self.proofs.told(id, input);
+        self.writes.told(id, input);
+    }
+
+    /// A replica wants something done.
+    pub(crate) fn wanted(
+        &mut self,
+        id: usize,
+        output: &Output,
+        now: Moment,
+        local: Instant,
+    ) -> Result<(), Violation> {
+        self.writes.wanted(id, output)?;
+        self.announcements.wanted(id, output, now, local)
+    }
+
+    /// A replica was told that its time has come, and has said when to tell it next.
+    pub(crate) fn woken(
+        &self,
+        name: &str,
+        now: Instant,
+        next_at: Option<Instant>,
+    ) -> Result<(), Violation> {
+        timers::check(name, now, next_at)
+    }
+
+    /// Objects have changed at the API server.
+    pub(crate) fn committed(&mut self, api: &Api) -> Result<(), Violation> {
+        self.commits.committed(api);
+        addresses::check(api)
+    }
+
+    /// A frame that speaks for an EIP leaves a replica's host.
+    pub(crate) fn spoken(
+        &mut self,
+        world: &World,
+        id: usize,
+        from: u32,
+        frame: &Frame,
+    ) -> Result<(), Violation> {
+        let Some((eip, mac)) = frame.claim() else {
+            return Err(Violation(format!("{frame} speaks for nothing")));
+        };
+        if frame.src != world.nodes[id].mac {
+            return Err(Violation(format!(
+                "{frame} leaves with the Ethernet source {}",
+                frame.src
+            )));
+        }
+        self.voices.spoken(world, id, frame)?;
+        if world.replicas[id].incarnation == from {
+            self.proofs.spoken(world, id, mac)?;
+        }
+        let Some(node) = node_with(&world.nodes, mac) else {
+            return Err(Violation(format!("{frame} names a MAC that no node has")));
+        };
+        if !is_used(&world.api, eip) {
+            return Err(Violation(format!("{frame} speaks for an address that no Service holds")));
+        }
+        self.commits.spoken(eip, node)
+    }
+
+    /// Something has happened.
+    pub(crate) fn after_event(&mut self, world: &World) -> Result<(), Violation> {
+        self.voices.after_event(world)?;
+        self.endpoints.after_event(world)
+    }
+
+    /// From here on clocks are off by more than is bounded: two voices are counted, and no
+    /// violation.
+    pub(crate) fn count_overlaps(&mut self) {
+        self.voices.count();
+    }
+
+    pub(crate) fn n_overlaps(&self) -> u64 {
+        self.voices.n_overlaps()
+    }
+}
+
+/// The node that is recorded in the annotations of a Service.
+pub(crate) fn recorded(annotations: &BTreeMap<String, String>) -> Option<&str> {
+    [keys::Spelling::Porter, keys::Spelling::OpenElb]
+        .into_iter()
+        .find_map(|spelling| annotations.get(keys::LAYER2.spelled(spelling)))
+        .map(String::as_str)
+}
+
+/// Whether a Service holds the address, by the only store of that.
+fn is_used(api: &Api, eip: std::net::IpAddr) -> bool {
+    let mut holders = api.eips.values().filter_map(|(_, object)| object.status.used.get(&eip));
+    holders.any(|by| !by.is_empty())
+}
+
+fn node_with(nodes: &[NodeHost], mac: porter_core::MacAddr) -> Option<&porter_core::NodeName> {
+    nodes.iter().find(|node| node.macs.contains(&mac)).map(|node| &node.name)
+}

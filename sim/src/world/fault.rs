@@ -1,0 +1,213 @@
+//! Everything that can be done to a world, as a list of steps; and the end of all misery.
+
+use std::time::Duration;
+
+use porter_core::{Input, Kind, Namespaced, NodeName, ServiceName};
+
+use super::{DRIFT_PPM, Event, Manifest, Weather, World, manifest, replica::Task};
+
+/// One thing that is done to a world. Replicas, nodes and the like are counted round, so that any
+/// number means one of them.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A person makes a node recorded on a Service, or takes the record away.
+    Annotate(usize, Option<usize>),
+    /// A watch of a replica breaks, and is begun anew after this many milliseconds.
+    BreakWatch(usize, Kind, u32),
+    /// A node takes new pods, or no more.
+    Cordon(usize, bool),
+    /// A process is killed; a kubelet starts the next.
+    Crash(usize),
+    /// A Service is created, unless there is one of its name.
+    CreateService(usize),
+    /// A replica cannot reach the API server.
+    Cut(usize),
+    /// Somebody deletes the Lease.
+    DeleteLease,
+    /// The pods on a node are deleted, and come back where there is room.
+    DeletePods(usize),
+    /// A Service is deleted.
+    DeleteService(usize),
+    /// Somebody takes the holder out of the Lease.
+    EmptyLease,
+    /// A replica can reach the API server again.
+    Heal(usize),
+    /// A process is asked to end; a kubelet starts the next.
+    Leave(usize),
+    /// A node is `Ready`, or is not.
+    NodeReady(usize, bool),
+    /// The host outside the cluster pings an EIP.
+    Ping(u8),
+    /// Nothing is done for this many milliseconds.
+    Run(u32),
+    /// A Deployment gets this many pods.
+    Scale(usize, u8),
+    /// A process stands still for this many milliseconds while its clock goes on.
+    Stall(usize, u32),
+}
+
+impl World {
+    /// Does one thing to the world.
+    pub fn step(&mut self, step: &Step) {
+        self.steps.push(step.clone());
+        let replica = |i: &usize| i % self.replicas.len();
+        match step {
+            Step::Annotate(service, node) => {
+                let node = node.map(|node| self.node(node));
+                let name = self.service(*service);
+                let key = porter_core::keys::LAYER2.spelled(porter_core::keys::Spelling::Porter);
+                self.annotate_service(&name, key, node.as_ref().map(NodeName::as_str));
+            }
+            Step::BreakWatch(i, kind, millis) => {
+                let delay = Duration::from_millis(u64::from(*millis));
+                self.break_watch(replica(i), *kind, delay);
+            }
+            Step::Cordon(node, cordoned) => self.cordon(&self.node(*node), *cordoned),
+            Step::Crash(i) => self.crash(replica(i)),
+            Step::CreateService(i) => self.create_service(*i),
+            Step::Cut(i) => self.cut(replica(i)),
+            Step::DeleteLease => {
+                self.log("* the Lease is deleted".to_owned());
+                self.api.put_lease(None);
+                self.distribute();
+            }
+            Step::DeletePods(node) => self.delete_pods(&self.node(*node)),
+            Step::DeleteService(i) => self.delete_service(&self.service(*i)),
+            Step::EmptyLease => self.empty_lease(),
+            Step::Heal(i) => self.heal(replica(i)),
+            Step::Leave(i) => self.leave(replica(i)),
+            Step::NodeReady(node, ready) => self.set_ready(&self.node(*node), *ready),
+            Step::Ping(number) => {
+                let eip = [172, 22, 0, 188 + number % 3];
+                self.hosts[0].ping(eip.into(), self.now);
+                self.drain_host(0);
+            }
+            Step::Run(millis) => self.run(Duration::from_millis(u64::from(*millis))),
+            Step::Scale(i, n_pods) => {
+                let name =
+                    self.cluster.workloads.keys().nth(i % self.cluster.workloads.len().max(1));
+                if let Some(name) = name.cloned() {
+                    self.scale(&name, usize::from(*n_pods));
+                }
+            }
+            Step::Stall(i, millis) => {
+                self.stall(replica(i), Duration::from_millis(u64::from(*millis)));
+            }
+        }
+        self.check();
+    }
+
+    /// Kills a replica's process.
+    pub fn crash(&mut self, id: usize) {
+        self.log(format!("* {} is killed", self.replicas[id].name));
+        self.end(id);
+    }
+
+    /// Kills a replica's process and keeps it from being started again.
+    pub fn take_down(&mut self, id: usize) {
+        self.replicas[id].down = true;
+        self.crash(id);
+    }
+
+    /// Asks a replica's process to end.
+    pub fn leave(&mut self, id: usize) {
+        if self.replicas[id].process.is_some() {
+            self.log(format!("* {} is asked to end", self.replicas[id].name));
+            self.task_after(id, Duration::ZERO, Task::Input(Input::Leave));
+        }
+    }
+
+    /// Keeps everything between a replica and the API server from arriving.
+    pub fn cut(&mut self, id: usize) {
+        if self.replicas[id].cut {
+            return;
+        }
+        self.log(format!("* {} is cut off from the API", self.replicas[id].name));
+        for kind in KINDS {
+            self.break_watch(id, kind, Duration::ZERO);
+        }
+        self.replicas[id].cut = true;
+    }
+
+    /// Ends a cut.
+    pub fn heal(&mut self, id: usize) {
+        if self.replicas[id].cut {
+            self.log(format!("* {} reaches the API again", self.replicas[id].name));
+            self.replicas[id].cut = false;
+        }
+    }
+
+    /// Makes a process, its responder included, stand still for a while: everything it has to do
+    /// comes late, and its clock goes on.
+    pub fn stall(&mut self, id: usize, span: Duration) {
+        self.log(format!("* {} stands still for {span:?}", self.replicas[id].name));
+        let until = self.now + span;
+        self.replicas[id].stalled_until = self.replicas[id].stalled_until.max(until);
+    }
+
+    /// Makes a host's clock fast by this many parts per million.
+    pub fn set_clock(&mut self, id: usize, ppm: i32) {
+        self.log(format!("* the clock of {} is fast by {ppm} ppm", self.replicas[id].name));
+        self.nodes[id].clock.set_rate(ppm, self.now);
+        if ppm.unsigned_abs() > DRIFT_PPM {
+            self.checks.count_overlaps();
+        }
+        self.reset_alarm(id);
+    }
+
+    /// Ends all misery: everything runs, is reached, and in time. What is owed from here on is that
+    /// all agree.
+    pub fn calm(&mut self) {
+        let stalls = self.replicas.iter().map(|replica| replica.stalled_until.since(self.now));
+        self.run(stalls.max().unwrap_or_default());
+        self.log("* all is calm".to_owned());
+        self.weather = Weather::calm();
+        for id in 0..self.replicas.len() {
+            self.heal(id);
+            self.replicas[id].down = false;
+            let ppm = self.options.clocks_ppm[id % self.options.clocks_ppm.len()];
+            self.nodes[id].clock.set_rate(ppm, self.now);
+            self.reset_alarm(id);
+            self.queue.push(self.now, Event::Start(id));
+        }
+        for i in 0..self.nodes.len() {
+            self.put_node(i, |node| {
+                node.ready = true;
+                node.cordoned = false;
+            });
+        }
+    }
+
+    fn empty_lease(&mut self) {
+        if let Some((_, mut record)) = self.api.lease.clone() {
+            self.log("* the holder is taken out of the Lease".to_owned());
+            record.holder = None;
+            self.api.put_lease(Some(record));
+            self.distribute();
+        }
+    }
+
+    fn node(&self, i: usize) -> NodeName {
+        self.nodes[i % self.nodes.len()].name.clone()
+    }
+
+    fn service(&self, i: usize) -> ServiceName {
+        Namespaced::new("default", ["mylbapp-svc-layer2", "second", "third"][i % 3])
+    }
+
+    /// Creates a Service like the guide's, unless one of that name is there.
+    fn create_service(&mut self, i: usize) {
+        let name = self.service(i);
+        if self.api.services.contains_key(&name) {
+            return;
+        }
+        for manifest in manifest::guide() {
+            if let Manifest::Service(_, service, exposed) = manifest {
+                self.log(format!("* {name} is created"));
+                self.apply(&Manifest::Service(name.clone(), service, exposed));
+            }
+        }
+    }
+}
+
+const KINDS: [Kind; 5] = [Kind::Eip, Kind::Lease, Kind::Node, Kind::Service, Kind::Slice];

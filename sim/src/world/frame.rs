@@ -1,0 +1,100 @@
+//! What hosts say to each other on the LAN: ARP and ping, as values instead of bytes.
+//!
+//! The bytes have tests of their own; here it matters who says what to whom, and when.
+
+use std::{fmt, net::IpAddr};
+
+use porter_core::{IsAt, MacAddr, NodeName};
+
+/// An Ethernet frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Frame {
+    /// Ethernet source: the switch learns from it.
+    pub(crate) src: MacAddr,
+    /// Ethernet destination.
+    pub(crate) dst: MacAddr,
+    pub(crate) says: Says,
+}
+
+/// The content of a frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Says {
+    /// An ARP reply. In the announcement of it, `to` is what `target` and `mac` are.
+    IsAt { target: IpAddr, mac: MacAddr, to: (IpAddr, MacAddr) },
+    /// An ICMP echo request.
+    Ping { from: IpAddr, target: IpAddr, number: u32 },
+    /// An ICMP echo reply, and which node was at work behind the address.
+    Pong { to: IpAddr, number: u32, by: NodeName },
+    /// An ARP request. An announcement asks for the asker's own address.
+    WhoHas { target: IpAddr, asker: (IpAddr, MacAddr) },
+}
+
+impl Frame {
+    /// A broadcast question of the host `asker`.
+    pub(crate) fn who_has(target: IpAddr, asker: (IpAddr, MacAddr)) -> Self {
+        Self { src: asker.1, dst: MacAddr::broadcast(), says: Says::WhoHas { target, asker } }
+    }
+
+    /// The answer to a question.
+    ///
+    /// # Panics
+    ///
+    /// If it is addressed to nobody.
+    pub(crate) fn answer(src: MacAddr, is_at: &IsAt) -> Self {
+        let to = is_at.to.expect("an answer goes to the asker");
+        Self { src, dst: is_at.via, says: Says::IsAt { target: is_at.target, mac: is_at.mac, to } }
+    }
+
+    /// Both forms of an announcement, since hosts listen to one or the other: a request for its
+    /// own sender (RFC 5227 section 2.3), and a reply to it (RFC 5944 section 4.6).
+    pub(crate) fn announcement(src: MacAddr, target: IpAddr, mac: MacAddr) -> [Self; 2] {
+        let dst = MacAddr::broadcast();
+        let asker = (target, mac);
+        [
+            Self { src, dst, says: Says::WhoHas { target, asker } },
+            Self { src, dst, says: Says::IsAt { target, mac, to: asker } },
+        ]
+    }
+
+    /// What an ARP message says of its sender, which is what other hosts take in.
+    pub(crate) fn claim(&self) -> Option<(IpAddr, MacAddr)> {
+        match self.says {
+            Says::IsAt { target, mac, .. } => Some((target, mac)),
+            Says::WhoHas { asker, .. } => Some(asker),
+            Says::Ping { .. } | Says::Pong { .. } => None,
+        }
+    }
+
+    /// Whether it is an announcement in the eyes of Linux (`arp_is_garp`): a host speaks of itself
+    /// to everybody.
+    pub(crate) fn is_gratuitous(&self) -> bool {
+        match self.says {
+            Says::IsAt { target, mac, to } => to == (target, mac),
+            Says::WhoHas { target, asker } => asker.0 == target,
+            Says::Ping { .. } | Says::Pong { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Frame {
+    /// In the words of tcpdump.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.says {
+            Says::IsAt { target, mac, .. } if self.is_gratuitous() => {
+                write!(f, "{target} is-at {mac}, everybody")
+            }
+            Says::IsAt { target, mac, to: (to, _) } => write!(f, "{target} is-at {mac}, {to}"),
+            Says::Ping { from, target, number } => write!(f, "ping {target} from {from} #{number}"),
+            Says::Pong { to, number, by } => write!(f, "pong {to} #{number} by {by}"),
+            Says::WhoHas { target, asker } if self.is_gratuitous() => {
+                write!(f, "who-has {target} tell {target} (it is at {})", asker.1)
+            }
+            Says::WhoHas { target, asker: (from, _) } if self.dst.is_broadcast() => {
+                write!(f, "who-has {target} tell {from}")
+            }
+            Says::WhoHas { target, asker: (from, _) } => {
+                write!(f, "who-has {target} tell {from} (asking {})", self.dst)
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! A whole cluster on a LAN in memory, decided by one seed.
+//!
+//! There is one queue of events and one source of chance; nothing reads a real clock, and whatever
+//! is iterated over has a fixed order. The world drives real [`porter_core::Speaker`]s: it tells them
+//! facts late, lets their writes and frames take time or get lost, stalls and kills them - and knows
+//! true time, which they do not. After every event it checks what must never be (`crate::check`).
+
+mod api;
+mod apply;
+mod clock;
+mod cluster;
+mod fault;
+mod frame;
+mod host;
+mod lan;
+mod manifest;
+mod options;
+mod queue;
+mod replica;
+mod rng;
+mod story;
+mod tables;
+mod traffic;
+mod transcript;
+mod view;
+mod wire;
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use porter_core::{LinkName, MacAddr, NodeName, Timestamp};
+
+pub use clock::Moment;
+pub use fault::Step;
+pub use manifest::{Manifest, ManifestError};
+pub use options::{Options, Weather};
+pub use story::tell;
+pub use view::Unreachable;
+
+pub(crate) use api::Api;
+pub(crate) use clock::Clock;
+pub(crate) use frame::Frame;
+pub(crate) use options::DRIFT_PPM;
+pub(crate) use replica::{Process, Replica};
+
+use crate::check::{Checks, Violation};
+use cluster::{Cluster, PodId};
+use host::Host;
+use lan::{Port, Switch};
+use queue::Queue;
+use replica::{Incarnation, ReplicaId, Task};
+use rng::Rng;
+use traffic::Request;
+use transcript::Transcript;
+
+/// The wall-clock time at which every world begins: 1 January 2026.
+const DAWN: Timestamp = Timestamp(1_767_225_600_000_000);
+
+/// A cluster, its LAN, and a host outside.
+pub struct World {
+    seed: u64,
+    now: Moment,
+    rng: Rng,
+    queue: Queue<Event>,
+    options: Options,
+    weather: Weather,
+    pub(crate) api: Api,
+    /// How much of the API server's log was handed to the watches.
+    distributed: usize,
+    cluster: Cluster,
+    switch: Switch,
+    pub(crate) nodes: Vec<NodeHost>,
+    pub(crate) replicas: Vec<Replica>,
+    /// Hosts outside the cluster; their ports follow those of the nodes.
+    hosts: Vec<Host>,
+    steps: Vec<Step>,
+    transcript: Transcript,
+    checks: Checks,
+}
+
+/// A node as a host on the LAN.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeHost {
+    pub(crate) name: NodeName,
+    pub(crate) address: IpAddr,
+    pub(crate) mac: MacAddr,
+    pub(crate) clock: Clock,
+    /// Every MAC that it ever had.
+    pub(crate) macs: Vec<MacAddr>,
+}
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A frame arrives at a host.
+    Frame(Port, Frame),
+    /// A timer of a host outside the cluster is due.
+    HostTimer(usize),
+    /// A request arrives at the API server.
+    Request(ReplicaId, Incarnation, Request),
+    /// A frame of a replica that speaks for an EIP leaves its host.
+    Speech(ReplicaId, Incarnation, Frame),
+    /// A pod is ready, or gone if it was ending.
+    Pod(PodId),
+    /// A process that has ended is started again.
+    Start(ReplicaId),
+    /// Something for a process to do. It waits while the process is stalled.
+    Task(ReplicaId, Incarnation, Task),
+}
+
+impl World {
+    /// A world with nothing in it but nodes and replicas, which start within its first second.
+    pub fn new(options: Options, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut world = Self {
+            seed,
+            now: Moment::ZERO,
+            queue: Queue::new(),
+            api: Api::default(),
+            distributed: 0,
+            cluster: Cluster::default(),
+            switch: Switch::new(),
+            nodes: Vec::new(),
+            replicas: Vec::new(),
+            hosts: Vec::new(),
+            steps: Vec::new(),
+            transcript: Transcript::default(),
+            checks: Checks::default(),
+            rng: rng.clone(),
+            weather: options.weather.clone(),
+            options,
+        };
+        for (i, (name, address)) in world.options.nodes.clone().into_iter().enumerate() {
+            world.switch.plug();
+            let ppm = world.options.clocks_ppm[i % world.options.clocks_ppm.len()];
+            let booted = porter_core::Instant::ZERO + rng.up_to(Duration::from_secs(9_000_000));
+            let mac = MacAddr(0x52, 0x54, 0x22, 0x40, 0x2a, 0x66_u8.wrapping_add(i as u8));
+            let clock = Clock::new(booted, ppm);
+            let name = NodeName::from(name.as_str());
+            let node = NodeHost { name, address: address.into(), mac, clock, macs: vec![mac] };
+            world.nodes.push(node);
+            world.put_node(i, |_| {});
+        }
+        for i in 0..world.options.n_replicas.min(world.nodes.len()) {
+            world.replicas.push(Replica::new(world.nodes[i].name.as_str()));
+            world.queue.push(Moment::ZERO + rng.up_to(Duration::from_millis(800)), Event::Start(i));
+        }
+        world.rng = rng;
+        world.add_host("client", 100);
+        world
+    }
+
+    /// Lets the world go on for a while.
+    ///
+    /// # Panics
+    ///
+    /// When something happens that must never be, with all that is needed to see it again.
+    pub fn run(&mut self, span: Duration) {
+        let until = self.now + span;
+        while let Some((at, event)) = self.queue.pop(until) {
+            self.now = at;
+            self.handle(event);
+            self.check();
+        }
+        self.now = until;
+    }
+
+    /// Lets the world go on until something is so. Says whether it was, within `limit`.
+    pub fn run_until(&mut self, limit: Duration, mut so: impl FnMut(&Self) -> bool) -> bool {
+        let until = self.now + limit;
+        while !so(self) {
+            let Some((at, event)) = self.queue.pop(until) else {
+                self.now = until;
+                return so(self);
+            };
+            self.now = at;
+            self.handle(event);
+            self.check();
+        }
+        true
+    }
+
+    /// True time.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Frame(port, frame) => self.handle_frame(port, &frame),
+            Event::HostTimer(i) => {
+                self.hosts[i].handle_timeout(self.now);
+                self.drain_host(i);
+            }
+            Event::Request(id, incarnation, request) => {
+                self.handle_request(id, incarnation, request);
+            }
+            Event::Speech(id, incarnation, frame) => self.handle_speech(id, incarnation, frame),
+            Event::Pod(pod) => self.handle_pod(pod),
+            Event::Start(id) => self.start(id),
+            Event::Task(id, incarnation, task) => self.handle_task(id, incarnation, task),
+        }
+    }
+
+    /// Plugs a host outside the cluster into the LAN, in the nodes' subnet.
+    fn add_host(&mut self, name: &str, number: u8) {
+        let net = match self.nodes.first().map(|node| node.address) {
+            Some(IpAddr::V4(address)) => address.octets(),
+            Some(IpAddr::V6(_)) | None => [172, 22, 0, 0],
+        };
+        let address = IpAddr::from([net[0], net[1], net[2], number]);
+        let mac = MacAddr(0x52, 0x54, 0x22, 0x50, 0, number);
+        let reachable_for = Duration::from_secs(15) + self.rng.up_to(Duration::from_secs(30));
+        self.switch.plug();
+        self.hosts.push(Host::new(name, address, mac, reachable_for));
+    }
+
+    fn check(&mut self) {
+        let mut checks = std::mem::take(&mut self.checks);
+        let verdict = checks.after_event(self);
+        self.checks = checks;
+        self.owe(verdict);
+    }
+
+    /// Stops everything if something happened that must never be.
+    fn owe(&self, verdict: Result<(), Violation>) {
+        if let Err(violation) = verdict {
+            panic!("{}", self.report(&violation));
+        }
+    }
+
+    /// What to paste to see it again, and what happened.
+    fn report(&self, violation: &dyn fmt::Display) -> String {
+        format!(
+            "{violation}\nseed {}\noptions {:?}\nsteps {:?}\n{}",
+            self.seed,
+            self.options,
+            self.steps,
+            self.transcript.tail(60)
+        )
+    }
+
+    fn log(&mut self, line: String) {
+        self.transcript.push(self.now, line);
+    }
+
+    /// The wall-clock time, as hosts with a good clock have it.
+    fn wall_time(&self) -> Timestamp {
+        DAWN + self.now.since(Moment::ZERO)
+    }
+}
+
+/// The one link of every node.
+pub(crate) fn eth0() -> LinkName {
+    LinkName::new("eth0").expect("Linux takes it for a name")
+}

@@ -1,0 +1,353 @@
+//! A replica: a process on a node, with the responder thread that answers for it.
+//!
+//! This is what a real agent does around its [`Speaker`], with every delay between two of its steps
+//! made explicit: a responder goes on with an old snapshot for a while, a frame leaves later than its
+//! deadline was checked, and all of it comes late when the process is stalled.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use porter_core::{
+    Answers, Config, Generation, Identity, Input, Instant, IsAt, Kind, Link, LinkName, Output,
+    Speaker, WhoHas,
+};
+
+use super::{
+    Event, Moment, World, eth0,
+    frame::Frame,
+    traffic::{Ask, RequestId, Verdict, Watch},
+    transcript,
+};
+
+/// Which replica.
+pub(crate) type ReplicaId = usize;
+/// Which of a replica's processes, one after the other.
+pub(crate) type Incarnation = u32;
+
+/// How long a kubelet takes to start a container again.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// A replica, whether its process runs or not.
+pub(crate) struct Replica {
+    pub(crate) name: String,
+    pub(crate) process: Option<Process>,
+    /// How many processes there were.
+    pub(crate) incarnation: Incarnation,
+    /// While the process is stalled: until when.
+    pub(crate) stalled_until: Moment,
+    /// Whether it cannot reach the API server.
+    pub(crate) cut: bool,
+    /// Whether it stays down when it ends.
+    pub(crate) down: bool,
+}
+
+/// A process: everything that is lost when it ends.
+pub(crate) struct Process {
+    pub(crate) speaker: Speaker,
+    pub(crate) identity: Identity,
+    /// What the responder answers from.
+    pub(crate) answers: Arc<Answers>,
+    generation: Generation,
+    /// Before when it may.
+    pub(crate) until: Instant,
+    /// When the last frame will have left whose deadline was checked.
+    speaks_until: Moment,
+    listens: BTreeSet<LinkName>,
+    /// The holder of the Lease that the transcript named last.
+    holder: Option<Identity>,
+    /// For when it was last asked to be woken.
+    wake_at: Option<Instant>,
+    pub(crate) requests: BTreeMap<RequestId, Ask>,
+    pub(crate) watches: BTreeMap<Kind, Watch>,
+    pub(crate) n_requests: RequestId,
+}
+
+/// Something for a process to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    /// The responder has no answer from a snapshot before this one under way.
+    Acknowledge(Generation),
+    /// Checks the deadline and sends an announcement.
+    Announce(IsAt),
+    /// Answers a question, or not.
+    Answer(WhoHas),
+    /// Sends a request to the API server.
+    Ask(RequestId),
+    /// Gives a request up.
+    GiveUp(RequestId),
+    /// Takes in a fact that nothing can overtake.
+    Input(Input),
+    /// Lists a kind whose watch is to begin.
+    List(Kind, u64),
+    /// Notices that a watch is broken.
+    Lost(Kind, u64),
+    /// The responder takes a new snapshot up.
+    Publish(Arc<Answers>, Generation),
+    /// Takes in the API server's answer to a request.
+    Verdict(RequestId, Verdict),
+    /// The time that the speaker asked for has come.
+    Wake,
+    /// Takes in what a watch says, if it is still the same watch.
+    Watch(Kind, u64, Input),
+}
+
+impl Replica {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            process: None,
+            incarnation: 0,
+            stalled_until: Moment::ZERO,
+            cut: false,
+            down: false,
+        }
+    }
+}
+
+impl World {
+    /// Starts a process that knows nothing, unless one runs already.
+    pub(super) fn start(&mut self, id: ReplicaId) {
+        let replica = &mut self.replicas[id];
+        if replica.process.is_some() || replica.down {
+            return;
+        }
+        replica.incarnation += 1;
+        let identity = format!("{}_{}", replica.name, replica.incarnation);
+        let seed = self.rng.next();
+        let config = Config {
+            identity: Identity::from(identity.as_str()),
+            // Wall clocks are off by up to a day, since nothing may be decided by them.
+            epoch: super::DAWN + self.rng.up_to(Duration::from_secs(86_400)),
+            lease: self.options.timing,
+        };
+        replica.process = Some(Process {
+            identity: config.identity.clone(),
+            speaker: Speaker::new(config, seed),
+            answers: Arc::default(),
+            generation: Generation::default(),
+            until: Instant::ZERO,
+            speaks_until: Moment::ZERO,
+            listens: BTreeSet::new(),
+            holder: None,
+            wake_at: None,
+            requests: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            n_requests: 0,
+        });
+        self.checks.started(id);
+        self.log(format!("{} starts as {identity}", self.replicas[id].name));
+        self.input(id, Input::Link(eth0(), Some(self.link_of(id))));
+        for kind in [Kind::Eip, Kind::Lease, Kind::Node, Kind::Service, Kind::Slice] {
+            self.watch_anew(id, kind, Duration::ZERO);
+        }
+    }
+
+    /// Ends a process at once.
+    pub(super) fn end(&mut self, id: ReplicaId) {
+        self.replicas[id].process = None;
+        self.replicas[id].stalled_until = self.now;
+        if !self.replicas[id].down {
+            self.queue.push(self.now + RESTART_DELAY, Event::Start(id));
+        }
+    }
+
+    /// Lets a process do something, or puts it off while the process is stalled.
+    pub(super) fn handle_task(&mut self, id: ReplicaId, incarnation: Incarnation, task: Task) {
+        let replica = &self.replicas[id];
+        if replica.incarnation != incarnation || replica.process.is_none() {
+            return;
+        }
+        if replica.stalled_until > self.now {
+            self.queue.push(replica.stalled_until, Event::Task(id, incarnation, task));
+            return;
+        }
+        match task {
+            Task::Acknowledge(generation) => self.input(id, Input::Silenced(generation)),
+            Task::Announce(is_at) => self.announce(id, is_at),
+            Task::Answer(question) => self.answer(id, &question),
+            Task::Ask(request) => self.ask(id, request),
+            Task::GiveUp(request) => self.give_up(id, request),
+            Task::Input(input) => self.input(id, input),
+            Task::List(kind, epoch) => self.list(id, kind, epoch),
+            Task::Lost(kind, epoch) => self.handle_lost(id, kind, epoch),
+            Task::Publish(answers, generation) => self.take_up(id, answers, generation),
+            Task::Verdict(request, verdict) => self.handle_verdict(id, request, verdict),
+            Task::Wake => self.wake(id),
+            Task::Watch(kind, epoch, input) => self.handle_watch(id, kind, epoch, input),
+        }
+    }
+
+    /// Tells a speaker a fact, and does what it wants done.
+    pub(super) fn input(&mut self, id: ReplicaId, input: Input) {
+        if self.is_news(id, transcript::holder_told(&input))
+            && let Some(line) = transcript::input(&input)
+        {
+            self.log(format!("API → {}  {line}", self.replicas[id].name));
+        }
+        self.checks.told(id, &input);
+        let now = self.local(id);
+        if let Some(process) = &mut self.replicas[id].process {
+            process.speaker.handle_input(input, now);
+        }
+        self.drain(id);
+    }
+
+    /// Has a process do something after a while.
+    pub(super) fn task_after(&mut self, id: ReplicaId, span: Duration, task: Task) {
+        let incarnation = self.replicas[id].incarnation;
+        self.queue.push(self.now + span, Event::Task(id, incarnation, task));
+    }
+
+    /// What a replica's clock shows.
+    pub(crate) fn local(&self, id: ReplicaId) -> Instant {
+        self.nodes[id].clock.read(self.now)
+    }
+
+    /// Looks anew for when a speaker wants to be woken.
+    pub(super) fn set_alarm(&mut self, id: ReplicaId) {
+        let Some(process) = &mut self.replicas[id].process else { return };
+        let wake_at = process.speaker.poll_timeout();
+        if wake_at == process.wake_at {
+            return;
+        }
+        process.wake_at = wake_at;
+        if let Some(wake_at) = wake_at {
+            let span = self.nodes[id].clock.moment_of(wake_at).since(self.now);
+            self.task_after(id, span, Task::Wake);
+        }
+    }
+
+    /// Forgets for when an alarm is set, since the clock that it was set by has changed.
+    pub(super) fn reset_alarm(&mut self, id: ReplicaId) {
+        if let Some(process) = &mut self.replicas[id].process {
+            process.wake_at = None;
+        }
+        self.set_alarm(id);
+    }
+
+    fn wake(&mut self, id: ReplicaId) {
+        let now = self.local(id);
+        let Some(process) = &mut self.replicas[id].process else { return };
+        if process.wake_at.is_none_or(|wake_at| wake_at > now) {
+            return; // The speaker has changed its mind since.
+        }
+        process.wake_at = None;
+        process.speaker.handle_timeout(now);
+        self.drain(id);
+        if let Some(process) = &self.replicas[id].process {
+            let next_at = process.speaker.poll_timeout();
+            self.owe(self.checks.woken(&self.replicas[id].name, now, next_at));
+        }
+    }
+
+    fn drain(&mut self, id: ReplicaId) {
+        while let Some(process) = &mut self.replicas[id].process
+            && let Some(output) = process.speaker.poll_output()
+        {
+            self.perform(id, output);
+        }
+        self.set_alarm(id);
+    }
+
+    /// Does what a speaker wants done.
+    fn perform(&mut self, id: ReplicaId, output: Output) {
+        let verdict = self.checks.wanted(id, &output, self.now, self.local(id));
+        self.owe(verdict);
+        let name = self.replicas[id].name.clone();
+        let Some(process) = &mut self.replicas[id].process else { return };
+        match output {
+            Output::Announce(is_at) => {
+                self.task_after(id, Duration::ZERO, Task::Announce(is_at));
+            }
+            Output::Left => {
+                self.log(format!("{name} ends"));
+                self.end(id);
+            }
+            Output::Listen(links) => process.listens = links,
+            Output::Permit(until) => process.until = until,
+            Output::Probe(probe) => self.probe(id, &probe),
+            Output::Publish(answers, generation) => {
+                if answers != process.answers {
+                    self.log(format!("{name} publishes {}", transcript::answers(&answers)));
+                }
+                let delay = self.rng.up_to(self.weather.publish_delay);
+                self.task_after(id, delay, Task::Publish(answers, generation));
+            }
+            Output::Read(read_id, read) => {
+                self.log(format!("{name} → API  {}", transcript::read(read)));
+                self.request(id, Ask::Read(read_id, read));
+            }
+            Output::Write(write_id, write) => {
+                if self.is_news(id, transcript::holder_written(&write)) {
+                    self.log(format!("{name} → API  {}", transcript::write(&write)));
+                }
+                self.request(id, Ask::Write(write_id, write));
+            }
+        }
+    }
+
+    /// Whether a Lease names another holder than the transcript did last for this replica.
+    fn is_news(&mut self, id: ReplicaId, holder: Option<Option<Identity>>) -> bool {
+        match (holder, &mut self.replicas[id].process) {
+            (Some(holder), Some(process)) => {
+                std::mem::replace(&mut process.holder, holder.clone()) != holder
+            }
+            (Some(_), None) | (None, _) => true,
+        }
+    }
+
+    /// Has the responder answer from a new snapshot. It acknowledges once no older answer is on its
+    /// way to the wire.
+    fn take_up(&mut self, id: ReplicaId, answers: Arc<Answers>, generation: Generation) {
+        let delay = self.rng.up_to(self.weather.publish_delay);
+        let Some(process) = &mut self.replicas[id].process else { return };
+        if generation <= process.generation {
+            return; // It was overtaken by a later one, which is acknowledged for both.
+        }
+        process.generation = generation;
+        process.answers = answers;
+        let last_sent = process.speaks_until.since(self.now);
+        self.task_after(id, last_sent + delay, Task::Acknowledge(generation));
+    }
+
+    fn answer(&mut self, id: ReplicaId, question: &WhoHas) {
+        let now = self.local(id);
+        let Some(process) = &self.replicas[id].process else { return };
+        if let Ok(is_at) = process.answers.answer(question, now, process.until) {
+            self.speak(id, Frame::answer(self.nodes[id].mac, &is_at));
+        }
+    }
+
+    fn announce(&mut self, id: ReplicaId, is_at: IsAt) {
+        let now = self.local(id);
+        let Some(process) = &self.replicas[id].process else { return };
+        if now < process.until {
+            for frame in Frame::announcement(self.nodes[id].mac, is_at.target, is_at.mac) {
+                self.speak(id, frame);
+            }
+        }
+    }
+
+    /// Sends a frame whose deadline has just been checked, a little later.
+    fn speak(&mut self, id: ReplicaId, frame: Frame) {
+        let leaves_at = self.now + self.rng.up_to(self.weather.send_delay);
+        let incarnation = self.replicas[id].incarnation;
+        let Some(process) = &mut self.replicas[id].process else { return };
+        process.speaks_until = process.speaks_until.max(leaves_at);
+        self.queue.push(leaves_at, Event::Speech(id, incarnation, frame));
+    }
+
+    pub(super) fn listens(&self, id: ReplicaId) -> bool {
+        let process = self.replicas.get(id).and_then(|replica| replica.process.as_ref());
+        process.is_some_and(|process| process.listens.contains(&eth0()))
+    }
+
+    pub(super) fn link_of(&self, id: ReplicaId) -> Link {
+        let node = &self.nodes[id];
+        let net = ipnet::IpNet::new(node.address, 24).expect("24 bits are a prefix");
+        Link { mac: node.mac, addresses: vec![net], carrier: true }
+    }
+}

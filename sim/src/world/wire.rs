@@ -1,0 +1,117 @@
+//! What the hosts of the LAN do with the frames that reach them.
+
+use std::net::IpAddr;
+
+use porter_core::{Input, IsAt, MacAddr, NodeName, Probe, WhoHas};
+
+use super::{
+    Event, World, eth0,
+    frame::{Frame, Says},
+    lan::Port,
+    replica::{Incarnation, ReplicaId, Task},
+};
+
+impl World {
+    /// Puts a frame on the LAN.
+    pub(super) fn send(&mut self, from: Port, frame: &Frame) {
+        for port in self.switch.forward(frame, from) {
+            if !self.rng.chance(self.weather.lan_loss) {
+                let at = self.now + self.rng.up_to(self.weather.lan_delay);
+                self.queue.push(at, Event::Frame(port, frame.clone()));
+            }
+        }
+    }
+
+    pub(super) fn handle_frame(&mut self, port: Port, frame: &Frame) {
+        match port.checked_sub(self.nodes.len()) {
+            None => self.handle_frame_at_node(port, frame),
+            Some(i) => {
+                self.hosts[i].handle_frame(frame, self.now);
+                self.drain_host(i);
+            }
+        }
+    }
+
+    /// Lets a frame leave that speaks for an EIP: this is what one voice is about.
+    pub(super) fn handle_speech(&mut self, id: ReplicaId, from: Incarnation, frame: Frame) {
+        let mut checks = std::mem::take(&mut self.checks);
+        let verdict = checks.spoken(self, id, from, &frame);
+        self.checks = checks;
+        self.owe(verdict);
+        self.log(format!("{} → LAN  {frame}", self.replicas[id].name));
+        self.send(id, &frame);
+    }
+
+    /// Puts a question about a node's MAC on the LAN.
+    pub(super) fn probe(&mut self, id: ReplicaId, probe: &Probe) {
+        let dst = probe.to.unwrap_or_else(MacAddr::broadcast);
+        let says = Says::WhoHas { target: probe.target, asker: probe.sender };
+        self.send(id, &Frame { src: self.nodes[id].mac, dst, says });
+    }
+
+    /// Puts what a host outside the cluster has to say on the LAN.
+    pub(super) fn drain_host(&mut self, i: usize) {
+        let port = self.nodes.len() + i;
+        while let Some(frame) = self.hosts[i].poll_frame() {
+            self.log(format!("{} → LAN  {frame}", self.hosts[i].name()));
+            self.send(port, &frame);
+        }
+        if let Some(due_at) = self.hosts[i].poll_timeout() {
+            self.queue.push(due_at.max(self.now), Event::HostTimer(i));
+        }
+    }
+
+    /// A node's kernel answers for its own address only, kube-proxy delivers what is sent to an
+    /// EIP, and a replica that runs there listens to every question and every claim.
+    fn handle_frame_at_node(&mut self, port: Port, frame: &Frame) {
+        let node = &self.nodes[port];
+        if frame.dst != node.mac && !frame.dst.is_broadcast() {
+            return;
+        }
+        let (name, address, mac) = (node.name.clone(), node.address, node.mac);
+        match frame.says {
+            Says::WhoHas { target, asker } if target == address && asker.0 != target => {
+                let says = Says::IsAt { target, mac, to: asker };
+                self.send(port, &Frame { src: mac, dst: asker.1, says });
+            }
+            Says::Ping { from, target, number } => {
+                if target == address || self.delivers(&name, target) {
+                    let says = Says::Pong { to: from, number, by: name };
+                    self.send(port, &Frame { src: mac, dst: frame.src, says });
+                }
+            }
+            Says::IsAt { .. } | Says::Pong { .. } | Says::WhoHas { .. } => {}
+        }
+        if self.listens(port) {
+            self.overhear(port, frame);
+        }
+    }
+
+    /// Hands a frame to the replica on the node where it arrived.
+    fn overhear(&mut self, id: ReplicaId, frame: &Frame) {
+        let via = frame.src;
+        let task = match frame.says {
+            Says::WhoHas { target, asker } if asker.0 != target => {
+                Task::Answer(WhoHas { link: eth0(), target, asker, via })
+            }
+            Says::IsAt { .. } | Says::WhoHas { .. } => {
+                let (target, mac) = frame.claim().expect("both say who they are");
+                let to = match frame.says {
+                    Says::IsAt { to, .. } if !frame.is_gratuitous() => Some(to),
+                    Says::IsAt { .. } | Says::Ping { .. } | Says::Pong { .. } => None,
+                    Says::WhoHas { .. } => None,
+                };
+                Task::Input(Input::Heard(IsAt { link: eth0(), target, mac, to, via }))
+            }
+            Says::Ping { .. } | Says::Pong { .. } => return,
+        };
+        self.task_after(id, std::time::Duration::ZERO, task);
+    }
+
+    /// Whether kube-proxy on `node` has a pod for what is sent to `eip`.
+    fn delivers(&self, node: &NodeName, eip: IpAddr) -> bool {
+        self.api.services.iter().any(|(name, (_, service))| {
+            service.ingress.contains(&eip) && self.cluster.delivers(node, name, service.policy)
+        })
+    }
+}

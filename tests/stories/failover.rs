@@ -1,0 +1,132 @@
+//! Replicas, nodes and the API server come and go.
+
+use std::time::Duration;
+
+use porter_sim::{Options, Step, World};
+
+use crate::{EIP, FAILOVER_MAX, SETTLED, service, settled};
+
+#[test]
+fn a_leader_that_is_asked_to_end_hands_over_within_50_ms() {
+    let mut world = settled();
+    let leader = world.leader().expect("somebody leads");
+    world.leave(leader);
+    world.run(Duration::from_millis(50));
+    let heir = world.leader().expect("somebody leads");
+    assert_ne!(heir, leader);
+    assert!(world.ping(EIP).is_ok());
+}
+
+#[test]
+fn a_leader_cut_off_from_the_api_falls_silent_before_another_speaks() {
+    let mut world = settled();
+    let old = world.leader().expect("somebody leads");
+    world.cut(old);
+    world.run(FAILOVER_MAX);
+    let new = world.leader().expect("somebody leads");
+    assert_ne!(new, old);
+    assert!(!world.leads(old));
+    world.flush_neighbours();
+    assert!(world.ping(EIP).is_ok());
+}
+
+#[test]
+fn a_leader_that_stood_still_does_not_speak_when_it_goes_on() {
+    let mut world = settled();
+    let old = world.leader().expect("somebody leads");
+    world.stall(old, Duration::from_secs(8));
+    world.step(&Step::Ping(0));
+    world.run(FAILOVER_MAX);
+    let new = world.leader().expect("somebody leads");
+    assert_ne!(new, old);
+    world.run(SETTLED);
+    assert_eq!(world.leader(), Some(new));
+}
+
+#[test]
+fn a_new_leader_announces_what_it_answers_for() {
+    let mut world = settled();
+    let leader = world.leader().expect("somebody leads");
+    world.take_down(leader);
+    world.run(FAILOVER_MAX);
+    let heir = world.leader().expect("somebody leads");
+    let announces = format!("{} → LAN  who-has {EIP} tell {EIP}", world.replica_name(heir));
+    assert!(world.transcript().contains(&announces));
+}
+
+#[test]
+fn an_api_outage_silences_everybody_and_its_end_brings_the_same_node_back() {
+    let mut world = settled();
+    let node = world.recorded_node(&service());
+    (0..world.n_replicas()).for_each(|replica| world.cut(replica));
+    world.run(SETTLED);
+    assert_eq!(world.leader(), None);
+    (0..world.n_replicas()).for_each(|replica| world.heal(replica));
+    world.run(SETTLED);
+    assert_eq!(world.recorded_node(&service()), node);
+    assert!(world.ping(EIP).is_ok());
+}
+
+#[test]
+fn a_leader_that_cannot_list_services_for_ten_seconds_hands_over() {
+    let mut world = settled();
+    let blind = world.leader().expect("somebody leads");
+    world.step(&Step::BreakWatch(blind, porter_core::Kind::Slice, 60_000));
+    world.run(Duration::from_secs(13));
+    let sighted = world.leader().expect("somebody leads");
+    assert_ne!(sighted, blind);
+}
+
+#[test]
+fn a_lease_that_somebody_deleted_is_waited_out_before_anybody_leads() {
+    let mut world = settled();
+    world.step(&Step::DeleteLease);
+    world.run(Duration::from_millis(4_900));
+    assert_eq!(world.leader(), None);
+    world.run(FAILOVER_MAX);
+    assert_ne!(world.leader(), None);
+    assert!(world.ping(EIP).is_ok());
+}
+
+#[test]
+fn without_a_ready_pod_the_eip_is_not_answered_and_the_record_stays() {
+    let mut world = settled();
+    let node = world.recorded_node(&service());
+    world.scale(&porter_core::Namespaced::new("default", "mylbapp"), 0);
+    world.run(SETTLED);
+    world.flush_neighbours();
+    assert!(world.ping(EIP).is_err());
+    assert_eq!(world.recorded_node(&service()), node);
+}
+
+#[test]
+fn a_node_that_got_its_pod_back_is_not_returned_to() {
+    let mut world = settled();
+    let old = world.recorded_node(&service()).expect("the Service has a node");
+    world.delete_pods(&old);
+    world.run(SETTLED);
+    let new = world.recorded_node(&service());
+    assert_ne!(new.as_ref(), Some(&old));
+    world.scale(&porter_core::Namespaced::new("default", "mylbapp"), 3);
+    world.run(SETTLED);
+    assert!(world.nodes_behind(&service()).contains(&old));
+    assert_eq!(world.recorded_node(&service()), new);
+}
+
+#[test]
+fn one_replica_alone_is_enough() {
+    let options = Options { n_replicas: 1, ..Options::guide() };
+    let mut world = World::with_guide(options, 1);
+    world.run(SETTLED);
+    assert!(world.ping(EIP).is_ok());
+}
+
+#[test]
+fn clocks_far_beyond_the_bound_overlap_and_that_is_counted() {
+    let mut world = settled();
+    let leader = world.leader().expect("somebody leads");
+    world.set_clock(leader, -500_000);
+    world.cut(leader);
+    world.run(SETTLED);
+    assert_ne!(world.n_overlaps(), 0);
+}
