@@ -4,6 +4,7 @@ mod agent;
 mod crd;
 mod lab;
 mod log;
+mod sim;
 
 use std::{error::Error, process::ExitCode};
 
@@ -25,6 +26,7 @@ enum Command {
     Agent(Box<agent::Agent>),
     Crd(crd::Crd),
     Lab(lab::Lab),
+    Sim(sim::Sim),
 }
 
 impl Command {
@@ -33,6 +35,7 @@ impl Command {
             Self::Agent(agent) => agent.run().map(|()| ExitCode::SUCCESS),
             Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
             Self::Lab(lab) => Ok(lab.run()?),
+            Self::Sim(sim) => sim.run().map(|()| ExitCode::SUCCESS),
         }
     }
 }
