@@ -39,7 +39,7 @@ pub(crate) fn apart<F: AsyncFnOnce()>(story: F) {
         panic!(
             "this test needs a network namespace of its own, and the kernel said: {error}\n\
              Run it as root (CAP_SYS_ADMIN), or allow user namespaces: \
-             sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+             sysctl user.max_user_namespaces, user.max_net_namespaces, kernel.unprivileged_userns_clone, \
              kernel.apparmor_restrict_unprivileged_userns=0; in a container also a seccomp \
              profile that lets unshare pass"
         )

@@ -140,8 +140,7 @@ impl Station {
 
     /// Meets what is heard until it is stopped.
     ///
-    /// This is the path on which answers are given: no lock, no allocation, no log line, and no
-    /// waiting but for the next frame.
+    /// Between a question and its answer nothing locks, allocates, waits or writes a log line.
     pub(crate) fn respond(&self) -> io::Result<()> {
         let mut buffer = [0; FRAME_LEN_MAX];
         while !self.stopped.load(Ordering::Acquire) {

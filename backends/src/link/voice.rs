@@ -51,7 +51,8 @@ impl Voice {
     /// Sends a frame that speaks for an EIP, if that is still permitted. There is no other way to
     /// send one, and nothing between the check and the sending.
     pub(crate) fn say(&self, frame: &Frame, socket: &Socket) -> Result<(), Outcome> {
-        if clock::now() >= self.until() {
+        let until = self.until();
+        if clock::now() >= until {
             return Err(Outcome::Late);
         }
         send(frame, socket).map_err(|_| Outcome::Unsent)
