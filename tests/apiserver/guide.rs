@@ -140,6 +140,24 @@ async fn nodes_show_as_in_the_guide_and_can_be_cordoned() {
 }
 
 #[tokio::test]
+async fn a_drained_node_is_cordoned_and_loses_its_pods() {
+    let server = Server::start().await;
+    let Some(kubectl) = kubectl(&server, "drain") else { return };
+    kubectl.reads("create -f -", NODE).await;
+    for (name, node) in [("on-it", "node1"), ("elsewhere", "node3")] {
+        let containers = json!([{ "name": "nginx", "image": "nginx:alpine" }]);
+        let spec = json!({ "nodeName": node, "containers": containers });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": spec });
+        server.store.create(pod).expect("creates");
+    }
+
+    kubectl.says("drain node1 --force").await;
+
+    assert_eq!(kubectl.says("get pods -o name").await, "pod/elsewhere\n");
+    assert_eq!(cells(&kubectl.says("get nodes").await)[1][1], "Ready,SchedulingDisabled");
+}
+
+#[tokio::test]
 async fn a_misspelt_field_is_refused_before_anything_is_stored() {
     let server = Server::with_eips().await;
     let Some(kubectl) = kubectl(&server, "strict validation") else { return };

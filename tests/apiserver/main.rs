@@ -1,6 +1,7 @@
 //! The lab's API server over real HTTP: what kube-rs and kubectl ask of it, and what they get.
 
 mod client;
+mod columns;
 mod guide;
 mod kubectl;
 mod server;

@@ -34,6 +34,9 @@ pub(crate) fn answer(
     headers: &HeaderMap,
 ) -> Result<Option<Response>, Status> {
     let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    if !matches!(parts[..], ["api" | "apis"] | ["api", _] | ["apis", _] | ["apis", _, _]) {
+        return Ok(None);
+    }
     let groups = groups(store);
     let (core, named): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.name.is_empty());
     let aggregated =

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::request::{Form, Query, Target};
 use super::status::Status;
 use super::store::Store;
-use super::{discovery, openapi, reads, writes};
+use super::{discovery, follow, openapi, reads, scale, writes};
 
 /// How large a request may be; etcd's own limit on an object is half of it.
 const BODY_LIMIT: usize = 3 << 20;
@@ -111,26 +111,22 @@ fn on_object(call: &Call, target: &Target) -> Result<Response, Status> {
     let address = (target.name.as_deref(), target.facet.as_deref());
     match (&call.method, address) {
         (&Method::GET, (None, _)) if call.query.flag("watch") => {
-            reads::watch(call, &kind, target, form)
+            follow::watch(call, &kind, target, form)
         }
         (&Method::GET, (None, _)) => reads::list(call, &kind, target, form),
         (&Method::GET, (Some(name), None | Some("status"))) => {
             reads::get(call, &kind, target, name, form)
         }
-        (&Method::GET, (Some(name), Some("scale"))) => reads::scale(call, &kind, target, name),
+        (&Method::GET, (Some(name), Some("scale"))) => scale::get(call, &kind, target, name),
         (&Method::POST, (None, _)) => writes::create(call, &kind, target, form),
         (&Method::PUT, (Some(name), None | Some("status"))) => {
             writes::replace(call, &kind, target, name, form)
         }
-        (&Method::PUT, (Some(name), Some("scale"))) => {
-            writes::replace_scale(call, &kind, target, name)
-        }
+        (&Method::PUT, (Some(name), Some("scale"))) => scale::replace(call, &kind, target, name),
         (&Method::PATCH, (Some(name), None | Some("status"))) => {
             writes::patch(call, &kind, target, name, form)
         }
-        (&Method::PATCH, (Some(name), Some("scale"))) => {
-            writes::patch_scale(call, &kind, target, name)
-        }
+        (&Method::PATCH, (Some(name), Some("scale"))) => scale::patch(call, &kind, target, name),
         (&Method::DELETE, (Some(name), None)) => writes::delete(call, &kind, target, name, form),
         (&Method::DELETE, (None, _)) => writes::delete_collection(call, &kind, target),
         (_, (_, Some(facet))) if !matches!(facet, "status" | "scale") => {

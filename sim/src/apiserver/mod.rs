@@ -11,6 +11,7 @@
 
 mod crd;
 mod discovery;
+mod follow;
 mod history;
 mod http;
 mod openapi;
@@ -20,8 +21,10 @@ mod reads;
 mod request;
 mod resource;
 mod rules;
+mod scale;
 mod schema;
 mod selector;
+mod shape;
 mod state;
 mod status;
 mod store;

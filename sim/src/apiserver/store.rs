@@ -224,9 +224,9 @@ impl Store {
         Ok(state.put(key, new))
     }
 
-    /// Deletes an object. While it has finalizers, or is a namespace or a CustomResourceDefinition that
-    /// still has objects, it only gets a `deletionTimestamp`; its last finalizer takes it away. Pods go at once:
-    /// there is no kubelet that would need time.
+    /// Deletes an object. While it has finalizers, or is a namespace or a CustomResourceDefinition that still has
+    /// objects, it only gets a `deletionTimestamp`; its last finalizer takes it away. There are no grace
+    /// periods: whoever runs a pod holds it with a finalizer.
     ///
     /// # Errors
     /// 404 if it is not there, 409 if a precondition does not hold.
@@ -327,5 +327,4 @@ impl Preconditions {
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
 mod tests;

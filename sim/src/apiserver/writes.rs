@@ -1,4 +1,4 @@
-//! Writing over HTTP: create, replace, patch and delete, objects and their scale.
+//! Writing over HTTP: create, replace, patch and delete.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::http::{Call, reply};
 use super::patch::Patch;
 use super::protobuf;
-use super::reads::{Shape, scale_of, scale_paths};
 use super::request::{Form, Target, content_type};
-use super::resource::{Kind, ScalePaths};
+use super::resource::Kind;
+use super::shape::Shape;
 use super::status::Status;
 use super::store::{Preconditions, Propagation, Store, Subresource};
 
@@ -112,64 +112,8 @@ pub(crate) fn delete_collection(
     Ok(reply(StatusCode::OK, &shape.many(listing.items.iter().map(|object| &**object), metadata)))
 }
 
-pub(crate) fn replace_scale(
-    call: &Call,
-    kind: &Arc<Kind>,
-    target: &Target,
-    name: &str,
-) -> Result<Response, Status> {
-    let scale = json(call)?;
-    write_scale(call, scale_paths(kind, target)?, target, name, &scale)
-}
-
-pub(crate) fn patch_scale(
-    call: &Call,
-    kind: &Arc<Kind>,
-    target: &Target,
-    name: &str,
-) -> Result<Response, Status> {
-    let paths = scale_paths(kind, target)?;
-    let object = call.store.get(&target.resource, target.namespace.as_deref(), name)?;
-    let mut now = scale_of(paths, &object);
-    // What the patch does not mention is no precondition.
-    now["metadata"]["resourceVersion"] = Value::Null;
-    let scale = patch_of(call)?.apply(kind, &now)?;
-    write_scale(call, paths, target, name, &scale)
-}
-
-fn write_scale(
-    call: &Call,
-    paths: &ScalePaths,
-    target: &Target,
-    name: &str,
-    scale: &Value,
-) -> Result<Response, Status> {
-    let replicas = scale["spec"]["replicas"].as_u64().unwrap_or(0);
-    let mut change = nested(&paths.spec_replicas, json!(replicas));
-    if let Some(version) =
-        scale["metadata"]["resourceVersion"].as_str().filter(|version| !version.is_empty())
-    {
-        change["metadata"]["resourceVersion"] = json!(version);
-    }
-    let change = Patch::Merge(change);
-    let namespace = target.namespace.as_deref();
-    let written =
-        store(call)?.patch(&target.resource, namespace, name, Subresource::Object, &change)?;
-    Ok(reply(StatusCode::OK, &scale_of(paths, &written)))
-}
-
-/// The object that has `value` where the pointer points, and nothing else.
-fn nested(pointer: &str, value: Value) -> Value {
-    pointer
-        .split('/')
-        .skip(1)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .fold(value, |inner, field| json!({ field: inner }))
-}
-
-fn store(call: &Call) -> Result<Store, Status> {
+/// The store, written to as the query says.
+pub(crate) fn store(call: &Call) -> Result<Store, Status> {
     Ok(call.store.with(call.query.options()?))
 }
 
@@ -180,7 +124,8 @@ fn part(target: &Target) -> Subresource {
     }
 }
 
-fn json(call: &Call) -> Result<Value, Status> {
+/// The body, as JSON.
+pub(crate) fn json(call: &Call) -> Result<Value, Status> {
     if content_type(&call.headers) != "application/json" {
         return Err(Status::unsupported_media_type(
             "the lab's API server reads objects in JSON only; kubectl sends it with apply, run, expose and create -f",
@@ -225,7 +170,8 @@ fn body(call: &Call, kind: &Kind, target: &Target) -> Result<Value, Status> {
     Ok(object)
 }
 
-fn patch_of(call: &Call) -> Result<Patch, Status> {
+/// The body, as a patch.
+pub(crate) fn patch_of(call: &Call) -> Result<Patch, Status> {
     let form = match content_type(&call.headers) {
         "application/merge-patch+json" => Patch::Merge,
         "application/json-patch+json" => Patch::Json,

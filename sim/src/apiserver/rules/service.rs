@@ -8,6 +8,9 @@ use super::allocation::Taken;
 use super::{elements, elements_mut, one_of, or_default, port_number, remove};
 
 pub(super) fn complete(state: &State, old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
+    if object["spec"]["clusterIP"] == "" {
+        remove(&mut object["spec"], "clusterIP");
+    }
     if let Some(old) = old {
         keep_allocated(&old["spec"], &mut object["spec"]);
     }
@@ -136,6 +139,13 @@ fn check(old: Option<&Value>, object: &Value) -> Vec<Cause> {
     }
     if spec["type"] == "ExternalName" && spec["externalName"].as_str().is_none_or(str::is_empty) {
         causes.push(Cause::required("spec.externalName", ""));
+    }
+    for family in elements(&spec["ipFamilies"]) {
+        causes.extend(one_of("spec.ipFamilies", family, &["IPv4", "IPv6"]));
+    }
+    if has_node_ports(spec) && spec["clusterIP"] == "None" {
+        let why = "may not be set to 'None' for NodePort and LoadBalancer services";
+        causes.push(Cause::invalid("spec.clusterIPs[0]", &spec["clusterIP"], why));
     }
     causes.extend(check_ports(spec));
     if let Some(old) = old.map(|old| &old["spec"]).filter(|old| old["type"] != "ExternalName") {
