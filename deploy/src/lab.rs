@@ -7,8 +7,9 @@ use porter_sim::lab::{self, Error, Options};
 
 /// Follow the user guide on this machine, with network namespaces for nodes.
 ///
-/// Brings up three nodes and a client on one LAN, with `porter agent` on every node and an API server for kubectl,
-/// shows that the guide's statements hold, and stays until Ctrl-C. Needs Linux, and root or user namespaces.
+/// Brings up three nodes and a client on one LAN, with `porter agent` on every node and an API
+/// server for kubectl, shows that the guide's statements hold, and stays until Ctrl-C. Needs Linux,
+/// and root or user namespaces.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Lab {

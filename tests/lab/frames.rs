@@ -42,8 +42,8 @@ pub(crate) struct EipFrame {
 
 /// Checks every frame that came from a node, and returns those about EIPs.
 ///
-/// What speaks for an EIP is an agent's word, and so is a padded frame with the node's own address: a probe. The
-/// kernel speaks for the node alone, and does not pad on these links.
+/// What speaks for an EIP is an agent's word, and so is a padded frame with the node's own address:
+/// a probe. The kernel speaks for the node alone, and does not pad on these links.
 pub(crate) fn check(capture: &[pcapng::Frame]) -> Result<Vec<EipFrame>, String> {
     let mut about_eips = Vec::new();
     let mut probes = 0;

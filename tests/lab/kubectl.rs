@@ -8,6 +8,8 @@ use crate::lab::{self, Lab};
 
 const EIP_YAML: &str = include_str!("../../deploy/examples/eip-sample-layer2.yaml");
 const APP_YAML: &str = include_str!("../../deploy/examples/mylbapp.yaml");
+/// What applying the Service and the Deployment says.
+const APPLIED: &str = "service/mylbapp-svc-layer2 created\ndeployment.apps/mylbapp created\n";
 
 #[test]
 fn the_guides_commands_do_what_the_guide_shows() {
@@ -19,7 +21,8 @@ fn the_guides_commands_do_what_the_guide_shows() {
     let directory = TempDir::new().expect("there is room for a directory");
     let lab = Lab::start(directory.path());
     lab.wait_for("The lab stays up");
-    // The lab followed the guide already; begin as its reader does.
+    // The lab followed the guide already, and by the same steps.
+    assert_eq!(shell(&lab, &apply(APP_YAML)), APPLIED.replace("created", "unchanged"));
     shell(&lab, "kubectl delete svc/mylbapp-svc-layer2 deployment/mylbapp eip/eip-sample-layer2");
 
     let eip = shell(&lab, &apply(EIP_YAML));
@@ -30,7 +33,7 @@ fn the_guides_commands_do_what_the_guide_shows() {
     shell(&lab, "kubectl rollout status deployment/mylbapp --timeout=60s");
 
     assert_eq!(eip, "eip.network.kubesphere.io/eip-sample-layer2 created\n");
-    assert_eq!(app, "service/mylbapp-svc-layer2 created\ndeployment.apps/mylbapp created\n");
+    assert_eq!(app, APPLIED);
     let service = shell(&lab, "kubectl get svc mylbapp-svc-layer2");
     let head = ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"];
     assert_eq!(columns(&service)[0], head, "{service}");

@@ -1,4 +1,5 @@
-//! The user guide on real Linux kernels: `porter lab` with the real binary, and what its agents put on the LAN.
+//! The user guide on real Linux kernels: `porter lab` with the real binary, and what its agents put
+//! on the LAN.
 //!
 //! Needs root, or user namespaces; without them these tests fail and say what to do.
 
@@ -64,7 +65,7 @@ fn every_frame_that_agents_put_on_the_lan_is_right() {
 fn a_killed_lab_leaves_nothing_and_the_next_one_starts() {
     let directory = TempDir::new().expect("there is room for a directory");
     let lab = Lab::start(directory.path());
-    lab.wait_for("In another terminal");
+    lab.wait_for("export KUBECONFIG");
     let processes = lab.processes();
     let namespaces = lab::networks_of(&processes);
     assert!(processes.len() >= 2 + 3, "the lab and an agent on every node: {processes:?}");
@@ -75,7 +76,7 @@ fn a_killed_lab_leaves_nothing_and_the_next_one_starts() {
     lab::until("every process is gone", || processes.iter().all(|&process| !lab::lives(process)));
     lab::until("every network is gone", || namespaces.is_disjoint(&lab::networks_in_use()));
     let next = Lab::start(directory.path());
-    next.wait_for("In another terminal");
+    next.wait_for("export KUBECONFIG");
     assert!(next.stop().success());
     let left = fs::read_dir(directory.path()).expect("it is a directory").count();
     assert_eq!(left, 0, "a lab that was stopped leaves no file");

@@ -1,4 +1,5 @@
-//! Runs `porter agent` on one node, as a kubelet runs a DaemonSet's pod: whenever it ends, it is started again.
+//! Runs `porter agent` on one node, as a kubelet runs a DaemonSet's pod: whenever it ends, it is
+//! started again.
 
 use std::{
     fs::OpenOptions,

@@ -1,8 +1,9 @@
 //! Listens to the LAN: every ARP frame, with the port of the bridge through which it came in.
 //!
-//! The port says who sent a frame, whatever the frame itself says. A packet socket for ARP alone would hear
-//! nothing, because a bridge takes frames from its ports before protocols are told apart. This one hears
-//! everything on every link of the LAN's namespace and keeps what came in through a port.
+//! The port says who sent a frame, whatever the frame itself says. A packet socket for ARP alone
+//! would hear nothing, because a bridge takes frames from its ports before protocols are told
+//! apart. This one hears everything on every link of the LAN's namespace and keeps what came in
+//! through a port.
 
 use std::{
     collections::BTreeMap,
@@ -131,7 +132,8 @@ fn locked<T>(frames: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     frames.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One incoming frame and the index of its link; `None` if none came in time, or it was an outgoing one.
+/// One incoming frame and the index of its link; `None` if none came in time, or it was an outgoing
+/// one.
 fn receive(socket: &Socket) -> io::Result<Option<(u32, Vec<u8>)>> {
     let mut bytes = vec![0; FRAME_LEN_MAX];
     let mut from = libc::sockaddr_ll {

@@ -1,4 +1,5 @@
-//! The whole lab: the LAN with its stations, the API server, what plays the cluster, and Porter's agents.
+//! The whole lab: the LAN with its stations, the API server, what plays the cluster, and Porter's
+//! agents.
 
 use std::{
     collections::BTreeMap,

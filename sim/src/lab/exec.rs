@@ -18,8 +18,9 @@ use super::{
 
 /// Runs a command in the network of a station and returns its exit code.
 ///
-/// The command finds in `KUBECONFIG` how that station reaches the API server. It ends with the lab. Must be called
-/// before the process has a second thread: the kernel lets nobody else into a user namespace.
+/// The command finds in `KUBECONFIG` how that station reaches the API server. It ends with the lab.
+/// Must be called before the process has a second thread: the kernel lets nobody else into a user
+/// namespace.
 pub fn exec(station: &str, command: &[OsString]) -> Result<ExitCode, Error> {
     let directory = state::directory();
     let entering = || format!("entering {station}");
@@ -48,8 +49,8 @@ async fn wait(command: Command, program: &OsString) -> Result<ExitCode, Error> {
     }
 }
 
-/// Moves this process into the lab's user namespace if it has one, into the station's network namespace, and
-/// its children into the lab's PID namespace.
+/// Moves this process into the lab's user namespace if it has one, into the station's network
+/// namespace, and its children into the lab's PID namespace.
 fn enter(lab: &Lab, station: &str) -> Result<(), Error> {
     let proc = format!("/proc/{}", lab.process);
     let descriptor = lab.stations.get(station).ok_or_else(|| {

@@ -1,4 +1,5 @@
-//! What kube-proxy derives from Services and EndpointSlices: which address and port leads to which pods.
+//! What kube-proxy derives from Services and EndpointSlices: which address and port leads to which
+//! pods.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -120,7 +121,7 @@ mod tests {
         from_value(json!({
             "metadata": { "namespace": "default", "name": "web" },
             "spec": { "clusterIP": "10.96.0.7", "externalTrafficPolicy": policy,
-                      "ports": [{ "name": "http", "port": 8088, "nodePort": 30564, "targetPort": 80 }] },
+                      "ports": [{ "name": "http", "port": 8088, "nodePort": 30564 }] },
             "status": { "loadBalancer": { "ingress": [{ "ip": ingress }] } },
         }))
         .unwrap()
@@ -128,13 +129,13 @@ mod tests {
 
     fn slice() -> EndpointSlice {
         from_value(json!({
-            "metadata": { "namespace": "default", "name": "web-1", "labels": { SERVICE_NAME: "web" } },
+            "metadata": { "namespace": "default", "labels": { SERVICE_NAME: "web" } },
             "addressType": "IPv4",
             "ports": [{ "name": "http", "port": 80 }],
             "endpoints": [
-                { "addresses": ["10.0.1.2"], "nodeName": "node1", "conditions": { "ready": true } },
-                { "addresses": ["10.0.3.2"], "nodeName": "node3", "conditions": { "ready": true } },
-                { "addresses": ["10.0.3.3"], "nodeName": "node3", "conditions": { "ready": false } },
+                { "addresses": ["10.0.1.2"], "nodeName": "node1" },
+                { "addresses": ["10.0.3.2"], "nodeName": "node3" },
+                { "addresses": ["10.0.3.3"], "conditions": { "ready": false } },
             ],
         }))
         .unwrap()

@@ -1,8 +1,8 @@
 //! Plays kube-proxy on one node: takes what arrives for a Service and passes it to one of its pods.
 //!
-//! As with IPVS and `strictARP` the addresses of Services are the node's own, so that the kernel answers
-//! pings, while ARP for them is not its business. What the kernel would do with connections is done by a
-//! small proxy in user space, which works on any kernel and without privileges.
+//! As with IPVS and `strictARP` the addresses of Services are the node's own, so that the kernel
+//! answers pings, while ARP for them is not its business. What the kernel would do with connections
+//! is done by a small proxy in user space, which works on any kernel and without privileges.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

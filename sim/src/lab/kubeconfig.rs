@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-/// A kubeconfig file for a server without users or certificates. JSON, which every YAML reader reads.
+/// A kubeconfig file for a server without users or certificates. JSON, which every YAML reader
+/// reads.
 pub(crate) fn kubeconfig(server: &str) -> String {
     let config = json!({
         "apiVersion": "v1",

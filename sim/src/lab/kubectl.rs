@@ -1,4 +1,5 @@
-//! What `kubectl` would show and do, by the same requests; a person without kubectl sees the guide's story too.
+//! What `kubectl` would show and do, by the same requests; a person without kubectl sees the
+//! guide's story too.
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -11,7 +12,8 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
-    core::GroupVersionKind,
+    core::{GroupVersionKind, TypeMeta},
+    discovery::{self, Scope},
 };
 use porter_backends::kube::Eip;
 use porter_core::keys;
@@ -42,44 +44,49 @@ impl Kubectl {
 
     /// `kubectl apply -f`, of objects that are not there yet.
     pub(crate) async fn apply(&self, yaml: &str) -> Result<String, Unmet> {
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(yaml).map_err(|error| Unmet::new(error.to_string()))?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(invalid)?;
         let mut said = String::new();
-        for mut document in documents {
-            let applied = format!("{document}\n");
-            document["metadata"]["annotations"][LAST_APPLIED] = Value::String(applied);
-            let object: DynamicObject =
-                serde_json::from_value(document).map_err(|error| Unmet::new(error.to_string()))?;
-            let types = object.types.clone().unwrap_or_default();
-            let kind = GroupVersionKind::try_from(&types)
-                .map_err(|error| Unmet::new(error.to_string()))?;
-            let (resource, capabilities) =
-                kube::discovery::pinned_kind(&self.client, &kind).await?;
-            let api: Api<DynamicObject> = match capabilities.scope {
-                kube::discovery::Scope::Cluster => Api::all_with(self.client.clone(), &resource),
-                kube::discovery::Scope::Namespaced => {
-                    Api::namespaced_with(self.client.clone(), NAMESPACE, &resource)
-                }
-            };
-            let params = PostParams {
-                field_manager: Some("kubectl-client-side-apply".into()),
-                ..PostParams::default()
-            };
-            let created = api.create(&params, &object).await?;
-            let group =
-                if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
-            let kind = kind.kind.to_lowercase();
-            said += &format!("{kind}{group}/{} created\n", created.name_any());
+        for document in documents {
+            said += &self.create(document).await?;
         }
         Ok(said)
     }
 
-    /// `kubectl get`, with `path` for the collection or the object: the table that the API server makes.
+    /// Creates an object so that a later `kubectl apply` of the same finds nothing to do.
+    async fn create(&self, mut document: Value) -> Result<String, Unmet> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let types =
+            TypeMeta { api_version: text(&document["apiVersion"]), kind: text(&document["kind"]) };
+        let kind = GroupVersionKind::try_from(&types).map_err(invalid)?;
+        let (resource, capabilities) = discovery::pinned_kind(&self.client, &kind).await?;
+        let metadata = &mut document["metadata"];
+        let api: Api<DynamicObject> = match capabilities.scope {
+            Scope::Cluster => Api::all_with(self.client.clone(), &resource),
+            Scope::Namespaced => {
+                metadata["namespace"] = NAMESPACE.into();
+                Api::namespaced_with(self.client.clone(), NAMESPACE, &resource)
+            }
+        };
+        if metadata["annotations"].is_null() {
+            metadata["annotations"] = json!({});
+        }
+        let applied = format!("{document}\n");
+        document["metadata"]["annotations"][LAST_APPLIED] = Value::String(applied);
+        let object = serde_json::from_value(document).map_err(invalid)?;
+        let manager = Some("kubectl-client-side-apply".into());
+        let params = PostParams { field_manager: manager, ..PostParams::default() };
+        let created = api.create(&params, &object).await?;
+        let group = if kind.group.is_empty() { "" } else { &format!(".{}", kind.group) };
+        Ok(format!("{}{group}/{} created\n", kind.kind.to_lowercase(), created.name_any()))
+    }
+
+    /// `kubectl get`, with `path` for the collection or the object: the table that the API server
+    /// makes.
     pub(crate) async fn table(&self, path: &str, wide: bool) -> Result<String, Unmet> {
         let request = http::Request::get(path)
             .header(http::header::ACCEPT, "application/json;as=Table;v=v1;g=meta.k8s.io")
             .body(Vec::new())
-            .map_err(|error| Unmet::new(error.to_string()))?;
+            .map_err(invalid)?;
         let table: Value = self.client.request(request).await?;
         Ok(render(&table, wide))
     }
@@ -144,6 +151,10 @@ impl Kubectl {
     {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
+}
+
+fn invalid(error: impl ToString) -> Unmet {
+    Unmet::new(error.to_string())
 }
 
 /// The external address of a Service.

@@ -31,7 +31,8 @@ impl Lan {
         Ok(Self { namespace, netlink, bridge })
     }
 
-    /// Lays a cable from the station's `eth0` to a port of the bridge that is named like the station.
+    /// Lays a cable from the station's `eth0` to a port of the bridge that is named like the
+    /// station.
     pub(crate) async fn plug(&self, station: &mut Station) -> Result<(), Error> {
         let name = station.name.clone();
         let cable = LinkVeth::new("eth0", &name).address(station.mac.octets().to_vec()).build();

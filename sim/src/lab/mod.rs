@@ -1,9 +1,10 @@
 //! The guide, for real, on one Linux machine and without a cluster.
 //!
-//! Network namespaces play the hosts: three nodes and a client outside the cluster, all on one bridge. On every
-//! node runs the real `porter agent`, with real packet sockets, against the embedded API server. Small
-//! stand-ins play the rest of the cluster (see [`crate::standins`]), kube-proxy and the pods. The client is a kernel like
-//! any other, so what it has in its neighbour cache is what a real LAN would have told it.
+//! Network namespaces play the hosts: three nodes and a client outside the cluster, all on one
+//! bridge. On every node runs the real `porter agent`, with real packet sockets, against the
+//! embedded API server. Small stand-ins play the rest of the cluster (see [`crate::standins`]),
+//! kube-proxy and the pods. The client is a kernel like any other, so what it has in its neighbour
+//! cache is what a real LAN would have told it.
 //!
 //! Everything lives in one process tree in a PID namespace, and nothing of it has a name outside:
 //! however the lab ends, the kernel takes all of it away.
@@ -62,8 +63,9 @@ pub struct Options {
 
 /// Runs the lab and shows that the guide holds. Succeeds if every statement does.
 ///
-/// Starts this process' own binary once more, with the same arguments, and as `BINARY agent` on each node. Must be
-/// called before the process has a second thread: the kernel lets nobody else into a user namespace.
+/// Starts this process' own binary once more, with the same arguments, and as `BINARY agent` on
+/// each node. Must be called before the process has a second thread: the kernel lets nobody else
+/// into a user namespace.
 ///
 /// # Errors
 /// What this machine lacks, or does not allow.
@@ -85,36 +87,46 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
 async fn live(options: &Options, directory: &Path) -> Result<ExitCode, Error> {
     let state = State::claim(directory)?;
     show::line(
-        "Bringing up node1, node3, node4 and a client on one LAN, with an agent on every node ...",
+        "Bringing up node1, node3, node4 and a client on one LAN, with an agent on every node.",
     );
     let cluster = Cluster::up(&state, options.port, options.capture.as_deref()).await?;
-    let binary = std::env::args().next().unwrap_or_else(|| "porter".into());
-    if !options.once {
-        show::line(format_args!(
-            "\nIn another terminal:\n\n  export KUBECONFIG={}\n  kubectl get nodes -o wide\n  {binary} lab exec client -- ip neigh",
-            cluster.kubeconfig.display()
-        ));
-    }
+    let export = format!("export KUBECONFIG={}", cluster.kubeconfig.display());
+    show::line(format_args!("It is up. To follow in another terminal: {export}"));
     let mut guide = Guide::new(&cluster);
     let held = match options.once {
         true => guide.follow(Statement::ALL).await,
         false => guide.follow(Statement::calm()).await,
     };
-    if !held {
-        show_logs(&cluster);
-    }
-    match (options.once, held) {
-        (true, true) => show::line("\nAll 13 statements of the guide hold."),
-        (true, false) => show::line("\nThe guide does not hold."),
-        (false, _) => {
-            show::line(format_args!(
-                "\nThe lab stays up until Ctrl-C; the agents log to {}.",
-                state.path("agent-*.log").display()
-            ));
-            std::future::pending::<()>().await;
+    match held {
+        true if options.once => show::line("\nAll 13 statements of the guide hold."),
+        true => {}
+        false => {
+            show_logs(&cluster);
+            show::line("\nThe guide does not hold.");
         }
     }
+    if !options.once {
+        show::line(invitation(&export, &state));
+        std::future::pending::<()>().await;
+    }
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What to do with a lab that is up.
+fn invitation(export: &str, state: &State) -> String {
+    let porter = std::env::args().next().unwrap_or_else(|| "porter".into());
+    let logs = state.path("agent-node1.log");
+    format!(
+        "
+The lab stays up until Ctrl-C. In another terminal:
+
+  {export}
+  kubectl get svc mylbapp-svc-layer2
+  kubectl get nodes -o wide
+  {porter} lab exec client -- ip neigh
+  tail -f {}",
+        logs.display()
+    )
 }
 
 /// What the agents said last, since their logs go with the lab.

@@ -1,8 +1,8 @@
 //! Network namespaces that exist only as long as this process does.
 //!
-//! A namespace here has no name in the file system and no process of its own: a descriptor holds it, and
-//! the kernel removes it, with every link and address in it, when the last descriptor, process and
-//! socket of it are gone. Nothing can be left behind.
+//! A namespace here has no name in the file system and no process of its own: a descriptor holds
+//! it, and the kernel removes it, with every link and address in it, when the last descriptor,
+//! process and socket of it are gone. Nothing can be left behind.
 
 use std::{
     fs::File,
@@ -13,7 +13,10 @@ use std::{
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use tokio::runtime::Handle;
 
-use super::error::{Doing, Error};
+use super::{
+    error::{Doing, Error},
+    sandbox,
+};
 
 /// A network namespace of the lab's own.
 #[derive(Debug)]
@@ -25,15 +28,17 @@ impl Namespace {
     /// Makes a namespace in which only a loopback link exists, and that is down.
     pub(crate) fn new() -> Result<Self, Error> {
         on_a_thread(|| {
-            unshare_network().doing(|| "creating a network namespace".into())?;
+            // A security module may let everybody into a user namespace, and allow nothing there.
+            unshare_network()
+                .map_err(|error| sandbox::forbidden("creating a network namespace", &error))?;
             let path = "/proc/thread-self/ns/net";
             let file = File::open(path).doing(|| format!("opening {path}"))?;
             Ok(Self { file })
         })
     }
 
-    /// Does something inside the namespace and waits for it. A socket that `visit` opens, and a process that
-    /// it starts, stay in the namespace for good.
+    /// Does something inside the namespace and waits for it. A socket that `visit` opens, and a
+    /// process that it starts, stay in the namespace for good.
     pub(crate) fn visit<T: Send>(&self, visit: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let runtime = Handle::try_current().ok();
         on_a_thread(|| {
@@ -47,7 +52,8 @@ impl Namespace {
         })
     }
 
-    /// The number of the descriptor, by which another process finds the namespace in `/proc/PID/fd`.
+    /// The number of the descriptor, by which another process finds the namespace in
+    /// `/proc/PID/fd`.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
     }
@@ -59,7 +65,8 @@ impl AsFd for Namespace {
     }
 }
 
-/// The namespace of a thread is its own, so whoever changes it does so on a thread that ends afterwards.
+/// The namespace of a thread is its own, so whoever changes it does so on a thread that ends
+/// afterwards.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         scope.spawn(work).join().unwrap_or_else(|panic| panic::resume_unwind(panic))

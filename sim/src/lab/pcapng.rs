@@ -1,6 +1,7 @@
 //! Writes frames to a file that Wireshark opens, one interface for each port of the bridge.
 //!
-//! As in the PCAP Next Generation draft (draft-ietf-opsawg-pcapng), of which three blocks are enough.
+//! As in the PCAP Next Generation draft (draft-ietf-opsawg-pcapng), of which three blocks are
+//! enough.
 
 use std::{
     fs::File,

@@ -62,11 +62,28 @@ impl fmt::Display for Ping {
         let received = replies.len();
         let loss = (sent - received) * 100 / sent.max(&1);
         writeln!(f, "--- {target} ping statistics ---")?;
-        write!(f, "{sent} packets transmitted, {received} received, {loss}% packet loss")
+        write!(f, "{sent} packets transmitted, {received} received, {loss}% packet loss")?;
+        let times: Vec<_> = replies.iter().map(|(_, _, time)| *time).collect();
+        match round_trips(&times) {
+            Some(round_trips) => write!(f, "\n{round_trips}"),
+            None => Ok(()),
+        }
     }
 }
 
-/// Sends `count` echo requests from a station, each once the one before is answered or `patience` has passed.
+/// The shortest, mean and longest time of some, and their deviation.
+fn round_trips(times: &[Duration]) -> Option<String> {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let (min, max) = (millis(*times.iter().min()?), millis(*times.iter().max()?));
+    let count = f64::from(u32::try_from(times.len()).ok()?);
+    let mean = times.iter().map(|&time| millis(time)).sum::<f64>() / count;
+    let square = times.iter().map(|&time| millis(time).powi(2)).sum::<f64>() / count;
+    let deviation = (square - mean.powi(2)).max(0.0).sqrt();
+    Some(format!("rtt min/avg/max/mdev = {min:.3}/{mean:.3}/{max:.3}/{deviation:.3} ms"))
+}
+
+/// Sends `count` echo requests from a station, each once the one before is answered or `patience`
+/// has passed.
 pub(crate) async fn ping(
     from: &Station,
     target: Ipv4Addr,

@@ -85,7 +85,8 @@ fn listen(address: Ipv4Addr, port: u16) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Answers every request with who answers. Connections are not kept, so that each request gets a pod of its own.
+/// Answers every request with who answers. Connections are not kept, so that each request gets a
+/// pod of its own.
 fn serve(listener: TcpListener, pod: &PodFacts) -> impl Future<Output = ()> + use<> {
     let hello = format!("Hello from pod {} on {}\n", pod.name, pod.node);
     let answer = move || async move { ([(header::CONNECTION, "close")], hello) };

@@ -1,12 +1,13 @@
 //! The cage in which a lab lives, so that nothing of it can outlive it.
 //!
-//! The lab is the first process of a PID namespace: when it ends, for whatever reason, the kernel kills every
-//! process in there. It asks the kernel to be killed when its parent dies, and the parent is what the user
-//! started. An ordinary user gets a user namespace around that, in which he may do what root may do with
-//! networks; the network of the lab itself remains the host's, so that its API server can be reached.
+//! The lab is the first process of a PID namespace: when it ends, for whatever reason, the kernel
+//! kills every process in there. It asks the kernel to be killed when its parent dies, and the
+//! parent is what the user started. An ordinary user gets a user namespace around that, in which he
+//! may do what root may do with networks; the network of the lab itself remains the host's, so that
+//! its API server can be reached.
 
 use std::{
-    env, fs, io,
+    env, fmt, fs, io,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::PathBuf,
     process::{Command, ExitCode, ExitStatus, Stdio},
@@ -24,8 +25,8 @@ use super::{
     state,
 };
 
-/// Tells the process in the cage from the one that made it: the directory of the lab's state, which depends on who the
-/// user is outside.
+/// Tells the process in the cage from the one that made it: the directory of the lab's state, which
+/// depends on who the user is outside.
 const INSIDE: &str = "PORTER_LAB_INSIDE";
 /// How long the lab may take to stop when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,7 +38,8 @@ pub(crate) fn inside() -> Option<PathBuf> {
 
 /// Runs this very command once more, inside a cage, and waits for it.
 ///
-/// Must be called before the process has a second thread: the kernel lets nobody else into a user namespace.
+/// Must be called before the process has a second thread: the kernel lets nobody else into a user
+/// namespace.
 pub(crate) fn run() -> Result<ExitCode, Error> {
     let directory = state::directory();
     enter_namespaces()?;
@@ -96,7 +98,8 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-/// Puts the children of this process into a PID namespace, and the process into a user namespace if it takes one.
+/// Puts the children of this process into a PID namespace, and the process into a user namespace if
+/// it takes one.
 fn enter_namespaces() -> Result<(), Error> {
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     match unshare(UnshareFlags::NEWPID) {
@@ -104,7 +107,8 @@ fn enter_namespaces() -> Result<(), Error> {
         Err(rustix::io::Errno::PERM) => {}
         Err(error) => return Err(Error::new("creating a PID namespace", error)),
     }
-    unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWPID).map_err(no_user_namespace)?;
+    let entered = unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWPID);
+    entered.map_err(|error| forbidden("creating a user namespace", &error))?;
     for (file, map) in [
         ("uid_map", format!("0 {user} 1")),
         // Without this a group could be left that denies access to a file.
@@ -112,22 +116,24 @@ fn enter_namespaces() -> Result<(), Error> {
         ("gid_map", format!("0 {group} 1")),
     ] {
         let path = format!("/proc/self/{file}");
-        fs::write(&path, map).doing(|| format!("writing {path}"))?;
+        fs::write(&path, map).map_err(|error| forbidden(&format!("writing {path}"), &error))?;
     }
     Ok(())
 }
 
-fn no_user_namespace(error: rustix::io::Errno) -> Error {
+/// What the machine does not allow, and how it could.
+pub(crate) fn forbidden(doing: &str, error: &dyn fmt::Display) -> Error {
     let advice = format!(
-        "{error}\n\
-         The lab needs root, or user namespaces for an ordinary user. Where they are off, one of these turns them on:\n\
-         \x20 sudo sysctl kernel.unprivileged_userns_clone=1             (Debian)\n\
-         \x20 sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)\n\
-         \x20 sudo sysctl user.max_user_namespaces=10000                 (others)\n\
-         In a container they usually are forbidden: start it with --privileged, or use a virtual machine.\n\
-         `porter sim` shows the same story without any of this."
+        "{error}
+The lab needs root or, for an ordinary user, user namespaces. Where those are off, one of these
+commands turns them on:
+  sudo sysctl kernel.unprivileged_userns_clone=1              (Debian)
+  sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0  (Ubuntu)
+  sudo sysctl user.max_user_namespaces=10000                  (others)
+In a container they usually are forbidden: start it with --privileged, or use a virtual machine.
+`porter sim` shows the same story without any of this."
     );
-    Error::new("creating a user namespace", advice)
+    Error::new(doing, advice)
 }
 
 #[expect(unsafe_code, reason = "unshare is unsafe for the flag FILES")]

@@ -1,8 +1,8 @@
 //! Where a running lab can be found by a second terminal.
 //!
-//! A directory with the kubeconfig files, the agents' logs, and a file that says which process holds which
-//! namespace. The lab keeps that file locked, and the kernel unlocks it however the lab ends: a directory
-//! whose file can be locked is a leftover, and the next lab replaces it.
+//! A directory with the kubeconfig files, the agents' logs, and a file that says which process
+//! holds which namespace. The lab keeps that file locked, and the kernel unlocks it however the lab
+//! ends: a directory whose file can be locked is a leftover, and the next lab replaces it.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +45,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Takes the directory over, unless the lab that it belongs to still runs. What a dead one left is removed.
+    /// Takes the directory over, unless the lab that it belongs to still runs. What a dead one left
+    /// is removed.
     pub(crate) fn claim(directory: &Path) -> Result<Self, Error> {
         let doing = || format!("claiming {}", directory.display());
         match DirBuilder::new().mode(0o700).create(directory) {

@@ -50,7 +50,7 @@ impl Statement {
         match self {
             Self::EipIsListed => "The Eip is accepted and listed with its range",
             Self::ServiceHasAddress => {
-                "The Service gets EXTERNAL-IP 172.22.0.188, the first of the pool, with its port 8088"
+                "The Service gets EXTERNAL-IP 172.22.0.188, the pool's first, and port 8088"
             }
             Self::PodsAreReady => "The Deployment's two pods are ready on nodes",
             Self::PingIsAnswered => {
@@ -65,10 +65,10 @@ impl Statement {
             Self::OneReplicaAnswered => "Exactly one replica answered: the holder of the Lease",
             Self::AnswerStays => "Asked again later, the MAC is the same",
             Self::AnswerMovesWithThePod => {
-                "When the node is cordoned and its pod deleted, the answer moves and the client follows at once"
+                "When the node loses its pod, the answer moves and the client follows at once"
             }
             Self::AnotherLeads => {
-                "When the leading agent is killed, another leads, and a fresh client is answered in time"
+                "When the leader is killed, another answers a fresh client in time"
             }
             Self::EipFallsSilent => {
                 "When the Service is deleted, the EIP falls silent and its address is free"

@@ -49,7 +49,8 @@ impl Station {
         Ok(station)
     }
 
-    /// Takes `eth0`, which has been put into the namespace, into service, in a network of `prefix` bits.
+    /// Takes `eth0`, which has been put into the namespace, into service, in a network of `prefix`
+    /// bits.
     pub(crate) async fn attach(&mut self, prefix: u8) -> Result<(), Error> {
         self.eth0 = link_index(&self.netlink, "eth0").await?;
         let (index, address) = (self.eth0, IpAddr::V4(self.address));

@@ -7,8 +7,9 @@ use super::{
     namespace::Namespace,
 };
 
-/// Makes the kernel behave as kube-proxy with `strictARP` wants it: an address on another link than the one
-/// asked on is not answered for (`arp_ignore`), nor named as the sender of a request (`arp_announce`).
+/// Makes the kernel behave as kube-proxy with `strictARP` wants it: an address on another link than
+/// the one asked on is not answered for (`arp_ignore`), nor named as the sender of a request
+/// (`arp_announce`).
 ///
 /// Without this every node would answer for every EIP, and Porter's word would be one among many.
 pub(crate) fn be_strict_about_arp(namespace: &Namespace) -> Result<(), Error> {

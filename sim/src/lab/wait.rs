@@ -6,7 +6,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{error::Error, show};
 
-/// How long anything may take that has no bound of its own; generous, because a slow machine is no failure.
+/// How long anything may take that has no bound of its own; generous, because a slow machine is no
+/// failure.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 /// How long nobody is told anything.
 const SILENT: Duration = Duration::from_secs(2);

@@ -7,7 +7,8 @@ use crate::lab::{neighbour::forget, ping::ping, wait::LOOK_EVERY};
 
 /// How long a single echo may take.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How soon a client's cache has to follow a move: an announcement that was lost is repeated by then.
+/// How soon a client's cache has to follow a move: an announcement that was lost is repeated by
+/// then.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// How long after the end of its Lease a dead leader has to be replaced.
 const AFTER_LEASE: Duration = Duration::from_millis(500);
@@ -83,7 +84,7 @@ impl<'a> Guide<'a> {
         self.show_neighbours().await?;
         let (new, _) = self.leading().await?;
         self.note(format!(
-            "a client that had to ask was answered {:.1} s later; the Lease lasts {seconds} s and is now held by {new}",
+            "a client that had to ask was answered {:.1} s later; a Lease lasts {seconds} s\nit is held by {new}",
             took.as_secs_f64()
         ));
         match took <= limit && new != old {
@@ -108,6 +109,7 @@ impl<'a> Guide<'a> {
         })
         .await?;
         self.show_table("eip", "/apis/network.kubesphere.io/v1alpha2/eips").await?;
+        show::line(format_args!("  … listening for 3 s for who still speaks for {EIP}"));
         let silent_from = self.cluster.capture.now();
         forget(&self.cluster.client, EIP).await?;
         let pinged = ping(&self.cluster.client, EIP, 3, Duration::from_secs(1)).await?;

@@ -39,8 +39,8 @@ impl<'a> Guide<'a> {
         Self { cluster, kubectl, shown: Vec::new(), before: cluster.capture.now() }
     }
 
-    /// Checks statements in their order and shows each. Says whether all hold; stops at the first that does not,
-    /// since the others build on it.
+    /// Checks statements in their order and shows each. Says whether all hold; stops at the first
+    /// that does not, since the others build on it.
     pub(crate) async fn follow(&mut self, statements: impl IntoIterator<Item = Statement>) -> bool {
         for statement in statements {
             let checked = self.check(statement).await;
