@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use porter_core::{
-    Eip, EipChange, EipName, Input, LeaseRecord, Listing, Metadata, MetadataChange, Service,
-    ServiceChange, ServiceName, Version, Write, WriteError, Written,
+    Eip, EipChange, EipName, Input, Kind, LeaseRecord, Listing, Metadata, MetadataChange, Node,
+    NodeName, Service, ServiceChange, ServiceName, Slice, SliceName, Version, Write, WriteError,
+    Written,
 };
 
 /// The objects, and what the watch has not delivered yet.
@@ -13,6 +14,8 @@ pub(crate) struct Api {
     pub(crate) lease: Option<(Version, LeaseRecord)>,
     pub(crate) eips: BTreeMap<EipName, (Version, Eip)>,
     pub(crate) services: BTreeMap<ServiceName, (Version, Service)>,
+    nodes: BTreeMap<NodeName, (Version, Node)>,
+    slices: BTreeMap<SliceName, (Version, Slice)>,
     pub(crate) watch: VecDeque<Input>,
 }
 
@@ -23,21 +26,60 @@ impl Api {
             lease: None,
             eips: BTreeMap::new(),
             services: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            slices: BTreeMap::new(),
             watch: VecDeque::new(),
         }
     }
 
-    pub(crate) fn next_version(&mut self) -> Version {
+    fn next_version(&mut self) -> Version {
         self.version += 1;
         Version(self.version)
     }
 
-    pub(crate) fn list_eips(&self) -> Listing<EipName, Eip> {
-        Listing { version: Version(self.version), objects: self.eips.clone() }
+    /// All objects of a kind. Its watch goes on from here.
+    pub(crate) fn list(&mut self, kind: Kind) -> Input {
+        let version = Version(self.version);
+        self.watch.retain(|event| {
+            let listed = match kind {
+                Kind::Eip => matches!(event, Input::Eip(..)),
+                Kind::Lease => matches!(event, Input::Lease(_)),
+                Kind::Node => matches!(event, Input::Node(..)),
+                Kind::Service => matches!(event, Input::Service(..)),
+                Kind::Slice => matches!(event, Input::Slice(..)),
+            };
+            !listed
+        });
+        match kind {
+            Kind::Eip => Input::Eips(Listing { version, objects: self.eips.clone() }),
+            Kind::Lease => Input::Lease(self.lease.clone()),
+            Kind::Node => Input::Nodes(Listing { version, objects: self.nodes.clone() }),
+            Kind::Service => Input::Services(Listing { version, objects: self.services.clone() }),
+            Kind::Slice => Input::Slices(Listing { version, objects: self.slices.clone() }),
+        }
     }
 
-    pub(crate) fn list_services(&self) -> Listing<ServiceName, Service> {
-        Listing { version: Version(self.version), objects: self.services.clone() }
+    /// Puts a node in place, or removes it.
+    pub(crate) fn put_node(&mut self, name: &NodeName, node: Option<Node>) {
+        let version = self.next_version();
+        match node.clone() {
+            Some(node) => self.nodes.insert(name.clone(), (version, node)),
+            None => self.nodes.remove(name),
+        };
+        self.watch.push_back(Input::Node(name.clone(), version, node));
+    }
+
+    /// Puts an EndpointSlice in place.
+    pub(crate) fn put_slice(&mut self, name: &SliceName, slice: Slice) {
+        let version = self.next_version();
+        self.slices.insert(name.clone(), (version, slice.clone()));
+        self.watch.push_back(Input::Slice(name.clone(), version, Some(slice)));
+    }
+
+    /// Puts a Lease in place that somebody else has written.
+    pub(crate) fn put_lease(&mut self, record: LeaseRecord) {
+        self.lease = Some((self.next_version(), record));
+        self.watch.push_back(Input::Lease(self.lease.clone()));
     }
 
     /// Puts an Eip in place, or removes it, whatever its finalizers say.

@@ -14,10 +14,9 @@ use std::{
 
 pub(crate) use api::{Api, is_held};
 use porter_core::{
-    Answers, Config, Eip, EipName, Endpoint, Generation, Got, Identity, Input, Instant, IsAt,
-    LeaseTiming, Link, LinkName, Listing, MacAddr, Node, NodeName, Output, Read, ReadError, ReadId,
-    Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError, WriteId,
-    keys,
+    Answers, Config, Eip, EipName, Endpoint, Generation, Got, Identity, Input, Instant, IsAt, Kind,
+    LeaseTiming, Link, LinkName, MacAddr, Node, NodeName, Output, Read, ReadError, ReadId, Service,
+    ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError, WriteId, keys,
 };
 
 pub(crate) const PROTOCOL: &str = "protocol.porter.kubesphere.io/v1alpha1";
@@ -122,13 +121,11 @@ impl Bench {
     pub(crate) fn leading() -> Self {
         let mut bench = Self::new();
         bench.tell(Input::Link(eth0(), Some(link())));
-        let version = bench.api.next_version();
-        let nodes = NODES.map(|(name, last)| (NodeName::from(name), (version, node(last))));
-        bench.tell(Input::Nodes(Listing { version, objects: nodes.into() }));
+        for (name, last) in NODES {
+            bench.api.put_node(&NodeName::from(name), Some(node(last)));
+        }
         bench.api.put_eip(&pool(), Some(layer2("172.22.0.188-172.22.0.200")));
         bench.list();
-        bench.tell(Input::Slices(Listing::default()));
-        bench.tell(Input::Lease(None));
         bench.run(Duration::from_secs(8));
         bench
     }
@@ -142,11 +139,12 @@ impl Bench {
         bench
     }
 
-    /// Lists Eips and Services.
+    /// Lists everything.
     pub(crate) fn list(&mut self) {
-        let (eips, services) = (self.api.list_eips(), self.api.list_services());
-        self.tell(Input::Eips(eips));
-        self.tell(Input::Services(services));
+        for kind in [Kind::Eip, Kind::Service, Kind::Node, Kind::Slice, Kind::Lease] {
+            let listing = self.api.list(kind);
+            self.tell(listing);
+        }
     }
 
     /// Puts a Service in place, or removes it.
@@ -188,15 +186,13 @@ impl Bench {
         let endpoints = nodes.iter().map(endpoint).collect();
         let name = SliceName::new(&service.namespace, &service.name);
         let slice = Slice { service: service.clone(), endpoints };
-        let version = self.api.next_version();
-        self.api.watch.push_back(Input::Slice(name, version, Some(slice)));
+        self.api.put_slice(&name, slice);
         self.pump();
     }
 
     /// Puts a node in place, or removes it.
     pub(crate) fn node(&mut self, name: &str, node: Option<Node>) {
-        let version = self.api.next_version();
-        self.api.watch.push_back(Input::Node(NodeName::from(name), version, node));
+        self.api.put_node(&NodeName::from(name), node);
         self.pump();
     }
 
@@ -235,6 +231,8 @@ impl Bench {
         match output {
             Output::Announce(is_at) => {
                 assert!(self.now < self.until, "announced without a permission: {is_at:?}");
+                let answer = self.answers.entry(is_at.link, is_at.target);
+                assert_eq!(answer, Some(Ok(is_at.mac)), "announced and not answered: {is_at:?}");
                 self.announced.push(is_at);
             }
             Output::Left => self.left = true,
@@ -261,6 +259,7 @@ impl Bench {
                 let busy = self.writes.iter().any(|(_, other)| of(other) == of(&write));
                 assert!(!busy, "a second write of one object: {write:?} beside {:?}", self.writes);
                 if !matches!(write, Write::Lease(..)) {
+                    assert!(self.speaker.leads(self.now), "written by no leader: {write:?}");
                     self.written.push(write.clone());
                 }
                 self.writes.push_back((id, write));
@@ -284,7 +283,12 @@ impl Bench {
         let (id, read) = self.reads.pop_front()?;
         let got = match read {
             Read::Lease => Got::Lease(self.api.lease.clone()),
-            Read::Services => Got::Services(self.api.list_services()),
+            Read::Services => {
+                let Input::Services(listing) = self.api.list(Kind::Service) else {
+                    unreachable!("a list of Services is one")
+                };
+                Got::Services(listing)
+            }
         };
         Some(Input::Got(id, Ok(got)))
     }
@@ -300,6 +304,13 @@ impl Bench {
         if let Some(written) = self.next_write(verdict) {
             self.tell(written);
         }
+    }
+
+    /// Gives any of the writes its verdict.
+    pub(crate) fn judge_any(&mut self, which: usize, verdict: Verdict) {
+        let count = self.writes.len().max(1);
+        self.writes.rotate_left(which % count);
+        self.judge(verdict);
     }
 
     fn next_write(&mut self, verdict: Verdict) -> Option<Input> {
@@ -342,10 +353,11 @@ impl Bench {
         &self.api.services[name].1
     }
 
-    /// What the Eips record.
+    /// What the layer2 Eips record.
     pub(crate) fn used(&self) -> BTreeMap<IpAddr, Vec<ServiceName>> {
         let mut used: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (_, eip) in self.api.eips.values() {
+        let layer2 = |eip: &&Eip| eip.protocol.as_deref() == Some("layer2");
+        for eip in self.api.eips.values().map(|(_, eip)| eip).filter(layer2) {
             for (&address, holders) in &eip.status.used {
                 used.entry(address).or_default().extend(holders.iter().cloned());
             }
