@@ -240,13 +240,17 @@ impl Speaker {
             };
             return self.election.handle_read(lease, now);
         }
-        let Some((_, term)) = self.read.take_if(|(read, _)| *read == id) else { return };
+        let asked = self.read.take_if(|(read, _)| *read == id);
         let Ok(Got::Services(listing)) = got else {
-            self.read_again_at = now + READ_AGAIN;
+            if asked.is_some() {
+                self.read_again_at = now + READ_AGAIN;
+            }
             return;
         };
+        // Taken in whoever asked for it: the watch tells nothing again that is older.
         let concern = self.cluster.handle_services(listing);
         self.handle_concern(concern, now);
+        let Some((_, term)) = asked else { return };
         match &mut self.standing {
             // A read that was asked for in an earlier term does not speak for this one.
             Standing::Confirm(current) if *current == term => {

@@ -128,8 +128,9 @@ impl<T: Watched> Watch<T> {
     async fn deliver(&mut self, order: Order<T>) {
         let listing = self.list().await;
         if let Ok(listing) = &listing {
-            // What was lost is found again by a list of everybody's.
-            self.position = (!self.lost).then_some(listing.version);
+            // It is as good as any list: what was lost is found again.
+            self.position = Some(listing.version);
+            self.lost = false;
         }
         self.tell(order(listing.map_err(|failure| ReadError(failure.reason)))).await;
     }
@@ -146,17 +147,20 @@ impl<T: Watched> Watch<T> {
             if failure.expired {
                 self.position = None;
             }
-            match &mut self.backoff {
-                None => self.backoff = Some(backoff()),
-                Some(backoff) => {
-                    let delay = backoff.next().unwrap_or(self.timeouts.call);
-                    // A list is all that it takes to go on from forgotten history.
-                    if !failure.expired {
-                        self.lose(&failure).await;
-                    }
-                    time::sleep(delay.max(failure.retry_after)).await;
+            let delay = match &mut self.backoff {
+                Some(backoff) => backoff.next().unwrap_or(self.timeouts.call),
+                // Whatever worked until now is tried again at once.
+                None => {
+                    self.backoff = Some(backoff());
+                    Duration::ZERO
                 }
+            };
+            let delay = delay.max(failure.retry_after);
+            // From history that is forgotten, a list is all that it takes to go on.
+            if !delay.is_zero() && !failure.expired {
+                self.lose(&failure).await;
             }
+            time::sleep(delay).await;
         }
     }
 
