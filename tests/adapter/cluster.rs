@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use crate::gate::Gate;
 
 /// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cluster {
     pub(crate) store: Store,
@@ -49,12 +49,12 @@ impl Cluster {
         Self { store, gate: Gate::before(address).await, server }
     }
 
-    /// Connects an adapter, if it can be.
-    pub(crate) async fn connect(&self, timeouts: Timeouts) -> Result<Adapter, Error> {
+    /// An adapter that has told nothing yet, if it can be.
+    pub(crate) async fn connect(&self, timeouts: Timeouts) -> Result<ApiServer, Error> {
         let address = format!("http://{}", self.gate.address);
         let config = Config::new(address.parse().expect("it is a URL"));
         let lease = Namespaced::new("porter-system", "porter-speaker");
-        Ok(Adapter { api: ApiServer::connect(config, lease, timeouts).await? })
+        ApiServer::connect(config, lease, timeouts).await
     }
 
     /// An adapter that has told everything there is.
@@ -66,9 +66,10 @@ impl Cluster {
 
     /// An adapter that has told nothing yet.
     pub(crate) async fn connected(&self, timeouts: Timeouts) -> Adapter {
-        self.connect(timeouts).await.expect("the kind Eip is known")
+        Adapter { api: self.connect(timeouts).await.expect("the kind Eip is known") }
     }
 
+    /// Creates an object and returns its version.
     pub(crate) fn create(&self, object: Value) -> u64 {
         version(&self.store.create(object).expect("it is a valid object"))
     }

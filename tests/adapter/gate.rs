@@ -7,7 +7,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
+    time::timeout,
 };
+
+use crate::cluster::PATIENCE;
 
 /// What becomes of new connections.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ struct State {
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     state: watch::Sender<State>,
+    /// How many connections did not lead to the server.
+    turned_away: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -47,13 +52,17 @@ impl Gate {
         let address = listener.local_addr().expect("it is bound");
         let state = State { mode: Mode::Open, freezes: 0, tears: 0 };
         let (state, states) = watch::channel(state);
+        let (count, turned_away) = watch::channel(0);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
+                if !matches!(states.borrow().mode, Mode::Open) {
+                    count.send_modify(|count| *count += 1);
+                }
                 connections.spawn(pass(client, server, states.clone()));
             }
         });
-        Self { address, state, task }
+        Self { address, state, turned_away, task }
     }
 
     /// Ends the connections there are, and treats new ones in this way.
@@ -62,6 +71,13 @@ impl Gate {
             state.mode = mode;
             state.tears += 1;
         });
+    }
+
+    /// Waits until so many connections did not lead to the server.
+    pub(crate) async fn turned_away(&self, count: u64) {
+        let mut turned_away = self.turned_away.clone();
+        let reached = timeout(PATIENCE, turned_away.wait_for(|so_far| *so_far >= count)).await;
+        reached.expect("it is tried again in time").expect("the gate is there");
     }
 
     /// Nothing passes any more on the connections there are, which nobody is told.

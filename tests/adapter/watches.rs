@@ -125,6 +125,8 @@ async fn a_watch_that_falls_silent_is_begun_anew() {
     let timeouts = Timeouts { watch: Duration::from_secs(2), ..Timeouts::default() };
     let mut adapter = cluster.connected(timeouts).await;
     adapter.sync().await;
+    cluster.service("before");
+    told_without_a_list(&mut adapter, "before").await;
 
     cluster.gate.freeze();
     cluster.service("meanwhile");
@@ -160,11 +162,13 @@ async fn what_was_forgotten_meanwhile_is_listed() {
 async fn a_kind_that_cannot_be_watched_is_lost_once_until_it_is_listed_again() {
     for outage in [UNAVAILABLE, TOO_MANY, Mode::Silent] {
         let cluster = Cluster::new().await;
-        let timeouts = Timeouts { call: Duration::from_secs(1), ..Timeouts::default() };
+        let second = Duration::from_secs(1);
+        let timeouts = Timeouts { call: second, list: second, ..Timeouts::default() };
         let mut adapter = cluster.connected(timeouts).await;
         adapter.sync().await;
 
         cluster.gate.set(outage);
+        cluster.gate.turned_away(20).await;
 
         let mut lost = Vec::new();
         adapter
