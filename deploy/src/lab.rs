@@ -1,9 +1,15 @@
 //! `porter lab`: the user guide, for real, on this machine.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use porter_sim::lab::{self, Error, Options};
+use tracing::Level;
 
 /// Follow the user guide on this machine, with network namespaces for nodes.
 ///
@@ -41,6 +47,12 @@ enum Command {
 impl Lab {
     /// Must be called before the process has a second thread.
     pub(crate) fn run(self) -> Result<ExitCode, Error> {
+        // What goes well is told by the lab itself; the agents have logs of their own.
+        tracing_subscriber::fmt()
+            .with_max_level(Level::WARN)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(io::stderr)
+            .init();
         match self.command {
             Some(Command::Exec { station, command }) => lab::exec(&station, &command),
             None => {

@@ -71,13 +71,24 @@ impl Lab {
 
     /// Runs a command with the environment that the lab says to set.
     pub(crate) fn run(&self, program: &str, arguments: &[impl AsRef<OsStr>]) -> Output {
-        Command::new(program)
+        let ran = self.command(program, arguments).output();
+        ran.unwrap_or_else(|error| panic!("running {program} failed: {error}"))
+    }
+
+    /// Starts a command with the environment that the lab says to set, its output to be read.
+    pub(crate) fn spawn(&self, program: &str, arguments: &[impl AsRef<OsStr>]) -> Child {
+        let started = self.command(program, arguments).stdout(Stdio::piped()).spawn();
+        started.unwrap_or_else(|error| panic!("starting {program} failed: {error}"))
+    }
+
+    fn command(&self, program: &str, arguments: &[impl AsRef<OsStr>]) -> Command {
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env("XDG_RUNTIME_DIR", &self.directory)
             .env("KUBECONFIG", self.directory.join("porter-lab/kubeconfig"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("running {program} failed: {error}"))
+            .stdin(Stdio::null());
+        command
     }
 
     /// The process that was started and all its descendants.
@@ -106,6 +117,14 @@ impl Lab {
         kill_process(process, Signal::INT).expect("it runs");
         self.child.wait().expect("it is a child of ours")
     }
+}
+
+/// The first line that a command says.
+pub(crate) fn first_line(command: &mut Child) -> String {
+    let output = command.stdout.take().expect("it is piped");
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line).expect("a pipe can be read");
+    line.trim_end().into()
 }
 
 /// Waits for something that the kernel does on its own.

@@ -62,6 +62,22 @@ fn every_frame_that_agents_put_on_the_lan_is_right() {
 }
 
 #[test]
+fn a_command_runs_on_a_station_and_ends_with_its_own_code() {
+    let directory = TempDir::new().expect("there is room for a directory");
+    let lab = Lab::start(directory.path());
+    lab.wait_for("export KUBECONFIG");
+
+    for (station, address) in [("node3", "172.22.0.9"), ("client", "172.22.0.100")] {
+        let script = format!("grep -qw {address} /proc/net/fib_trie && exit 7");
+        let ran = lab.run(lab::PORTER, &["lab", "exec", station, "--", "bash", "-c", &script]);
+        assert_eq!(ran.status.code(), Some(7), "{station}: {ran:?}");
+    }
+    let nowhere = lab.run(lab::PORTER, &["lab", "exec", "node2", "--", "true"]);
+    let said = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert!(!nowhere.status.success() && said.contains("there are client, lan, node1"), "{said}");
+}
+
+#[test]
 fn a_killed_lab_leaves_nothing_and_the_next_one_starts() {
     let directory = TempDir::new().expect("there is room for a directory");
     let lab = Lab::start(directory.path());
@@ -70,9 +86,15 @@ fn a_killed_lab_leaves_nothing_and_the_next_one_starts() {
     let namespaces = lab::networks_of(&processes);
     assert!(processes.len() >= 2 + 3, "the lab and an agent on every node: {processes:?}");
     assert!(namespaces.len() >= 5, "one for every station and the bridge: {namespaces:?}");
+    let script = "echo inside; sleep 600";
+    let mut command =
+        lab.spawn(lab::PORTER, &["lab", "exec", "client", "--", "bash", "-c", script]);
+    assert_eq!(lab::first_line(&mut command), "inside");
 
     lab.kill();
 
+    let ended = command.wait().expect("it is a child of ours");
+    assert_eq!(ended.code(), Some(128 + 9), "what runs in the lab ends with it");
     lab::until("every process is gone", || processes.iter().all(|&process| !lab::lives(process)));
     lab::until("every network is gone", || namespaces.is_disjoint(&lab::networks_in_use()));
     let next = Lab::start(directory.path());

@@ -86,10 +86,12 @@ fn pod_name(node: &Station) -> String {
 }
 
 async fn supervise(node: Arc<Station>, recipe: Recipe, running: watch::Sender<Option<Pid>>) {
+    // A container that is started again stays in its pod.
+    let pod_uid = Uuid::new_v4().to_string();
     let mut back_off = BACK_OFF;
     loop {
         let started_at = Instant::now();
-        let ended = match spawn(&node, &recipe) {
+        let ended = match spawn(&node, &recipe, &pod_uid) {
             Ok(mut agent) => {
                 let process = agent.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
                 running.send_replace(process);
@@ -108,7 +110,7 @@ async fn supervise(node: Arc<Station>, recipe: Recipe, running: watch::Sender<Op
     }
 }
 
-fn spawn(node: &Station, recipe: &Recipe) -> io::Result<Child> {
+fn spawn(node: &Station, recipe: &Recipe, pod_uid: &str) -> io::Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(&recipe.log)?;
     let mut command = Command::new(&recipe.binary);
     command
@@ -117,7 +119,7 @@ fn spawn(node: &Station, recipe: &Recipe) -> io::Result<Child> {
         .env("NODE_NAME", &node.name)
         .env("POD_NAME", pod_name(node))
         .env("POD_NAMESPACE", NAMESPACE)
-        .env("POD_UID", Uuid::new_v4().to_string())
+        .env("POD_UID", pod_uid)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);

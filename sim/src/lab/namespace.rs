@@ -29,7 +29,7 @@ impl Namespace {
     pub(crate) fn new() -> Result<Self, Error> {
         on_a_thread(|| {
             // A security module may let everybody into a user namespace, and allow nothing there.
-            unshare_network()
+            unshare(UnshareFlags::NEWNET)
                 .map_err(|error| sandbox::forbidden("creating a network namespace", &error))?;
             let path = "/proc/thread-self/ns/net";
             let file = File::open(path).doing(|| format!("opening {path}"))?;
@@ -73,8 +73,10 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Moves this thread, or the children of this process, into new namespaces.
 #[expect(unsafe_code, reason = "unshare is unsafe for the flag FILES")]
-fn unshare_network() -> rustix::io::Result<()> {
+pub(crate) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    assert!(!flags.contains(UnshareFlags::FILES), "a descriptor table is no namespace");
     // SAFETY: without FILES no descriptor table is unshared, so no descriptor loses its owner.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
+    unsafe { rustix::thread::unshare_unsafe(flags) }
 }

@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     error::{Doing, Error},
+    namespace::unshare,
     state,
 };
 
@@ -134,11 +135,4 @@ In a container they usually are forbidden: start it with --privileged, or use a 
 `porter sim` shows the same story without any of this."
     );
     Error::new(doing, advice)
-}
-
-#[expect(unsafe_code, reason = "unshare is unsafe for the flag FILES")]
-fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
-    debug_assert!(!flags.contains(UnshareFlags::FILES));
-    // SAFETY: without FILES no descriptor table is unshared, so no descriptor loses its owner.
-    unsafe { rustix::thread::unshare_unsafe(flags) }
 }
