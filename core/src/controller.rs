@@ -32,8 +32,8 @@ pub(crate) struct Controller {
     load: Load,
     services: BTreeSet<ServiceName>,
     eips: BTreeSet<EipName>,
-    /// Whether addresses may have lost their holders, or their links, other than by giving them back.
-    strays: bool,
+    /// Whether what is held is to be compared with what is spoken of and shown: an Eip changed.
+    stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
     written: BTreeMap<EipName, BTreeMap<IpAddr, BTreeSet<ServiceName>>>,
     /// Holders that wait for every responder to be silent before they give anything back.
@@ -59,7 +59,7 @@ impl Controller {
     /// Starts from what is recorded, after a consistent read of the Services.
     pub(crate) fn new(cluster: &Cluster) -> Self {
         let ipam = Ipam::restore(cluster.eips.iter());
-        let mut controller = Self { ipam, ..Self::default() };
+        let mut controller = Self { ipam, stocktaking: true, ..Self::default() };
         controller.handle_all(cluster);
         controller.handle_confirmed(cluster);
         controller
@@ -88,7 +88,7 @@ impl Controller {
             self.handle_all(cluster);
         }
         if !eips.is_empty() {
-            self.strays = true;
+            self.stocktaking = true;
             self.services.append(&mut self.waiting);
         }
         self.services.extend(services);
@@ -132,8 +132,9 @@ impl Controller {
         &mut self,
         around: &mut Surroundings<'_>,
     ) -> Option<(Object, Version, Write)> {
-        if std::mem::take(&mut self.strays) {
+        if std::mem::take(&mut self.stocktaking) {
             self.silence_strays(around);
+            self.take_back(around.cluster);
         }
         while let Some(name) = self.services.pop_first() {
             let Some(change) = self.step_service(&name, around) else { continue };
@@ -209,6 +210,20 @@ impl Controller {
             around.publication.eips().filter(|stray| !held.contains(stray)).collect();
         for (link, address) in strays {
             around.publication.set(link, address, None);
+        }
+    }
+
+    /// Gives Services without an address the one that they show to the world, before anybody else
+    /// gets it.
+    fn take_back(&mut self, cluster: &Cluster) {
+        for name in cluster.concerned() {
+            let service = cluster.services.get(name).filter(|_| self.ipam.holding(name).is_none());
+            if let Some(service) = service
+                && let Some(&shown) = service.ingress.first()
+                && let Some(request) = cluster.request(service)
+            {
+                self.ipam.take_back(name, &request, shown);
+            }
         }
     }
 

@@ -175,7 +175,15 @@ impl Election {
     /// Whether a claim of ours, silent or not, keeps others from leading, or may soon.
     pub fn holds(&self, now: Instant) -> bool {
         match self.role {
-            Role::Follow => matches!(self.request, Request::Write { .. }),
+            Role::Follow => {
+                let sent = self.attempts.back().map(|attempt| attempt.sent_at);
+                let doubted = match self.request {
+                    Request::None => self.read_at.is_some(),
+                    Request::Read => true,
+                    Request::Write { .. } => return true,
+                };
+                doubted && sent.is_some_and(|sent| now < sent + self.timing.speak_for())
+            }
             Role::Lead { until, .. } | Role::Yield { until, .. } => now < until,
         }
     }

@@ -128,22 +128,38 @@ impl Ipam {
             Some(Err(_)) => return None,
             None => None,
         };
-        let choices = self.choices(request);
-        let take = |address: IpAddr| {
-            let inside = |eip: &&EipName| self.pools[*eip].has(address);
-            let eip = choices.iter().find(inside).filter(|_| !self.is_used(address));
-            eip.map(|eip| (eip, address))
+        let wanted = asked.or(shown).and_then(|address| self.find(request, address));
+        let holding = match asked {
+            Some(_) => wanted?,
+            None => wanted.or_else(|| self.lowest(request))?,
         };
-        let (eip, address) = match asked {
-            Some(asked) => take(asked)?,
-            None => shown.and_then(take).or_else(|| {
-                let mut lowest = choices.iter().map(|eip| (eip, self.lowest_free(eip)));
-                lowest.find_map(|(eip, address)| address.map(|address| (eip, address)))
-            })?,
-        };
-        let holding = Holding { eip: eip.clone(), address };
         self.hold(service, holding);
         self.held.get(service)
+    }
+
+    /// Gives `service` the address that it shows to the world, if it asks for no other and that one
+    /// is free.
+    pub(crate) fn take_back(&mut self, service: &ServiceName, request: &Request, shown: IpAddr) {
+        if let Some(holding) = self.find(request, shown)
+            && request.is_met_by(&holding.eip, shown)
+        {
+            self.hold(service, holding);
+        }
+    }
+
+    /// An address as one of an Eip that may serve a request, if it is free.
+    fn find(&self, request: &Request, address: IpAddr) -> Option<Holding> {
+        let mut choices = self.choices(request).into_iter();
+        let eip = choices.find(|eip| self.pools[eip].has(address))?;
+        (!self.is_used(address)).then_some(Holding { eip, address })
+    }
+
+    /// The lowest free address of the first Eip that may serve a request and has one.
+    fn lowest(&self, request: &Request) -> Option<Holding> {
+        self.choices(request).into_iter().find_map(|eip| {
+            let address = self.lowest_free(&eip)?;
+            Some(Holding { eip, address })
+        })
     }
 
     /// Frees what `service` holds. Returns the Eip whose status has to say so.

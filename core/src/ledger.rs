@@ -1,7 +1,8 @@
 //! Writes without a verdict, and writes that have to wait.
 //!
-//! Every object has at most one write outstanding. After a write that failed the object rests for a
-//! while, longer each time, so that an API server in trouble is not stormed.
+//! Every object has at most one write outstanding. After a write that failed, or changed nothing
+//! because something at the API server undid it, the object rests for a while, longer each time, so
+//! that an API server in trouble is not stormed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,12 +45,17 @@ impl Ledger {
         self.pending.insert(id, (object, version));
     }
 
-    /// Takes down the verdict. Returns what was written, and the version it was expected to have;
-    /// `None` if it is no write of this ledger.
-    pub(crate) fn end(&mut self, id: WriteId, ok: bool, now: Instant) -> Option<(Object, Version)> {
+    /// Takes down the verdict: the version that the write has left, if it succeeded. Returns what was
+    /// written, and the version it was expected to have; `None` if it is no write of this ledger.
+    pub(crate) fn end(
+        &mut self,
+        id: WriteId,
+        written: Option<Version>,
+        now: Instant,
+    ) -> Option<(Object, Version)> {
         let (object, version) = self.pending.remove(&id)?;
         self.busy.remove(&object);
-        if ok {
+        if written.is_some_and(|written| written != version) {
             self.failures.remove(&object);
         } else {
             let failures = self.failures.get(&object).map_or(0, |&(failures, _)| failures);
@@ -86,7 +92,8 @@ mod tests {
             assert!(ledger.is_free(&object, now));
             ledger.begin(WriteId(id), object.clone(), Version(1));
             assert!(!ledger.is_free(&object, now));
-            ledger.end(WriteId(id), false, now);
+            let unchanged = Version(1);
+            ledger.end(WriteId(id), (id == 2).then_some(unchanged), now);
             let rested_at = now + Duration::from_millis(rest);
             assert_eq!(ledger.poll_timeout(), Some(rested_at));
             assert!(!ledger.is_free(&object, rested_at - Duration::from_nanos(1)));
@@ -95,7 +102,7 @@ mod tests {
             assert_eq!(ledger.poll_rested(now), None);
         }
         ledger.begin(WriteId(4), object.clone(), Version(1));
-        ledger.end(WriteId(4), true, now);
+        ledger.end(WriteId(4), Some(Version(2)), now);
         assert!(ledger.is_free(&object, now));
     }
 }

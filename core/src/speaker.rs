@@ -22,6 +22,8 @@ use crate::{
 const BLIND_MAX: Duration = Duration::from_secs(10);
 /// How often, at most, a leader gives up the Lease because its watch is broken.
 const VACATE_EVERY: Duration = Duration::from_secs(60);
+/// For how long it then leaves the Lease to others.
+const STAND_BACK: Duration = Duration::from_secs(10);
 /// How long after a read that failed it is tried again.
 const READ_AGAIN: Duration = Duration::from_millis(250);
 
@@ -47,6 +49,7 @@ pub struct Speaker {
     next_id: u64,
     broken: BTreeMap<Kind, Instant>,
     vacated_at: Option<Instant>,
+    stands_back_until: Option<Instant>,
     leaving: Leaving,
     listening: BTreeSet<LinkName>,
     outputs: VecDeque<Output>,
@@ -88,6 +91,7 @@ impl Speaker {
             next_id: 0,
             broken: BTreeMap::new(),
             vacated_at: None,
+            stands_back_until: None,
             leaving: Leaving::No,
             listening: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -158,8 +162,6 @@ impl Speaker {
         let blind = self.broken_at().map(|at| at + BLIND_MAX);
         let blind = blind.filter(|_| self.election.until().is_some());
         let blind = blind.map(|at| self.vacated_at.map_or(at, |last| at.max(last + VACATE_EVERY)));
-        let again = self.vacated_at.map(|at| at + VACATE_EVERY);
-        let again = again.filter(|_| self.election.until().is_none() && self.broken_at().is_some());
         let timeouts = [
             self.election.poll_timeout(),
             self.neighbors.poll_timeout(),
@@ -167,7 +169,7 @@ impl Speaker {
             self.ledger.poll_timeout(),
             reading.then_some(self.read_again_at),
             blind,
-            again,
+            self.stands_back_until,
         ];
         timeouts.into_iter().flatten().min()
     }
@@ -275,7 +277,11 @@ impl Speaker {
             };
             return self.election.handle_written(verdict, now);
         }
-        let Some((object, expected)) = self.ledger.end(id, verdict.is_ok(), now) else { return };
+        let written = match &verdict {
+            Ok(Written::Eip(version, _) | Written::Service(version, _)) => Some(*version),
+            Ok(Written::Lease(..)) | Err(_) => None,
+        };
+        let Some((object, expected)) = self.ledger.end(id, written, now) else { return };
         if matches!(verdict, Err(WriteError::Conflict)) {
             match &object {
                 Object::Eip(name) => self.cluster.eips.doubt(name, expected),
@@ -331,15 +337,18 @@ impl Speaker {
     fn campaign(&mut self, now: Instant) {
         let broken_at = self.broken_at();
         self.vacated_at.take_if(|at| now >= *at + VACATE_EVERY);
+        self.stands_back_until.take_if(|until| now >= *until);
         let rested = self.vacated_at.is_none();
         let blind = broken_at.is_some_and(|at| now >= at + BLIND_MAX);
         if blind && rested && self.election.until().is_some() {
             self.vacated_at = Some(now);
+            self.stands_back_until = Some(now + STAND_BACK);
             self.election.handle_yield(now);
             return;
         }
         let stays = self.leaving == Leaving::No && self.cluster.is_synced();
-        self.election.handle_campaign(stays && (broken_at.is_none() || rested), now);
+        let stands_back = broken_at.is_some() && self.stands_back_until.is_some();
+        self.election.handle_campaign(stays && !stands_back, now);
     }
 
     /// Begins and ends terms.

@@ -104,6 +104,21 @@ impl Api {
         version
     }
 
+    /// The object of a write as it is.
+    pub(crate) fn look(&self, write: Write) -> Result<Written, WriteError> {
+        match write {
+            Write::Lease(..) => Err(WriteError::Conflict),
+            Write::Eip(name, ..) => {
+                let (version, eip) = self.eips.get(&name).ok_or(WriteError::Conflict)?;
+                Ok(Written::Eip(*version, Some(eip.clone())))
+            }
+            Write::Service(name, ..) => {
+                let (version, service) = self.services.get(&name).ok_or(WriteError::Conflict)?;
+                Ok(Written::Service(*version, Some(service.clone())))
+            }
+        }
+    }
+
     /// Takes in a write, if its object still is as expected.
     pub(crate) fn write(&mut self, write: Write) -> Result<Written, WriteError> {
         match write {

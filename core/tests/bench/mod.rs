@@ -120,14 +120,25 @@ impl Bench {
     /// A replica that leads, with the guide's Eip and three nodes.
     pub(crate) fn leading() -> Self {
         let mut bench = Self::new();
-        bench.tell(Input::Link(eth0(), Some(link())));
-        for (name, last) in NODES {
-            bench.api.put_node(&NodeName::from(name), Some(node(last)));
-        }
-        bench.api.put_eip(&pool(), Some(layer2("172.22.0.188-172.22.0.200")));
-        bench.list();
-        bench.run(Duration::from_secs(8));
+        bench.lead();
         bench
+    }
+
+    /// Tells of a link, three nodes and the guide's Eip, beside what the API server has already.
+    pub(crate) fn prepare(&mut self) {
+        self.tell(Input::Link(eth0(), Some(link())));
+        for (name, last) in NODES {
+            self.api.put_node(&NodeName::from(name), Some(node(last)));
+        }
+        self.api.put_eip(&pool(), Some(layer2("172.22.0.188-172.22.0.200")));
+        self.list();
+    }
+
+    /// Prepares everything, and waits until the replica leads.
+    pub(crate) fn lead(&mut self) {
+        self.prepare();
+        self.run(Duration::from_secs(8));
+        assert!(self.speaker.leads(self.now));
     }
 
     /// A leader that answers for [`web`] with node3.
@@ -319,6 +330,7 @@ impl Bench {
             Verdict::Done => self.api.write(write),
             Verdict::DoneUnheard => self.api.write(write).and(Err(WriteError::Unknown)),
             Verdict::Failed(error) => Err(error),
+            Verdict::Undone => self.api.look(write),
         };
         Some(Input::Written(id, verdict))
     }
@@ -373,4 +385,6 @@ pub(crate) enum Verdict {
     /// It takes effect, and nobody hears of it.
     DoneUnheard,
     Failed(WriteError),
+    /// The API server says that it is done, but something there has undone it on the way.
+    Undone,
 }

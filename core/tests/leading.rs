@@ -1,0 +1,93 @@
+//! How a replica begins to lead, goes on with little to go by, and stops.
+
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::*;
+use porter_core::{EipStatus, Input, Kind, ServiceName};
+
+/// How many of the next 120 seconds begin with an answer.
+fn seconds_answered(bench: &mut Bench) -> usize {
+    let mut answered = 0;
+    for _ in 0..120 {
+        answered += usize::from(bench.ask(188).is_some());
+        bench.run(Duration::from_secs(1));
+    }
+    answered
+}
+
+#[test]
+fn a_blind_leader_that_nobody_relieves_goes_on_with_what_it_knows() {
+    let mut bench = Bench::serving();
+    bench.tell(Input::Lost(Kind::Slice));
+    let answered = seconds_answered(&mut bench);
+    assert!(answered > 90, "{answered} of 120 s");
+}
+
+#[test]
+fn an_eip_that_is_made_again_gives_its_addresses_to_those_who_show_them() {
+    let mut bench = Bench::serving();
+    let mut again = bench.api.eips[&pool()].1.clone();
+    again.status = EipStatus::default();
+    bench.eip(&pool(), None);
+    let early = ServiceName::new("default", "early");
+    bench.service(&early, Some(asking()));
+    bench.eip(&pool(), Some(again));
+    assert_eq!(bench.shown(&web()).ingress, [eip(188)]);
+    assert_eq!(bench.shown(&early).ingress, [eip(189)]);
+    assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn a_new_leader_leaves_the_addresses_that_are_shown_to_those_who_show_them() {
+    let mut bench = Bench::new();
+    let mut shows = asking();
+    shows.ingress = vec![eip(188)];
+    bench.watches = false;
+    bench.api.put_service(&web(), Some(shows));
+    bench.api.put_service(&ServiceName::new("default", "early"), Some(asking()));
+    bench.watches = true;
+    bench.lead();
+    assert_eq!(bench.shown(&web()).ingress, [eip(188)]);
+    assert_eq!(bench.used().len(), 2);
+}
+
+#[test]
+fn a_replica_that_leaves_in_doubt_of_its_claim_leaves_no_claim_behind() {
+    let mut bench = Bench::new();
+    bench.prepare();
+    bench.replies = false;
+    let claimed = |bench: &Bench| bench.api.lease.as_ref().is_some_and(|(_, l)| l.holder.is_some());
+    while !claimed(&bench) {
+        bench.answer_read();
+        bench.run(Duration::from_millis(100));
+        bench.judge(Verdict::DoneUnheard);
+    }
+    // Its claim is in the Lease, and it does not know.
+    bench.tell(Input::Leave);
+    assert!(!bench.left, "what it does not know is whether it holds the Lease");
+    bench.replies = true;
+    bench.run(Duration::from_secs(6));
+    assert!(bench.left);
+    assert_eq!(bench.api.lease.unwrap().1.holder, None);
+}
+
+#[test]
+fn a_write_that_changes_nothing_is_not_repeated_at_once() {
+    let mut bench = Bench::serving();
+    bench.replies = false;
+    bench.edit_service(&web(), |service| service.metadata.labels.clear());
+    let before = bench.written.len();
+    for _ in 0..1_000 {
+        bench.judge(Verdict::Undone);
+        bench.run(Duration::from_millis(10));
+    }
+    let writes = bench.written.len() - before;
+    assert!(writes < 20, "{writes} writes in 10 s");
+    bench.replies = true;
+    bench.run(Duration::from_secs(10));
+    assert!(!bench.shown(&web()).metadata.labels.is_empty());
+}
