@@ -9,7 +9,7 @@ use porter_core::{
     Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Timestamp, Version, Wanted,
     WriteError,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
 const DURATION: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_millis(5_050);
@@ -441,7 +441,11 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("seeds"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_happens_there_is_one_voice_and_after_a_calm_there_is_a_leader(
