@@ -327,4 +327,6 @@ impl Preconditions {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -32,42 +32,41 @@ fn keep_allocated(old: &Value, new: &mut Value) {
     if kind(new) == "ExternalName" || kind(old) == "ExternalName" {
         return;
     }
+    // A client that names another address gets it, or is told why not; the old list would contradict it.
+    let renamed = new["clusterIP"].as_str().is_some_and(|address| address != old["clusterIP"]);
     for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        let given = new["clusterIP"]
-            .as_str()
-            .is_some_and(|address| field == "clusterIPs" && address != old["clusterIP"]);
-        if new[field].is_null() && !old[field].is_null() && !given {
+        if new[field].is_null() && !old[field].is_null() && !(renamed && field == "clusterIPs") {
             new[field] = old[field].clone();
         }
     }
-    if !has_node_ports(new) {
-        // Ports that were allocated, not asked for anew, go with the type that needed them.
-        if has_node_ports(old) {
-            for port in elements_mut(&mut new["ports"]) {
-                let same = |was: &&Value| {
-                    was["port"] == port["port"] && was["nodePort"] == port["nodePort"]
-                };
-                if elements(&old["ports"]).any(|was| same(&was)) {
-                    remove(port, "nodePort");
-                }
-            }
-            for field in
-                ["externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts"]
-            {
-                remove(new, field);
-            }
-        }
-        return;
+    if has_node_ports(new) {
+        keep_node_ports(old, new);
+    } else if has_node_ports(old) {
+        drop_node_ports(old, new);
     }
+}
+
+fn keep_node_ports(old: &Value, new: &mut Value) {
+    let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_owned();
     for port in elements_mut(&mut new["ports"]) {
-        let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_owned();
         let was = elements(&old["ports"])
             .find(|was| was["port"] == port["port"] && protocol(was) == protocol(port));
-        if let Some(node_port) =
-            was.map(|was| &was["nodePort"]).filter(|node_port| !node_port.is_null())
-        {
+        if let Some(node_port) = was.and_then(|was| was.get("nodePort")) {
             or_default(port, "/nodePort", node_port.clone());
         }
+    }
+}
+
+/// What was allocated, not asked for anew, goes with the type that needed it.
+fn drop_node_ports(old: &Value, new: &mut Value) {
+    for port in elements_mut(&mut new["ports"]) {
+        let same = |was: &Value| was["port"] == port["port"] && was["nodePort"] == port["nodePort"];
+        if elements(&old["ports"]).any(same) {
+            remove(port, "nodePort");
+        }
+    }
+    for field in ["externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts"] {
+        remove(new, field);
     }
 }
 
