@@ -6,8 +6,14 @@
 //! authentication, no admission plugins and no controllers: whoever needs a scheduler or an
 //! EndpointSlice controller brings one that speaks to the [`Store`].
 //!
-//! [`Store`] is the whole behaviour, synchronous and usable without any network; [`serve`] puts it
-//! on a listener. What is not supported is refused with a [`Status`] that says so.
+//! [`Store`] is the whole behaviour, synchronous and usable without any network; [`serve`] puts it on a
+//! listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults
+//! of the definition) and `rules` (what a built-in kind adds), and reaches the objects in `state`; `history`
+//! remembers what changed, for watches.
+//!
+//! Not there, and refused with a [`Status`] that says so: server-side apply, objects in protobuf, subresources other
+//! than `status` and `scale`, conversion between versions that differ in more than their name. Accepted
+//! without effect: grace periods and rules in CEL.
 
 mod crd;
 mod discovery;
