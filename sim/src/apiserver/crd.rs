@@ -101,6 +101,11 @@ fn check(definition: &Value) -> Vec<Cause> {
         let detail = "must have exactly one version marked as storage version";
         causes.push(Cause::invalid("spec.versions", &spec["versions"], detail));
     }
+    let conversion = &spec["conversion"]["strategy"];
+    if !conversion.is_null() && conversion != "None" {
+        let supported = ["\"None\"".to_owned()];
+        causes.push(Cause::unsupported("spec.conversion.strategy", conversion, &supported));
+    }
     for (index, version) in versions.iter().enumerate() {
         if !version["schema"]["openAPIV3Schema"].is_object() {
             let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
