@@ -2,9 +2,9 @@
 
 use std::{future, pin::pin};
 
-use porter_core::{Input, Instant, Output, Speaker};
+use porter_core::{Identity, Input, Instant, Output, Speaker};
 use tokio::select;
-use tracing::{debug, info};
+use tracing::{info, trace};
 
 use crate::{
     clock,
@@ -24,10 +24,10 @@ pub async fn drive(
 ) {
     let mut leave = pin!(leave);
     let mut leaving = false;
-    let mut led = false;
+    let mut news = News::default();
     loop {
         while let Some(output) = speaker.poll_output() {
-            debug!(?output);
+            trace!(?output);
             match output {
                 Output::Announce(is_at) => links.announce(&is_at),
                 Output::Left => return,
@@ -54,11 +54,31 @@ pub async fn drive(
             Some(input) => speaker.handle_input(input, now),
             None => speaker.handle_timeout(now),
         }
-        if speaker.leads(now) != led {
-            led = !led;
-            match led {
-                true => info!("speaking: this replica leads"),
-                false => info!(holder = ?speaker.holder(), "silent: this replica does not lead"),
+        news.tell(&speaker, now);
+    }
+}
+
+/// What was said of who leads, so that only what changed is said.
+#[derive(Default)]
+struct News {
+    holder: Option<Identity>,
+    leads: bool,
+}
+
+impl News {
+    fn tell(&mut self, speaker: &Speaker, now: Instant) {
+        if speaker.holder() != self.holder.as_ref() {
+            self.holder = speaker.holder().cloned();
+            match &self.holder {
+                Some(holder) => info!(%holder, "the Lease is held"),
+                None => info!("nobody holds the Lease"),
+            }
+        }
+        if speaker.leads(now) != self.leads {
+            self.leads = !self.leads;
+            match self.leads {
+                true => info!("this replica leads and speaks"),
+                false => info!("this replica is silent"),
             }
         }
     }

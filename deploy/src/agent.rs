@@ -110,7 +110,7 @@ impl Agent {
         );
         let leave = asked_to_stop()?;
         drive(speaker, &mut api_server, &mut lan, leave).await;
-        info!("handed over");
+        info!("stopped");
         Ok(())
     }
 
@@ -145,7 +145,7 @@ impl Pod {
     fn identity(&self) -> Identity {
         let name = self.pod_name.as_deref().or(self.node_name.as_deref()).unwrap_or("porter");
         let uid = self.pod_uid.as_deref();
-        let process = Uuid::new_v4().simple().to_string();
+        let process = format!("{:016x}", Uuid::new_v4().as_u64_pair().0);
         let parts: Vec<_> = [Some(name), uid, Some(&process)].into_iter().flatten().collect();
         Identity::from(parts.join("_").as_str())
     }
@@ -161,7 +161,7 @@ fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        info!("asked to stop: falling silent and handing over");
+        info!("asked to stop");
     })
 }
 

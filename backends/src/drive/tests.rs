@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Config, Generation, Got, Identity, Instant, IsAt, LeaseRecord, LeaseTiming, LinkName,
-    Listing, Probe, Read, ReadId, Timestamp, Version, Write, WriteId, Written,
+    Answers, Config, Generation, Got, IsAt, LeaseRecord, LeaseTiming, LinkName, Listing, Probe,
+    Read, ReadId, Timestamp, Version, Write, WriteId, Written,
 };
 use tokio::{sync::Notify, time::timeout};
 
