@@ -43,5 +43,5 @@ pub use http::serve;
 pub use patch::Patch;
 pub use resource::Resource;
 pub use selector::Selectors;
-pub use status::{Cause, Status};
+pub use status::Status;
 pub use store::{Listing, Preconditions, Propagation, Store, Subresource};

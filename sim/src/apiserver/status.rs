@@ -22,13 +22,13 @@ pub struct Status {
 
 /// One thing that is wrong with one field.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// The path of the field, such as `spec.ports[0].port`.
-    pub field: String,
+    pub(crate) field: String,
     /// The machine-readable reason, such as `FieldValueRequired`.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// What is wrong, without the field.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Cause {
