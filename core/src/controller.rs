@@ -36,6 +36,11 @@ pub(crate) struct Controller {
     stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
     written: BTreeMap<EipName, BTreeMap<IpAddr, BTreeSet<ServiceName>>>,
+    /// Eips whose record is proved to be the API server's, since a write of it succeeded in this term.
+    /// Eips are not read consistently, so that what is known of another may be old.
+    proved: BTreeSet<EipName>,
+    /// Holders that wait for that.
+    unproved: BTreeMap<EipName, BTreeSet<ServiceName>>,
     /// Holders that wait for every responder to be silent before they give anything back.
     leaving: BTreeSet<ServiceName>,
     /// Services without an address: they are looked at when one may have become free.
@@ -120,6 +125,17 @@ impl Controller {
             Object::Eip(name) => self.eips.insert(name),
             Object::Service(name) => self.services.insert(name),
         };
+    }
+
+    /// Takes in that a write of an object has succeeded.
+    pub(crate) fn handle_written(&mut self, object: &Object) {
+        // A status that was written in an earlier term proves nothing for this one.
+        if let Object::Eip(name) = object
+            && self.written.contains_key(name)
+        {
+            self.services.extend(self.unproved.remove(name).unwrap_or_default());
+            self.proved.insert(name.clone());
+        }
     }
 
     /// Whether a holder is missing, so that the Services have to be read consistently.
@@ -251,6 +267,13 @@ impl Controller {
             self.eips.insert(holding.eip.clone());
             return None;
         }
+        // What a Service shows was confirmed when the term began, and shown after it was recorded.
+        let ingress = vec![holding.address];
+        if service.ingress != ingress && !self.proved.contains(&holding.eip) {
+            self.unproved.entry(holding.eip.clone()).or_default().insert(name.clone());
+            self.eips.insert(holding.eip.clone());
+            return None;
+        }
         let placing = self.step_placement(name, service, holding, around);
         if placing.is_some() {
             return placing.map(|node| {
@@ -260,7 +283,6 @@ impl Controller {
                 ServiceChange::Metadata(MetadataChange { annotations, ..MetadataChange::default() })
             });
         }
-        let ingress = vec![holding.address];
         (service.ingress != ingress).then_some(ServiceChange::Ingress(ingress))
     }
 
@@ -399,7 +421,7 @@ impl Controller {
             }));
         }
         let status = self.status(name, &eip.status, cluster);
-        if status != eip.status {
+        if status != eip.status || self.unproved.contains_key(name) {
             return Some(EipChange::Status(status));
         }
         if finalized && eip.metadata.deleting && !self.ipam.in_use(name) {

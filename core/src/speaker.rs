@@ -299,6 +299,9 @@ impl Speaker {
         };
         self.handle_concern(concern, now);
         if let Standing::Speak(_, controller) = &mut self.standing {
+            if written.is_some() {
+                controller.handle_written(&object);
+            }
             controller.handle_object(object);
         }
     }

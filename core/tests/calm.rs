@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use bench::*;
 use porter_core::{
-    Eip, EipName, Identity, Input, Kind, LeaseRecord, LinkName, MacAddr, Service, ServiceName,
-    Timestamp, TrafficPolicy, Version, WriteError, keys,
+    Eip, EipName, Input, Kind, LinkName, MacAddr, Service, ServiceName, TrafficPolicy, Version,
+    WriteError, keys,
 };
 use proptest::prelude::*;
 
@@ -191,14 +191,7 @@ impl World {
                     bench.tell(Input::Silenced(generation));
                 }
             }
-            Step::Usurp => bench.api.put_lease(LeaseRecord {
-                holder: Some(Identity::from("other")),
-                duration: Duration::from_secs(5),
-                acquired: Timestamp(0),
-                renewed: Timestamp(0),
-                transitions: 0,
-                released_by: None,
-            }),
+            Step::Usurp => bench.usurp(),
             Step::Wait(millis) => bench.run(Duration::from_millis(millis)),
         }
         self.check();

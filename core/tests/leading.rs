@@ -91,3 +91,43 @@ fn a_write_that_changes_nothing_is_not_repeated_at_once() {
     bench.run(Duration::from_secs(10));
     assert!(!bench.shown(&web()).metadata.labels.is_empty());
 }
+
+#[test]
+fn a_new_leader_that_knows_an_old_record_does_not_act_on_it() {
+    let mut bench = Bench::serving();
+    let other = ServiceName::new("default", "other");
+    // Another leads, passes 172.22.0.188 on and gives the first Service the next address; of the
+    // Eip, this replica does not hear.
+    bench.usurp();
+    bench.watches = false;
+    bench.edit_eip(&pool(), |eip| {
+        let used = [(188, &other), (189, &web())];
+        let used = used.map(|(last, name)| (bench::eip(last), [name.clone()].into()));
+        eip.status.used = used.into();
+    });
+    let heard_late = bench.api.watch.pop_back().unwrap();
+    bench.edit_service(&web(), |service| service.ingress = vec![eip(189)]);
+    let mut passed_on = bench.shown(&web()).clone();
+    passed_on.ingress = vec![eip(188)];
+    bench.service(&other, Some(passed_on));
+    bench.watches = true;
+    bench.run(Duration::from_secs(8));
+    assert!(bench.speaker.leads(bench.now));
+    assert_eq!((bench.ask(188), &bench.shown(&web()).ingress), (None, &vec![eip(189)]));
+    bench.endpoints(&other, &["node4"]);
+    bench.tell(heard_late);
+    bench.run(Duration::from_secs(2));
+    assert_eq!((bench.ask(188), bench.ask(189)), (Some(mac(10)), Some(mac(9))));
+    assert_eq!(bench.shown(&web()).ingress, [eip(189)]);
+}
+
+#[test]
+fn a_new_leader_finds_everything_in_place_and_writes_nothing() {
+    let mut bench = Bench::serving();
+    let before = bench.written.len();
+    bench.usurp();
+    assert_eq!(bench.ask(188), None);
+    bench.run(Duration::from_secs(8));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    assert_eq!(bench.written.len(), before);
+}

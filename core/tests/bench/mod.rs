@@ -15,8 +15,9 @@ use std::{
 pub(crate) use api::{Api, is_held};
 use porter_core::{
     Answers, Config, Eip, EipName, Endpoint, Generation, Got, Identity, Input, Instant, IsAt, Kind,
-    LeaseTiming, Link, LinkName, MacAddr, Node, NodeName, Output, Read, ReadError, ReadId, Service,
-    ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError, WriteId, keys,
+    LeaseRecord, LeaseTiming, Link, LinkName, MacAddr, Node, NodeName, Output, Read, ReadError,
+    ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError,
+    WriteId, keys,
 };
 
 pub(crate) const PROTOCOL: &str = "protocol.porter.kubesphere.io/v1alpha1";
@@ -148,6 +149,19 @@ impl Bench {
         bench.service(&web(), Some(asking()));
         assert_eq!(bench.ask(188), Some(mac(9)));
         bench
+    }
+
+    /// Lets another replica take the Lease.
+    pub(crate) fn usurp(&mut self) {
+        self.api.put_lease(LeaseRecord {
+            holder: Some(Identity::from("other")),
+            duration: Duration::from_secs(5),
+            acquired: Timestamp(0),
+            renewed: Timestamp(0),
+            transitions: 0,
+            released_by: None,
+        });
+        self.pump();
     }
 
     /// Lists everything.
