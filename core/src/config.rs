@@ -50,8 +50,9 @@ impl LeaseTiming {
         if drift_ppm > 100_000 {
             return Err(TimingError::Drift(drift_ppm));
         }
-        if renew_every + request_timeout >= timing.speak_for() {
-            let needs = renew_every + request_timeout;
+        // The jitter makes it later by up to a tenth.
+        let needs = renew_every + renew_every / 10 + request_timeout;
+        if needs >= timing.speak_for() {
             return Err(TimingError::TooShort { needs, has: timing.speak_for() });
         }
         Ok(timing)
@@ -148,6 +149,15 @@ mod tests {
         assert_eq!(asked, Ok(default));
         assert_eq!(default.speak_for(), Duration::from_millis(4_850));
         assert_eq!(default.wait_for(duration), Duration::from_millis(5_050));
+    }
+
+    #[test]
+    fn a_renewal_that_its_jitter_could_make_late_is_refused() {
+        let millis = Duration::from_millis;
+        let timing =
+            |renew| LeaseTiming::new(millis(5_000), renew, millis(1_000), millis(100), 10_000);
+        assert!(timing(millis(3_490)).is_ok());
+        assert!(matches!(timing(millis(3_600)), Err(TimingError::TooShort { .. })));
     }
 
     #[test]

@@ -360,8 +360,10 @@ impl Controller {
         if !self.silence(name, holding, around) {
             return None;
         }
-        if service.ingress == [holding.address] {
-            return Some(ServiceChange::Ingress(vec![]));
+        let others = service.ingress.iter().copied().filter(|&other| other != holding.address);
+        let others: Vec<_> = others.collect();
+        if service.ingress != others {
+            return Some(ServiceChange::Ingress(others));
         }
         self.free(name);
         None

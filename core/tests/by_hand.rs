@@ -4,8 +4,10 @@
 
 mod bench;
 
+use std::time::Duration;
+
 use bench::*;
-use porter_core::{Input, LinkName, ServiceName, keys};
+use porter_core::{Input, Link, LinkName, ServiceName, keys};
 
 const EIP_LABEL: &str = "eip.porter.kubesphere.io/v1alpha2";
 
@@ -86,4 +88,31 @@ fn a_service_whose_eip_became_another_protocols_can_be_deleted() {
     assert_eq!(bench.ask(188), None);
     bench.edit_service(&web(), |service| service.metadata.deleting = true);
     assert!(!bench.api.services.contains_key(&web()));
+}
+
+#[test]
+fn an_address_that_is_given_back_is_shown_no_more_whatever_else_is_shown_beside_it() {
+    let mut bench = Bench::serving();
+    let foreign = [10, 0, 0, 1].into();
+    bench.edit_service(&web(), |service| {
+        service.metadata.annotations.insert(keys::LOAD_BALANCER.to_owned(), "other".to_owned());
+        service.ingress.push(foreign);
+    });
+    assert_eq!(bench.used().len(), 0);
+    assert_eq!(bench.shown(&web()).ingress, [foreign]);
+}
+
+#[test]
+fn a_link_that_goes_and_comes_back_with_another_mac_is_silent_and_then_told_anew() {
+    let mut bench = Bench::serving();
+    bench.endpoints(&web(), &["node1"]);
+    assert_eq!(bench.ask(188), Some(mac(3)), "a node of this host has the MAC of its link");
+    bench.tell(Input::Link(eth0(), None));
+    assert_eq!(bench.ask(188), None);
+    bench.announced.clear();
+    bench.tell(Input::Link(eth0(), Some(Link { mac: mac(33), ..link() })));
+    assert_eq!(bench.ask(188), Some(mac(33)));
+    bench.run(Duration::from_secs(5));
+    let told: Vec<_> = bench.announced.iter().map(|is_at| is_at.mac).collect();
+    assert_eq!(told, [mac(33); 5]);
 }
