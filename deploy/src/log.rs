@@ -32,7 +32,9 @@ enum Format {
 impl Log {
     /// Logs from here on.
     pub(crate) fn start(&self) -> Result<(), Box<dyn Error>> {
-        let filter = EnvFilter::builder().parse(&self.log_level);
+        // The client below logs every attempt that fails; what comes of them is logged by us.
+        let quiet = if self.log_level.contains("kube_client") { "" } else { ",kube_client=off" };
+        let filter = EnvFilter::builder().parse(format!("{}{quiet}", self.log_level));
         let filter = filter.map_err(|error| format!("--log-level {}: {error}", self.log_level))?;
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
         match self.log_format {
