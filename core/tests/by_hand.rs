@@ -116,3 +116,31 @@ fn a_link_that_goes_and_comes_back_with_another_mac_is_silent_and_then_told_anew
     let told: Vec<_> = bench.announced.iter().map(|is_at| is_at.mac).collect();
     assert_eq!(told, [mac(33); 5]);
 }
+
+#[test]
+fn a_service_lives_until_its_address_is_recorded_as_free() {
+    let mut bench = Bench::serving();
+    bench.replies = false;
+    bench.edit_service(&web(), |service| service.metadata.deleting = true);
+    while bench.used().contains_key(&eip(188)) {
+        assert!(bench.api.services.contains_key(&web()), "gone, and holding an address");
+        bench.judge(Verdict::Done);
+    }
+    bench.replies = true;
+    bench.pump();
+    assert!(!bench.api.services.contains_key(&web()));
+}
+
+#[test]
+fn an_address_that_was_given_up_before_it_was_recorded_goes_to_the_next() {
+    let mut bench = Bench::leading();
+    let next = ServiceName::new("default", "next");
+    bench.edit_eip(&pool(), |eip| eip.address = "172.22.0.188".to_owned());
+    bench.replies = false;
+    bench.service(&web(), Some(asking()));
+    bench.service(&next, Some(asking()));
+    bench.edit_service(&web(), |service| service.load_balancer = false);
+    bench.replies = true;
+    bench.pump();
+    assert_eq!(bench.shown(&next).ingress, [eip(188)]);
+}
