@@ -275,6 +275,23 @@ mod tests {
     }
 
     #[test]
+    fn rivals_that_take_turns_displace_nobody() {
+        let mut neighbors = looking();
+        assert!(neighbors.poll_output().is_some());
+        neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
+        let third = MacAddr(2, 0, 0, 0, 0, 98);
+        let last = std::cell::Cell::new(third);
+        run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {
+            Some(_) => vec![],
+            None => {
+                last.set(if last.get() == OTHER { third } else { OTHER });
+                vec![last.get()]
+            }
+        });
+        assert_eq!(neighbors.mac(target()), Some(MAC));
+    }
+
+    #[test]
     fn a_node_that_never_answers_is_settled_after_the_first_probes_and_asked_on() {
         let mut neighbors = looking();
         assert!(!neighbors.settled(target()));
