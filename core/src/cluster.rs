@@ -9,8 +9,9 @@ use pnet::util::MacAddr;
 
 use crate::{
     Eip, EipName, Input, Link, LinkName, Node, NodeName, Service, ServiceName, Slice, SliceName,
-    Version, ipam,
-    keys::{self, SERVICE_FINALIZER},
+    Version,
+    claim::is_finalized,
+    ipam, keys,
     neighbor::Target,
     placement::{self, Candidates},
     request::Request,
@@ -211,10 +212,8 @@ impl Cluster {
 
     fn sort(&mut self, name: &ServiceName) {
         let service = self.services.get(name);
-        let traced = |service: &Service| {
-            service.metadata.finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER)
-        };
-        if service.is_some_and(|service| Request::of(service).is_some() || traced(service)) {
+        let ours = |service: &Service| Request::of(service).is_some() || is_finalized(service);
+        if service.is_some_and(ours) {
             self.concerned.insert(name.clone());
         } else {
             self.concerned.remove(name);
@@ -253,7 +252,6 @@ impl Cluster {
     /// and the original share, so it must not have been set for an Eip of another protocol.
     pub(crate) fn is_traced(&self, service: &Service) -> bool {
         let metadata = &service.metadata;
-        let finalizer = metadata.finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER);
         let eip = keys::EIP.find(&metadata.labels).map(|(_, eip)| EipName::from(eip));
         let protocol = keys::PROTOCOL.find(&metadata.annotations).map(|(_, protocol)| protocol);
         let ours = match (protocol, &eip) {
@@ -261,7 +259,7 @@ impl Cluster {
             (_, Some(eip)) => self.eips.get(eip).is_none_or(ipam::is_layer2),
             (protocol, None) => protocol.is_none(),
         };
-        finalizer && ours
+        is_finalized(service) && ours
     }
 
     /// Which Eip records an address for a Service.

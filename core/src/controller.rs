@@ -14,10 +14,10 @@ use std::{
 
 use crate::{
     EipChange, EipName, EipStatus, Instant, LinkName, MetadataChange, NodeName, Service,
-    ServiceChange, ServiceName, Silence, Version, Write,
+    ServiceChange, ServiceName, Silence, Version, Write, claim,
     cluster::{Cluster, Concern},
     ipam::{self, Holding, Ipam},
-    keys::{self, EIP_FINALIZER, SERVICE_FINALIZER},
+    keys::{self, EIP_FINALIZER},
     ledger::{Ledger, Object},
     neighbor::Neighbors,
     placement::{self, Candidates, Load, Placed},
@@ -209,7 +209,7 @@ impl Controller {
             (None, None) => {
                 self.waiting.remove(name);
                 let freed = cluster.recorded(name).is_none();
-                (freed && cluster.is_traced(service)).then(|| forget(service))
+                (freed && cluster.is_traced(service)).then(|| claim::undo(service))
             }
         }
     }
@@ -258,7 +258,7 @@ impl Controller {
         around: &mut Surroundings<'_>,
     ) -> Option<ServiceChange> {
         self.waiting.remove(name);
-        if let Some(change) = claim(service, request, holding) {
+        if let Some(change) = claim::due(service, request, holding) {
             return Some(change);
         }
         let eip = around.cluster.eips.get(&holding.eip)?;
@@ -444,7 +444,10 @@ impl Controller {
             holders.retain(|holder| {
                 let before = recorded.used.get(address).is_some_and(|used| used.contains(holder));
                 before
-                    || cluster.services.get(holder).is_some_and(|service| is_claimed(service, name))
+                    || cluster
+                        .services
+                        .get(holder)
+                        .is_some_and(|service| claim::is_claimed(service, name))
             });
         }
         used.retain(|_, holders| !holders.is_empty());
@@ -459,44 +462,4 @@ impl Controller {
             None => EipStatus { pool_size: 0, first: None, last: None, used, ready: false },
         }
     }
-}
-
-/// Whether a Service carries the finalizer and the label of a holder.
-fn is_claimed(service: &Service, eip: &EipName) -> bool {
-    let metadata = &service.metadata;
-    let finalized = metadata.finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER);
-    finalized && keys::EIP.find(&metadata.labels).is_some_and(|(_, label)| label == eip.as_str())
-}
-
-/// The change that makes a Service a holder, if it is none yet.
-fn claim(service: &Service, request: &Request, holding: &Holding) -> Option<ServiceChange> {
-    if is_claimed(service, &holding.eip) {
-        return None;
-    }
-    let mut finalizers = service.metadata.finalizers.clone();
-    if !finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER) {
-        finalizers.push(SERVICE_FINALIZER.to_owned());
-    }
-    let labels = &service.metadata.labels;
-    Some(ServiceChange::Metadata(MetadataChange {
-        annotations: vec![],
-        labels: keys::EIP.entries(labels, holding.eip.as_str(), request.spelling),
-        finalizers: Some(finalizers),
-    }))
-}
-
-/// The change that removes every trace of us from a Service that holds nothing any more.
-fn forget(service: &Service) -> ServiceChange {
-    let metadata = &service.metadata;
-    let spellings = [keys::Spelling::Porter, keys::Spelling::OpenElb];
-    let remove = |key: keys::Key, map: &BTreeMap<String, String>| {
-        let present = spellings.into_iter().map(|spelling| key.spelled(spelling));
-        present.filter(|&key| map.contains_key(key)).map(|key| (key.to_owned(), None)).collect()
-    };
-    let finalizers = metadata.finalizers.iter().filter(|finalizer| *finalizer != SERVICE_FINALIZER);
-    ServiceChange::Metadata(MetadataChange {
-        annotations: remove(keys::LAYER2, &metadata.annotations),
-        labels: remove(keys::EIP, &metadata.labels),
-        finalizers: Some(finalizers.cloned().collect()),
-    })
 }

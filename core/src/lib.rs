@@ -8,6 +8,7 @@
 
 mod announcer;
 mod answer;
+mod claim;
 mod cluster;
 mod config;
 mod controller;
