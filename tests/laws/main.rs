@@ -30,6 +30,17 @@ proptest! {
     }
 
     #[test]
+    fn at_the_edge_of_every_margin_there_is_one_voice(
+        seed in any::<u64>(),
+        steps in prop::collection::vec(step_at_the_edge(), 0..30),
+    ) {
+        let mut world = World::with_guide(Options::edge(seed), seed);
+        world.run(Duration::from_secs(8));
+        world.steps(&steps);
+        agree(&mut world);
+    }
+
+    #[test]
     fn clocks_that_are_off_by_more_than_is_bounded_do_not_keep_replicas_from_agreeing(
         seed in any::<u64>(),
         rates in prop::array::uniform3(-300_000..300_000_i32),
@@ -96,7 +107,6 @@ fn config() -> ProptestConfig {
     let seeds = FileFailurePersistence::WithSource("seeds");
     ProptestConfig {
         failure_persistence: Some(Box::new(seeds)),
-        max_shrink_iters: 2_000,
         rng_seed: seed,
         ..ProptestConfig::with_cases(
             std::env::var("PROPTEST_CASES")
@@ -128,7 +138,23 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any_node(), any::<bool>()).prop_map(|(node, ready)| Step::NodeReady(node, ready)),
         1 => (0..4_u8).prop_map(|n_pods| Step::Scale(0, n_pods)),
         1 => Just(Step::DeleteLease),
-        1 => Just(Step::EmptyLease),
+        1 => prop::option::of(any_replica()).prop_map(Step::EmptyLease),
+        1 => any_node().prop_map(Step::SwapNic),
+    ]
+}
+
+/// What ends a claim, at any moment of it, while hosts ask.
+fn step_at_the_edge() -> impl Strategy<Value = Step> {
+    let any_replica = || 0..3_usize;
+    prop_oneof![
+        6 => (1..30_u32).prop_map(Step::Run),
+        3 => (1..6_000_u32).prop_map(Step::Run),
+        6 => (0..1_u8).prop_map(Step::Ask),
+        3 => any_replica().prop_map(Step::Leave),
+        3 => any_replica().prop_map(Step::Cut),
+        3 => any_replica().prop_map(Step::Heal),
+        1 => (any_replica(), 1..10_000_u32).prop_map(|(i, millis)| Step::Stall(i, millis)),
+        1 => any_replica().prop_map(Step::SwapNic),
     ]
 }
 

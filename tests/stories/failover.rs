@@ -68,6 +68,19 @@ fn an_api_outage_silences_everybody_and_its_end_brings_the_same_node_back() {
 }
 
 #[test]
+fn relists_of_an_unchanged_lease_are_no_sign_of_life_of_a_dead_leader() {
+    let mut world = settled();
+    let dead = world.leader().expect("somebody leads");
+    world.take_down(dead);
+    world.run(Duration::from_secs(1));
+    for replica in 0..world.n_replicas() {
+        world.step(&Step::BreakWatch(replica, porter_core::Kind::Lease, 0));
+    }
+    world.run(FAILOVER_MAX - Duration::from_secs(1));
+    assert_ne!(world.leader(), None);
+}
+
+#[test]
 fn a_leader_that_cannot_list_services_for_ten_seconds_hands_over() {
     let mut world = settled();
     let blind = world.leader().expect("somebody leads");

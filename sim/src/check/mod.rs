@@ -94,7 +94,7 @@ impl Checks {
         let Some((eip, mac)) = frame.claim() else {
             return Err(Violation(format!("{frame} speaks for nothing")));
         };
-        if frame.src != world.nodes[id].mac {
+        if !world.nodes[id].macs.contains(&frame.src) {
             return Err(Violation(format!(
                 "{frame} leaves with the Ethernet source {}",
                 frame.src

@@ -31,7 +31,7 @@ impl Proofs {
     }
 
     pub(super) fn spoken(&self, world: &World, id: usize, mac: MacAddr) -> Result<(), Violation> {
-        let own = world.nodes[id].mac == mac;
+        let own = world.nodes[id].macs.contains(&mac);
         let proved = |node: &crate::world::NodeHost| {
             let heard = self.heard.get(&id);
             heard.is_some_and(|heard| heard.contains(&(node.address, mac)))

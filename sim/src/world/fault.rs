@@ -12,6 +12,8 @@ use super::{DRIFT_PPM, Event, Manifest, Weather, World, manifest, replica::Task}
 pub enum Step {
     /// A person makes a node recorded on a Service, or takes the record away.
     Annotate(usize, Option<usize>),
+    /// The host outside the cluster, which has forgotten everything, pings an EIP.
+    Ask(u8),
     /// A watch of a replica breaks, and is begun anew after this many milliseconds.
     BreakWatch(usize, Kind, u32),
     /// A node takes new pods, or no more.
@@ -28,8 +30,8 @@ pub enum Step {
     DeletePods(usize),
     /// A Service is deleted.
     DeleteService(usize),
-    /// Somebody takes the holder out of the Lease.
-    EmptyLease,
+    /// Somebody takes the holder out of the Lease, and says that this replica gave it up.
+    EmptyLease(Option<usize>),
     /// A replica can reach the API server again.
     Heal(usize),
     /// A process is asked to end; a kubelet starts the next.
@@ -44,6 +46,8 @@ pub enum Step {
     Scale(usize, u8),
     /// A process stands still for this many milliseconds while its clock goes on.
     Stall(usize, u32),
+    /// A node gets a network card with another MAC.
+    SwapNic(usize),
 }
 
 impl World {
@@ -57,6 +61,10 @@ impl World {
                 let name = self.service(*service);
                 let key = porter_core::keys::LAYER2.spelled(porter_core::keys::Spelling::Porter);
                 self.annotate_service(&name, key, node.as_ref().map(NodeName::as_str));
+            }
+            Step::Ask(number) => {
+                self.hosts[0].forget();
+                self.ping_eip(*number);
             }
             Step::BreakWatch(i, kind, millis) => {
                 let delay = Duration::from_millis(u64::from(*millis));
@@ -73,15 +81,11 @@ impl World {
             }
             Step::DeletePods(node) => self.delete_pods(&self.node(*node)),
             Step::DeleteService(i) => self.delete_service(&self.service(*i)),
-            Step::EmptyLease => self.empty_lease(),
+            Step::EmptyLease(i) => self.empty_lease(i.as_ref().map(replica)),
             Step::Heal(i) => self.heal(replica(i)),
             Step::Leave(i) => self.leave(replica(i)),
             Step::NodeReady(node, ready) => self.set_ready(&self.node(*node), *ready),
-            Step::Ping(number) => {
-                let eip = [172, 22, 0, 188 + number % 3];
-                self.hosts[0].ping(eip.into(), self.now);
-                self.drain_host(0);
-            }
+            Step::Ping(number) => self.ping_eip(*number),
             Step::Run(millis) => self.run(Duration::from_millis(u64::from(*millis))),
             Step::Scale(i, n_pods) => {
                 let name =
@@ -90,6 +94,7 @@ impl World {
                     self.scale(&name, usize::from(*n_pods));
                 }
             }
+            Step::SwapNic(node) => self.swap_nic(node % self.nodes.len()),
             Step::Stall(i, millis) => {
                 self.stall(replica(i), Duration::from_millis(u64::from(*millis)));
             }
@@ -178,10 +183,33 @@ impl World {
         }
     }
 
-    fn empty_lease(&mut self) {
-        if let Some((_, mut record)) = self.api.lease.clone() {
+    fn ping_eip(&mut self, number: u8) {
+        let eip = [172, 22, 0, 188 + number % 3];
+        self.hosts[0].ping(eip.into(), self.now);
+        self.drain_host(0);
+    }
+
+    fn swap_nic(&mut self, i: usize) {
+        let node = &mut self.nodes[i];
+        node.mac.3 = node.mac.3.wrapping_add(1);
+        node.macs.push(node.mac);
+        let line = format!("* {} gets a network card with {}", node.name, node.mac);
+        self.log(line);
+        if self.replicas.get(i).is_some_and(|replica| replica.process.is_some()) {
+            let link = Some(self.link_of(i));
+            self.task_after(i, Duration::ZERO, Task::Input(Input::Link(super::eth0(), link)));
+        }
+    }
+
+    fn empty_lease(&mut self, released_by: Option<usize>) {
+        let process = released_by.and_then(|id| self.replicas[id].process.as_ref());
+        let identity = process.map(|process| process.identity.clone());
+        if let Some((_, mut record)) = self.api.lease.clone()
+            && (identity.is_none() || identity != record.holder)
+        {
             self.log("* the holder is taken out of the Lease".to_owned());
             record.holder = None;
+            record.released_by = identity;
             self.api.put_lease(Some(record));
             self.distribute();
         }

@@ -58,16 +58,28 @@ impl Options {
         }
     }
 
+    /// The guide's cluster where every margin is used up: each clock is off by all that is bounded,
+    /// frames leave as late as they may after their check, and nothing else takes any time to hide
+    /// that.
+    pub fn edge(seed: u64) -> Self {
+        let rng = &mut Rng::new(seed ^ 0x65_6467_65);
+        let timing = rng.pick(&timings()[..2]);
+        let publish_delay = rng.pick(&[Duration::ZERO, Duration::from_millis(20)]);
+        let send_delay = send_delay_max(timing);
+        Self {
+            timing,
+            weather: Weather { send_delay, publish_delay, ..Weather::calm() },
+            clocks_ppm: (0..3).map(|_| rng.pick(&[-BOUND_PPM, BOUND_PPM])).collect(),
+            ..Self::guide()
+        }
+    }
+
     /// The guide's cluster in weather that the seed decides. Every world is rough in few ways and
     /// very rough in those, since faults of all kinds at once hide each other.
     pub fn swarm(seed: u64) -> Self {
         let rng = &mut Rng::new(seed ^ 0x0073_7761_726d);
         let millis = |rng: &mut Rng, choices: &[u64]| Duration::from_millis(rng.pick(choices));
         let timing = rng.pick(&timings());
-        // The margin is counted on the sender's clock, which may be fast.
-        let send_delay_max = MARGIN * 1_000_000 / (1_000_000 + DRIFT_PPM);
-        let send_delay_max = if timing == timings()[0] { send_delay_max } else { Duration::ZERO };
-        let bound = i32::try_from(DRIFT_PPM).expect("it is small");
         Self {
             timing,
             weather: Weather {
@@ -78,9 +90,9 @@ impl Options {
                 lost_requests: rng.pick(&[0, 0, 20, 200]),
                 lost_verdicts: rng.pick(&[0, 0, 20, 200]),
                 publish_delay: millis(rng, &[0, 1, 50, 1_000]),
-                send_delay: rng.pick(&[Duration::ZERO, send_delay_max]),
+                send_delay: rng.pick(&[Duration::ZERO, send_delay_max(timing)]),
             },
-            clocks_ppm: (0..3).map(|_| rng.pick(&[-bound, 0, bound])).collect(),
+            clocks_ppm: (0..3).map(|_| rng.pick(&[-BOUND_PPM, 0, BOUND_PPM])).collect(),
             ..Self::guide()
         }
     }
@@ -104,7 +116,15 @@ impl Weather {
 
 /// By how much a clock may be off before one voice is no longer promised.
 pub(crate) const DRIFT_PPM: u32 = 10_000;
+const BOUND_PPM: i32 = 10_000;
 const MARGIN: Duration = Duration::from_millis(100);
+
+/// The longest between check and sending that a margin covers: it is counted on the sender's clock,
+/// which may be fast.
+fn send_delay_max(timing: LeaseTiming) -> Duration {
+    let margin = timing.duration() * 2 - timing.wait_for(timing.duration()) - timing.speak_for();
+    margin * 1_000_000 / (1_000_000 + DRIFT_PPM)
+}
 
 /// The defaults; the same without a margin; and a lease so long that answers which are 6 s old still
 /// count.
