@@ -93,8 +93,12 @@ fn a_killed_lab_leaves_nothing_and_the_next_one_starts() {
 
     lab.kill();
 
-    let ended = command.wait().expect("it is a child of ours");
-    assert_eq!(ended.code(), Some(128 + 9), "what runs in the lab ends with it");
+    let mut code = None;
+    lab::until("the command is gone", || {
+        code = command.try_wait().expect("it is a child of ours").map(|ended| ended.code());
+        code.is_some()
+    });
+    assert_eq!(code.flatten(), Some(128 + 9), "what runs in the lab is killed with it");
     lab::until("every process is gone", || processes.iter().all(|&process| !lab::lives(process)));
     lab::until("every network is gone", || namespaces.is_disjoint(&lab::networks_in_use()));
     let next = Lab::start(directory.path());
