@@ -2,8 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::*;
-use crate::lab::{curl::curl, neighbour::forget, ping::ping};
+use super::{EIP, Guide, HTTP};
+use crate::lab::{
+    curl::curl,
+    neighbour::{self, forget},
+    ping::ping,
+    wait::{LONG, Unmet, until},
+};
 
 /// How long a single echo may take.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -2,8 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::*;
-use crate::lab::{neighbour::forget, ping::ping, wait::LOOK_EVERY};
+use super::{EIP, Guide};
+use crate::lab::{
+    neighbour::forget,
+    ping::ping,
+    show,
+    station::Station,
+    wait::{LONG, LOOK_EVERY, Unmet, until},
+};
 
 /// How long a single echo may take.
 const PATIENCE: Duration = Duration::from_millis(100);

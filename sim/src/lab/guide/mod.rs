@@ -15,7 +15,7 @@ use super::{
     neighbour, show,
     statement::Statement,
     station::Station,
-    wait::{LONG, Unmet, until},
+    wait::Unmet,
 };
 
 /// The address that the Service gets.

@@ -1,6 +1,10 @@
 //! The statements about objects: what is applied, and what `kubectl get` shows of it.
 
-use super::*;
+use super::{EIP, Guide};
+use crate::lab::{
+    kubectl,
+    wait::{LONG, Unmet, until},
+};
 
 impl Guide<'_> {
     pub(super) async fn eip_is_listed(&mut self) -> Result<(), Unmet> {
