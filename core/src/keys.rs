@@ -24,7 +24,7 @@ pub struct Key {
 
 impl Key {
     /// The key in one spelling.
-    pub fn spelled(self, spelling: Spelling) -> &'static str {
+    pub const fn spelled(self, spelling: Spelling) -> &'static str {
         match spelling {
             Spelling::Porter => self.porter,
             Spelling::OpenElb => self.openelb,

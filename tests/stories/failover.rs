@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use porter_core::{NodeName, keys};
 use porter_sim::{Options, Step, World};
 
 use crate::{EIP, FAILOVER_MAX, SETTLED, service, settled};
+
+/// The annotation that records the node of a Service.
+const RECORD: &str = keys::LAYER2.spelled(keys::Spelling::Porter);
 
 #[test]
 fn a_leader_that_is_asked_to_end_hands_over_within_50_ms() {
@@ -65,6 +69,24 @@ fn an_api_outage_silences_everybody_and_its_end_brings_the_same_node_back() {
     world.run(SETTLED);
     assert_eq!(world.recorded_node(&service()), node);
     assert!(world.ping(EIP).is_ok());
+}
+
+#[test]
+fn a_new_leader_asks_before_it_answers_from_what_it_knew() {
+    let mut world = settled();
+    assert!(world.ping(EIP).is_ok());
+    let old = world.leader().expect("somebody leads");
+    let heirs = (0..world.n_replicas()).filter(|replica| *replica != old);
+    heirs.for_each(|heir| world.step(&Step::BreakWatch(heir, porter_core::Kind::Service, 9_000)));
+    let node = world.recorded_node(&service());
+    let others = world.nodes_behind(&service()).into_iter();
+    let other = others.clone().find(|other| Some(other) != node.as_ref());
+    world.annotate_service(&service(), RECORD, other.as_ref().map(NodeName::as_str));
+    world.run(Duration::from_secs(1));
+    world.leave(old);
+    world.run(Duration::from_secs(1));
+    world.flush_neighbours();
+    assert_eq!(world.ping(EIP).ok().map(|(node, _)| node), other);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{DRIFT_PPM, Event, Manifest, Weather, World, manifest, replica::Task}
 
 /// One thing that is done to a world. Replicas, nodes and the like are counted round, so that any
 /// number means one of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// A person makes a node recorded on a Service, or takes the record away.
     Annotate(usize, Option<usize>),
@@ -53,7 +53,7 @@ pub enum Step {
 impl World {
     /// Does one thing to the world.
     pub fn step(&mut self, step: &Step) {
-        self.steps.push(step.clone());
+        self.steps.push(*step);
         let replica = |i: &usize| i % self.replicas.len();
         match step {
             Step::Annotate(service, node) => {
