@@ -41,6 +41,7 @@ impl Story {
     fn apply(&mut self, manifests: &[Manifest]) {
         self.chapter("The cluster, and a host outside it on the same LAN");
         self.show("kubectl get nodes -o wide", World::get_nodes);
+        self.line("\n$ kubectl apply");
         for manifest in manifests {
             match manifest {
                 Manifest::Ignored { .. } => {
@@ -79,7 +80,8 @@ impl Story {
     fn lose_the_node(&mut self, service: &ServiceName) {
         let Some(node) = self.world.recorded_node(service) else { return };
         self.chapter(&format!("{node} is drained: its pod comes back elsewhere"));
-        self.line(&format!("$ kubectl cordon {node}; kubectl delete pod (the one on {node})"));
+        self.line(&format!("\n$ kubectl cordon {node}"));
+        self.line(&format!("$ kubectl delete pod --field-selector spec.nodeName={node}"));
         self.world.cordon(&node, true);
         self.world.delete_pods(&node);
         self.wait(|world| {
@@ -103,9 +105,9 @@ impl Story {
         self.world.crash(leader);
         self.wait(|world| world.leader().is_some());
         let took = self.world.now().since(killed_at);
-        self.line(&format!("another leads after {:.3} s", took.as_secs_f64()));
+        self.line(&format!("\nAnother leads after {:.3} s.", took.as_secs_f64()));
         self.who();
-        self.line("$ ip neigh flush all");
+        self.line("\n$ ip neigh flush all");
         self.world.flush_neighbours();
         for eip in self.world.external_ip(service) {
             self.ask(eip);
@@ -115,6 +117,8 @@ impl Story {
 
     fn delete(&mut self, service: &ServiceName) {
         self.chapter(&format!("{service} is deleted"));
+        let ServiceName { namespace, name } = service;
+        self.line(&format!("\n$ kubectl delete svc --namespace {namespace} {name}"));
         let eips = self.world.external_ip(service);
         self.world.delete_service(service);
         self.wait(|world| !world.has_service(service));
