@@ -98,8 +98,9 @@ impl World {
                 let (target, mac) = frame.claim().expect("both say who they are");
                 let to = match frame.says {
                     Says::IsAt { to, .. } if !frame.is_gratuitous() => Some(to),
-                    Says::IsAt { .. } | Says::Ping { .. } | Says::Pong { .. } => None,
-                    Says::WhoHas { .. } => None,
+                    // An announcement is addressed to nobody, whatever its form.
+                    Says::IsAt { .. } | Says::WhoHas { .. } => None,
+                    Says::Ping { .. } | Says::Pong { .. } => return,
                 };
                 Task::Input(Input::Heard(IsAt { link: eth0(), target, mac, to, via }))
             }
