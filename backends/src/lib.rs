@@ -3,13 +3,20 @@
 //!
 //! Nothing is decided here. What can be survived - a link that went down, an API server that is
 //! away - is told to the core as a fact, or counted; an [`Error`] is what stops a replica.
+//!
+//! Packet sockets and the boot-time clock are Linux'. Elsewhere only `kube` and `port` remain, which
+//! the simulation needs.
 
+#[cfg(target_os = "linux")]
 pub mod clock;
+#[cfg(target_os = "linux")]
 mod drive;
 mod error;
 pub mod kube;
+#[cfg(target_os = "linux")]
 pub mod link;
 pub mod port;
 
+#[cfg(target_os = "linux")]
 pub use drive::drive;
 pub use error::Error;

@@ -1,6 +1,6 @@
 //! `porter agent`: one replica of the load balancer, as it runs in a cluster.
 
-use std::{env, error::Error, path::PathBuf, time::Duration};
+use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -84,7 +84,7 @@ struct Pod {
 }
 
 impl Agent {
-    pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         let lease = self.timing.lease().map_err(|error| {
             format!("--lease-duration, --renew-deadline, --retry-period: {error}")
         })?;
@@ -93,7 +93,7 @@ impl Agent {
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(self.speak(lease))?;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn speak(self, timing: LeaseTiming) -> Result<(), Failure> {

@@ -1,14 +1,24 @@
 //! The `porter` binary: flags, and which parts they put together. One file per subcommand.
 
+#[cfg(target_os = "linux")]
 mod agent;
 mod crd;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
 mod lab;
+#[cfg(target_os = "linux")]
 mod log;
 mod sim;
 
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+#[cfg(target_os = "linux")]
+use self::{agent::Agent, lab::Lab};
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{Elsewhere as Agent, Elsewhere as Lab};
 
 /// External IP addresses for Kubernetes Services on a plain LAN, without BGP.
 ///
@@ -23,16 +33,16 @@ struct Porter {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Agent(Box<agent::Agent>),
+    Agent(Box<Agent>),
     Crd(crd::Crd),
-    Lab(lab::Lab),
+    Lab(Lab),
     Sim(sim::Sim),
 }
 
 impl Command {
     fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
-            Self::Agent(agent) => agent.run().map(|()| ExitCode::SUCCESS),
+            Self::Agent(agent) => Ok(agent.run()?),
             Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
             Self::Lab(lab) => Ok(lab.run()?),
             Self::Sim(sim) => sim.run().map(|()| ExitCode::SUCCESS),

@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 mod check;
+#[cfg(target_os = "linux")]
 pub mod lab;
 pub mod standins;
 mod world;

@@ -3,6 +3,8 @@
 //!
 //! Needs root, or user namespaces; without them these tests fail and say what to do.
 
+#![cfg(target_os = "linux")]
+
 mod frames;
 mod kubectl;
 mod lab;

@@ -1,6 +1,8 @@
 //! The links of a host, on a LAN of the kernel's own: veth pairs between network namespaces, and
 //! hosts with real neighbour caches.
 
+#![cfg(target_os = "linux")]
+
 mod apart;
 mod filter;
 mod host;
