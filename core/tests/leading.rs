@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{EipStatus, Input, Kind, ServiceName};
+use porter_core::{EipStatus, Input, Instant, Kind, ServiceName};
 
 /// How many of the next 120 seconds begin with an answer.
 fn seconds_answered(bench: &mut Bench) -> usize {
@@ -53,6 +53,19 @@ fn a_new_leader_leaves_the_addresses_that_are_shown_to_those_who_show_them() {
     bench.lead();
     assert_eq!(bench.shown(&web()).ingress, [eip(188)]);
     assert_eq!(bench.used().len(), 2);
+}
+
+#[test]
+fn a_replica_that_leads_again_at_once_speaks_only_when_its_old_answers_are_silenced() {
+    let mut bench = Bench::serving();
+    bench.acknowledges = false;
+    // An old sighting: a read shows that the claim still stands.
+    bench.tell(Input::Lease(None));
+    assert!(bench.speaker.leads(bench.now), "it leads in a new term");
+    assert_eq!(bench.until, Instant::ZERO, "a responder may still answer from the old one");
+    bench.acknowledges = true;
+    bench.pump();
+    assert_eq!(bench.ask(188), Some(mac(9)));
 }
 
 #[test]
