@@ -72,10 +72,10 @@ pub struct EipStatus {
     #[serde(default, skip_serializing_if = "is_default")]
     pub occupied: bool,
     /// How many addresses are held, however many Services share them.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub usage: i64,
     /// How many addresses there are.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub pool_size: i64,
     /// Address to the Services that hold it: `namespace/name`, several joined by `;`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -94,7 +94,8 @@ pub struct EipStatus {
     pub v4: bool,
 }
 
-/// The original leaves out what is false, zero or empty.
+/// The original leaves out what is false, zero or empty. So does this but for the numbers, since
+/// kubectl shows nothing in the column of what is left out.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -147,6 +148,12 @@ mod tests {
         assert_eq!(fields("spec"), spec);
         let status = ["firstIP", "lastIP", "occupied", "poolSize", "ready", "usage", "used", "v4"];
         assert_eq!(fields("status"), status);
+    }
+
+    #[test]
+    fn a_pool_that_nobody_uses_shows_a_usage_of_zero() {
+        let status = serde_json::to_value(EipStatus::default()).unwrap();
+        assert_eq!(status, json!({ "usage": 0, "poolSize": 0 }));
     }
 
     #[test]

@@ -173,7 +173,7 @@ mod tests {
             "apiVersion": "network.kubesphere.io/v1alpha2",
             "kind": "Eip",
             "metadata": { "name": "pool", "resourceVersion": "7" },
-            "status": { "poolSize": 13 }
+            "status": { "poolSize": 13, "usage": 0 }
         });
         assert_eq!(body, expected);
     }
