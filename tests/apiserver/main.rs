@@ -4,4 +4,5 @@ mod client;
 mod columns;
 mod guide;
 mod kubectl;
+mod patches;
 mod server;

@@ -38,12 +38,7 @@ impl Patch {
                     ))
                 })?;
             }
-            Self::Strategic(_) if kind.is_custom() => {
-                return Err(Status::unsupported_media_type(
-                    "the body of the request was in an unknown format - accepted media types include: \
-                     application/json-patch+json, application/merge-patch+json",
-                ));
-            }
+            Self::Strategic(_) if kind.is_custom() => return Err(unknown_format(kind)),
             Self::Strategic(patch) => merge_value(Some(Schema::of(kind)), &mut patched, patch),
         }
         if patched.is_object() {
@@ -52,6 +47,16 @@ impl Patch {
             Err(Status::bad_request("the patch leaves no object"))
         }
     }
+}
+
+/// The patch is in a format that the kind does not take: a strategic one merges lists as the types in Go are
+/// tagged, which custom resources do not have.
+pub(crate) fn unknown_format(kind: &Kind) -> Status {
+    let strategic = if kind.is_custom() { "" } else { ", application/strategic-merge-patch+json" };
+    Status::unsupported_media_type(format!(
+        "the body of the request was in an unknown format - accepted media types include: \
+         application/json-patch+json, application/merge-patch+json{strategic}"
+    ))
 }
 
 fn merge_value(schema: Option<Schema<'_>>, target: &mut Value, patch: &Value) {

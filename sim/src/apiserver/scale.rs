@@ -44,7 +44,7 @@ pub(crate) fn patch(
     let mut now = scale_of(paths, &object);
     // What the patch does not mention is no precondition.
     now["metadata"]["resourceVersion"] = Value::Null;
-    let scale = patch_of(call)?.apply(kind, &now)?;
+    let scale = patch_of(call, kind)?.apply(kind, &now)?;
     write_scale(call, paths, target, name, &scale)
 }
 

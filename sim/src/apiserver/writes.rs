@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::http::{Call, reply};
-use super::patch::Patch;
+use super::patch::{Patch, unknown_format};
 use super::protobuf;
 use super::request::{Form, Target, content_type};
 use super::resource::Kind;
@@ -58,7 +58,7 @@ pub(crate) fn patch(
     name: &str,
     form: Form,
 ) -> Result<Response, Status> {
-    let patch = patch_of(call)?;
+    let patch = patch_of(call, kind)?;
     let written = store(call)?.patch(
         &target.resource,
         target.namespace.as_deref(),
@@ -170,23 +170,18 @@ fn body(call: &Call, kind: &Kind, target: &Target) -> Result<Value, Status> {
     Ok(object)
 }
 
-/// The body, as a patch.
-pub(crate) fn patch_of(call: &Call) -> Result<Patch, Status> {
+/// The body, as a patch of objects of a kind.
+pub(crate) fn patch_of(call: &Call, kind: &Kind) -> Result<Patch, Status> {
     let form = match content_type(&call.headers) {
         "application/merge-patch+json" => Patch::Merge,
         "application/json-patch+json" => Patch::Json,
-        "application/strategic-merge-patch+json" => Patch::Strategic,
+        "application/strategic-merge-patch+json" if !kind.is_custom() => Patch::Strategic,
         "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
             return Err(Status::unsupported_media_type(
                 "the lab's API server has no server-side apply: use client-side kubectl apply, or another patch",
             ));
         }
-        other => {
-            return Err(Status::unsupported_media_type(format!(
-                "the body of the request was in an unknown format ({other}) - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
-            )));
-        }
+        _ => return Err(unknown_format(kind)),
     };
     let body = serde_json::from_slice(&call.body)
         .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
