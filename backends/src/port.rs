@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Read, ReadId, Write, WriteId,
+    Answers, Event, Generation, Input, Instant, IsAt, LinkName, Probe, Read, ReadId, Write, WriteId,
 };
 
 /// The Kubernetes cluster, as far as its API server tells of it.
@@ -15,6 +15,9 @@ pub trait Cluster: Send {
     /// Nothing that was begun makes progress unless this is waited for. Cancel safe: dropping the
     /// future loses nothing.
     async fn next(&mut self) -> Input;
+
+    /// Tells people of something that happened. What cannot be told is lost.
+    fn publish(&mut self, event: Event);
 
     /// Begins a write. Exactly one [`Input::Written`] with its id follows.
     fn write(&mut self, id: WriteId, write: Write);

@@ -8,8 +8,8 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Eip, EipName, Input, Link, LinkName, Node, NodeName, Service, ServiceName, Slice, SliceName,
-    Version,
+    Eip, EipName, Input, Link, LinkName, Namespace, NamespaceName, Node, NodeName, Service,
+    ServiceName, Slice, SliceName, Version,
     claim::is_finalized,
     ipam, keys,
     neighbor::Target,
@@ -23,6 +23,7 @@ use crate::{
 pub(crate) struct Cluster {
     pub(crate) eips: Store<EipName, Eip>,
     pub(crate) services: Store<ServiceName, Service>,
+    pub(crate) namespaces: Store<NamespaceName, Namespace>,
     pub(crate) nodes: Store<NodeName, Node>,
     pub(crate) slices: Store<SliceName, Slice>,
     pub(crate) links: BTreeMap<LinkName, Link>,
@@ -49,6 +50,7 @@ impl Cluster {
         Self {
             eips: Store::new(),
             services: Store::new(),
+            namespaces: Store::new(),
             nodes: Store::new(),
             slices: Store::new(),
             links: BTreeMap::new(),
@@ -60,8 +62,12 @@ impl Cluster {
 
     /// Whether every kind was listed: before that, nothing can be said to be missing.
     pub(crate) fn is_synced(&self) -> bool {
-        let Self { eips, services, nodes, slices, .. } = self;
-        eips.listed() && services.listed() && nodes.listed() && slices.listed()
+        let Self { eips, services, namespaces, nodes, slices, .. } = self;
+        eips.listed()
+            && services.listed()
+            && namespaces.listed()
+            && nodes.listed()
+            && slices.listed()
     }
 
     /// Takes in a fact. Says whom it concerns; inputs that are no facts concern nobody.
@@ -71,6 +77,14 @@ impl Cluster {
             Input::Eips(listing) => self.handle_eips(listing),
             Input::Service(name, version, service) => self.handle_service(name, version, service),
             Input::Services(listing) => self.handle_services(listing),
+            Input::Namespace(name, version, namespace) => {
+                self.namespaces.apply(name, version, namespace);
+                Concern::default()
+            }
+            Input::Namespaces(listing) => {
+                self.namespaces.replace(listing);
+                Concern::default()
+            }
             Input::Node(name, version, node) => {
                 let changed = self.nodes.apply(name, version, node);
                 self.reach_changed(changed)

@@ -197,7 +197,7 @@ impl Controller {
         for name in cluster.concerned() {
             let service = cluster.services.get(name).filter(|_| self.ipam.holding(name).is_none());
             if let Some(service) = service
-                && let Some(&shown) = service.ingress.first()
+                && let Some(shown) = service.shown().next()
                 && let Some(request) = cluster.request(service)
             {
                 self.ipam.take_back(name, &request, shown);

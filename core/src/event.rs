@@ -10,8 +10,9 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use pnet::util::MacAddr;
 
 use crate::{
-    Answers, Eip, EipName, EipStatus, Instant, IsAt, LeaseRecord, Link, LinkName, Listing, Node,
-    NodeName, Service, ServiceName, Slice, SliceName, Version,
+    Answers, Condition, Eip, EipName, EipStatus, Event, Ingress, Instant, IsAt, LeaseRecord, Link,
+    LinkName, Listing, Namespace, NamespaceName, Node, NodeName, Service, ServiceName, Slice,
+    SliceName, Version,
 };
 
 /// Something the world tells the speaker: what *is*, never what *changed*.
@@ -35,6 +36,10 @@ pub enum Input {
     Link(LinkName, Option<Link>),
     /// The watch of a kind is broken: what is known of it grows old until the next list.
     Lost(Kind),
+    /// A Namespace was seen.
+    Namespace(NamespaceName, Version, Option<Namespace>),
+    /// All Namespaces were listed.
+    Namespaces(Listing<NamespaceName, Namespace>),
     /// A Node was seen.
     Node(NodeName, Version, Option<Node>),
     /// All Nodes were listed.
@@ -58,6 +63,7 @@ impl Input {
     pub(crate) fn listed(&self) -> Option<Kind> {
         match self {
             Self::Eips(_) => Some(Kind::Eip),
+            Self::Namespaces(_) => Some(Kind::Namespace),
             Self::Nodes(_) => Some(Kind::Node),
             Self::Services(_) => Some(Kind::Service),
             Self::Slices(_) => Some(Kind::Slice),
@@ -68,6 +74,7 @@ impl Input {
             | Self::Leave
             | Self::Link(..)
             | Self::Lost(_)
+            | Self::Namespace(..)
             | Self::Node(..)
             | Self::Service(..)
             | Self::Silenced(_)
@@ -83,6 +90,8 @@ pub enum Output {
     /// Tell everybody on a link, in both forms that hosts listen to. Not sent at or after the
     /// deadline of the last [`Output::Permit`].
     Announce(IsAt),
+    /// Tell people of something that happened. Has no verdict: one that is lost is lost.
+    Event(Event),
     /// Everything is handed over: stop.
     Left,
     /// Listen on exactly these links.
@@ -118,6 +127,8 @@ pub enum Kind {
     Eip,
     /// `coordination.k8s.io/v1 Lease`, the one that is competed for.
     Lease,
+    /// `v1 Namespace`.
+    Namespace,
     /// `v1 Node`.
     Node,
     /// `v1 Service`.
@@ -184,10 +195,20 @@ pub enum EipChange {
 /// What to change of a Service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ServiceChange {
-    /// `status.loadBalancer.ingress`, as a whole.
-    Ingress(Vec<IpAddr>),
     /// Parts of `metadata`.
     Metadata(MetadataChange),
+    /// The parts of the status that are ours.
+    Status(ServiceStatus),
+}
+
+/// What the status of a Service is to say.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ServiceStatus {
+    /// `loadBalancer.ingress`, as a whole.
+    pub ingress: Vec<Ingress>,
+    /// The condition [`keys::ANNOUNCED`](crate::keys::ANNOUNCED), or that there is none. Conditions
+    /// of other types stay.
+    pub announced: Option<Condition>,
 }
 
 /// What to change of an object's `metadata`. What is not named stays.

@@ -14,7 +14,7 @@ use std::{
 use ipnet::IpNet;
 use pnet::util::MacAddr;
 
-use crate::{Identity, NodeName, ServiceName, Timestamp, Uid};
+use crate::{Condition, Identity, NodeName, ServiceName, Timestamp, Uid};
 
 /// A Kubernetes `metadata.resourceVersion`.
 ///
@@ -39,6 +39,8 @@ pub struct Metadata {
     pub created: Timestamp,
     /// Whether it has a `deletionTimestamp`: it lives on only until its finalizers are gone.
     pub deleting: bool,
+    /// `metadata.generation`, which counts changes of the `spec`; 0 where the kind has none.
+    pub generation: i64,
     /// Annotations whose key this project knows (`crate::keys`); all others are left out.
     pub annotations: BTreeMap<String, String>,
     /// Labels whose key this project knows; all others are left out.
@@ -60,8 +62,81 @@ pub struct Service {
     pub requested_ip: Option<String>,
     /// `spec.externalTrafficPolicy`.
     pub policy: TrafficPolicy,
-    /// The addresses in `status.loadBalancer.ingress`, in their order.
-    pub ingress: Vec<IpAddr>,
+    /// `spec.ports`: what is listened on. Two Services that share an address have none in common.
+    pub ports: BTreeSet<Port>,
+    /// `spec.selector`: which pods serve it.
+    pub selector: BTreeMap<String, String>,
+    /// `spec.ipFamilies`, in their order; empty in facts made without an API server, and then any
+    /// family will do.
+    pub families: Vec<Family>,
+    /// Whether `spec.ipFamilyPolicy` is `RequireDualStack`: one address of each family, or none.
+    pub requires_dual_stack: bool,
+    /// `status.loadBalancer.ingress`, in its order.
+    pub ingress: Vec<Ingress>,
+    /// The condition [`keys::ANNOUNCED`](crate::keys::ANNOUNCED) in `status.conditions`.
+    pub announced: Option<Condition>,
+}
+
+impl Service {
+    /// The addresses under which it is shown to the world, whoever wrote them.
+    pub fn shown(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.ingress.iter().filter_map(|entry| match entry {
+            Ingress::Address(address) => Some(*address),
+            Ingress::Other(_) => None,
+        })
+    }
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Family {
+    /// IPv4, asked for with ARP.
+    V4,
+    /// IPv6, asked for with NDP.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// A port of a Service: the transport protocol as Kubernetes writes it, and the number.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Port {
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// The port, as seen from outside.
+    pub number: u16,
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.protocol)
+    }
+}
+
+/// An entry of `status.loadBalancer.ingress`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ingress {
+    /// An address and nothing else, but perhaps `ipMode: VIP`: as this project writes it.
+    Address(IpAddr),
+    /// Any other entry, as JSON text: another controller's, and left as it is.
+    Other(String),
 }
 
 /// `spec.externalTrafficPolicy`: which nodes pass on what arrives for the Service.
@@ -87,6 +162,12 @@ pub struct Eip {
     pub protocol: Option<String>,
     /// `spec.disable`: hands out no new address.
     pub disable: bool,
+    /// `spec.priority`: among several that would do, the smallest comes first.
+    pub priority: i64,
+    /// `spec.namespaces`: those that it is bound to, by name.
+    pub namespaces: BTreeSet<String>,
+    /// `spec.namespaceSelector`: and by labels, all of which a namespace must have.
+    pub namespace_selector: BTreeMap<String, String>,
     /// `status`, as the API server has it.
     pub status: EipStatus,
 }
@@ -102,8 +183,9 @@ pub struct EipStatus {
     pub last: Option<IpAddr>,
     /// `used`: address to the Services that hold it.
     pub used: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
-    /// `ready`: whether the Eip is served.
-    pub ready: bool,
+    /// The condition [`keys::READY`](crate::keys::READY), and by it `ready`: whether the Eip is
+    /// served.
+    pub ready: Option<Condition>,
 }
 
 impl EipStatus {
@@ -117,10 +199,22 @@ impl EipStatus {
         self.usage() >= self.pool_size
     }
 
+    /// `ready`: whether the Eip is served.
+    pub fn is_ready(&self) -> bool {
+        self.ready.as_ref().is_some_and(|ready| ready.met)
+    }
+
     /// `v4`: whether the addresses are IPv4.
     pub fn v4(&self) -> bool {
         self.first.is_some_and(|first| first.is_ipv4())
     }
+}
+
+/// A `v1 Namespace`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Namespace {
+    /// All its labels: an Eip may select by any of them.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A `v1 Node`.
@@ -147,6 +241,8 @@ pub struct Node {
 pub struct Slice {
     /// The Service, from the label `kubernetes.io/service-name`.
     pub service: ServiceName,
+    /// `addressType`: traffic to the Service's EIP of this family goes to these endpoints.
+    pub family: Family,
     /// The endpoints.
     pub endpoints: Vec<Endpoint>,
 }

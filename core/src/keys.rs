@@ -86,6 +86,10 @@ pub const SERVICE_FINALIZER: &str = "finalizer.lb.kubesphere.io/v1alpha1";
 pub const EIP_FINALIZER: &str = "finalizer.ipam.kubesphere.io/v1alpha1";
 /// Annotation of the Lease: the identity of the holder that gave it up.
 pub const RELEASED_BY: &str = "porter.kubesphere.io/released-by";
+/// Condition of a Service: whether the LAN is told where its address is.
+pub const ANNOUNCED: &str = "porter.kubesphere.io/Announced";
+/// Condition of an Eip: whether it is served.
+pub const READY: &str = "Ready";
 /// The protocol that this project speaks.
 pub const LAYER2_PROTOCOL: &str = "layer2";
 

@@ -10,6 +10,7 @@ mod announcer;
 mod answer;
 mod claim;
 mod cluster;
+mod condition;
 mod config;
 mod controller;
 mod election;
@@ -31,17 +32,20 @@ mod time;
 pub mod wire;
 
 pub use answer::{Answers, IsAt, Silence, WhoHas};
+pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, TimingError};
 pub use election::{Election, Wanted};
 pub use event::{
     EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe, Read, ReadError,
-    ReadId, ServiceChange, Write, WriteError, WriteId, Written,
+    ReadId, ServiceChange, ServiceStatus, Write, WriteError, WriteId, Written,
 };
 pub use facts::{
-    Eip, EipStatus, Endpoint, LeaseRecord, Link, Metadata, Node, Service, Slice, TrafficPolicy,
-    Version,
+    Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,
+    Service, Slice, TrafficPolicy, Version,
 };
-pub use names::{EipName, Identity, LinkName, Namespaced, NodeName, ServiceName, SliceName, Uid};
+pub use names::{
+    EipName, Identity, LinkName, NamespaceName, Namespaced, NodeName, ServiceName, SliceName, Uid,
+};
 pub use pnet::util::MacAddr;
 pub use range::{AddressRange, RangeError};
 pub use speaker::Speaker;

@@ -37,6 +37,10 @@ name! {
     EipName
 }
 name! {
+    /// The name of a Kubernetes `Namespace`.
+    NamespaceName
+}
+name! {
     /// The name of a Kubernetes `Node`.
     NodeName
 }

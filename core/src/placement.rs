@@ -150,7 +150,7 @@ mod tests {
     use pnet::util::MacAddr;
 
     use super::*;
-    use crate::Endpoint;
+    use crate::{Endpoint, Family};
 
     fn nodes(names: &[&str]) -> BTreeMap<NodeName, IpAddr> {
         let address = |i| IpAddr::from([172, 22, 0, i]);
@@ -163,7 +163,8 @@ mod tests {
     }
 
     fn names(policy: TrafficPolicy, endpoints: Vec<Endpoint>) -> Option<String> {
-        let slice = Slice { service: ServiceName::new("default", "web"), endpoints };
+        let slice =
+            Slice { service: ServiceName::new("default", "web"), family: Family::V4, endpoints };
         match Candidates::of(policy, [&slice].into_iter(), &nodes(&["a", "b", "c"])) {
             Candidates::NoEndpoint => None,
             Candidates::Nodes(nodes) => {

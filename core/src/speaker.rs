@@ -125,6 +125,8 @@ impl Speaker {
             Input::Eip(..)
             | Input::Eips(_)
             | Input::Link(..)
+            | Input::Namespace(..)
+            | Input::Namespaces(_)
             | Input::Node(..)
             | Input::Nodes(_)
             | Input::Service(..)

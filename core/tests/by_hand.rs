@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Input, Link, LinkName, ServiceName, keys};
+use porter_core::{Ingress, Input, Link, LinkName, ServiceName, keys};
 
 const EIP_LABEL: &str = "eip.porter.kubesphere.io/v1alpha2";
 
@@ -67,7 +67,7 @@ fn a_service_that_changes_its_spelling_is_recorded_where_it_is_read() {
         service.metadata.annotations.insert(EIP_LABEL.to_owned(), "other".to_owned());
     });
     assert_eq!((bench.ask(188), bench.ask(201)), (None, Some(mac(10))));
-    assert_eq!(bench.shown(&web()).ingress, [eip(201)]);
+    assert_eq!(bench.shown(&web()).ingress, [shows(201)]);
 }
 
 #[test]
@@ -93,10 +93,10 @@ fn a_service_whose_eip_became_another_protocols_can_be_deleted() {
 #[test]
 fn an_address_that_is_given_back_is_shown_no_more_whatever_else_is_shown_beside_it() {
     let mut bench = Bench::serving();
-    let foreign = [10, 0, 0, 1].into();
+    let foreign = Ingress::Address([10, 0, 0, 1].into());
     bench.edit_service(&web(), |service| {
         service.metadata.annotations.insert(keys::LOAD_BALANCER.to_owned(), "other".to_owned());
-        service.ingress.push(foreign);
+        service.ingress.push(foreign.clone());
     });
     assert_eq!(bench.used().len(), 0);
     assert_eq!(bench.shown(&web()).ingress, [foreign]);
@@ -142,5 +142,5 @@ fn an_address_that_was_given_up_before_it_was_recorded_goes_to_the_next() {
     bench.edit_service(&web(), |service| service.load_balancer = false);
     bench.replies = true;
     bench.pump();
-    assert_eq!(bench.shown(&next).ingress, [eip(188)]);
+    assert_eq!(bench.shown(&next).ingress, [shows(188)]);
 }

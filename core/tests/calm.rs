@@ -107,7 +107,14 @@ fn verdict() -> impl Strategy<Value = Verdict> {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop::sample::select(vec![Kind::Eip, Kind::Service, Kind::Node, Kind::Slice, Kind::Lease])
+    prop::sample::select(vec![
+        Kind::Eip,
+        Kind::Service,
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Slice,
+        Kind::Lease,
+    ])
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -222,7 +229,7 @@ impl World {
                 Edit::Record(node) => set(annotations, RECORD, node.map(node_name)),
                 Edit::Unlabel => service.metadata.labels.clear(),
                 Edit::Unhold => service.metadata.finalizers.clear(),
-                Edit::Show(last) => service.ingress = last.map(eip).into_iter().collect(),
+                Edit::Show(last) => service.ingress = last.map(shows).into_iter().collect(),
             }
         });
     }
@@ -312,7 +319,7 @@ impl World {
 
     fn check_holder(&self, name: &ServiceName, service: &Service, address: IpAddr) {
         assert!(asks(service), "{name} holds {address} and does not ask: {service:?}");
-        assert_eq!(service.ingress, [address], "{name}: {service:?}");
+        assert_eq!(service.shown().collect::<Vec<_>>(), [address], "{name}: {service:?}");
         assert_eq!(service.metadata.finalizers.len(), 1);
         let mut eips = self.bench.api.eips.iter();
         let held =

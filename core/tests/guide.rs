@@ -26,7 +26,7 @@ fn record(bench: &Bench) -> Option<&str> {
 #[test]
 fn the_guides_service_gets_the_first_address_and_a_node_with_an_endpoint_is_answered() {
     let bench = start();
-    assert_eq!(bench.shown(&web()).ingress, [eip(188)]);
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
     let node = record(&bench).unwrap();
     let expected = if node == "node3" { mac(9) } else { mac(10) };
     assert!(node == "node3" || node == "node4");

@@ -46,7 +46,7 @@ fn a_conflict_does_not_make_old_news_count() {
     bench.api.watch.retain(|event| matches!(event, Input::Slice(..)));
     hear_one(&mut bench);
     bench.edit_service(&web(), |service| service.ingress.clear());
-    bench.edit_service(&web(), |service| service.ingress = vec![eip(188)]);
+    bench.edit_service(&web(), |service| service.ingress = vec![shows(188)]);
     hear_one(&mut bench);
     assert_eq!(bench.ask(188), Some(mac(10)));
     bench.tell(late);

@@ -36,22 +36,22 @@ fn an_eip_that_is_made_again_gives_its_addresses_to_those_who_show_them() {
     let early = ServiceName::new("default", "early");
     bench.service(&early, Some(asking()));
     bench.eip(&pool(), Some(again));
-    assert_eq!(bench.shown(&web()).ingress, [eip(188)]);
-    assert_eq!(bench.shown(&early).ingress, [eip(189)]);
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
+    assert_eq!(bench.shown(&early).ingress, [shows(189)]);
     assert_eq!(bench.ask(188), Some(mac(9)));
 }
 
 #[test]
 fn a_new_leader_leaves_the_addresses_that_are_shown_to_those_who_show_them() {
     let mut bench = Bench::new();
-    let mut shows = asking();
-    shows.ingress = vec![eip(188)];
+    let mut showing = asking();
+    showing.ingress = vec![shows(188)];
     bench.watches = false;
-    bench.api.put_service(&web(), Some(shows));
+    bench.api.put_service(&web(), Some(showing));
     bench.api.put_service(&ServiceName::new("default", "early"), Some(asking()));
     bench.watches = true;
     bench.lead();
-    assert_eq!(bench.shown(&web()).ingress, [eip(188)]);
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
     assert_eq!(bench.used().len(), 2);
 }
 
@@ -119,19 +119,19 @@ fn a_new_leader_that_knows_an_old_record_does_not_act_on_it() {
         eip.status.used = used.into();
     });
     let heard_late = bench.api.watch.pop_back().unwrap();
-    bench.edit_service(&web(), |service| service.ingress = vec![eip(189)]);
+    bench.edit_service(&web(), |service| service.ingress = vec![shows(189)]);
     let mut passed_on = bench.shown(&web()).clone();
-    passed_on.ingress = vec![eip(188)];
+    passed_on.ingress = vec![shows(188)];
     bench.service(&other, Some(passed_on));
     bench.watches = true;
     bench.run(Duration::from_secs(8));
     assert!(bench.speaker.leads(bench.now));
-    assert_eq!((bench.ask(188), &bench.shown(&web()).ingress), (None, &vec![eip(189)]));
+    assert_eq!((bench.ask(188), &bench.shown(&web()).ingress), (None, &vec![shows(189)]));
     bench.endpoints(&other, &["node4"]);
     bench.tell(heard_late);
     bench.run(Duration::from_secs(2));
     assert_eq!((bench.ask(188), bench.ask(189)), (Some(mac(10)), Some(mac(9))));
-    assert_eq!(bench.shown(&web()).ingress, [eip(189)]);
+    assert_eq!(bench.shown(&web()).ingress, [shows(189)]);
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl Adapter {
         let mut kinds = BTreeSet::new();
         self.until(|input| {
             kinds.extend(listed(&input));
-            (kinds.len() == 5).then_some(())
+            (kinds.len() == 6).then_some(())
         })
         .await;
     }
@@ -150,6 +150,7 @@ pub(crate) fn listed(input: &Input) -> Option<Kind> {
     let kinds = [
         (matches!(input, Input::Eips(_)), Kind::Eip),
         (matches!(input, Input::Lease(_)), Kind::Lease),
+        (matches!(input, Input::Namespaces(_)), Kind::Namespace),
         (matches!(input, Input::Nodes(_)), Kind::Node),
         (matches!(input, Input::Services(_)), Kind::Service),
         (matches!(input, Input::Slices(_)), Kind::Slice),

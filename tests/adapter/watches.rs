@@ -82,7 +82,7 @@ async fn everything_there_is_is_listed_whole() {
             if let Input::Lease(lease) = &input {
                 assert_eq!(*lease, None);
             }
-            (kinds.len() == 5).then_some(())
+            (kinds.len() == 6).then_some(())
         })
         .await;
 }
@@ -175,7 +175,7 @@ async fn a_kind_that_cannot_be_watched_is_lost_once_until_it_is_listed_again() {
             .until(|input| {
                 let Input::Lost(kind) = input else { return None };
                 lost.push(kind);
-                (lost.len() == 5).then_some(())
+                (lost.len() == 6).then_some(())
             })
             .await;
         cluster.gate.set(Mode::Open);

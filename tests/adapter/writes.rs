@@ -8,9 +8,9 @@ use std::{
 
 use porter_backends::kube::Timeouts;
 use porter_core::{
-    Eip, EipChange, EipName, EipStatus, Got, Identity, Input, LeaseRecord, MetadataChange, Read,
-    ReadId, Service, ServiceChange, ServiceName, Timestamp, Version, Write, WriteError, WriteId,
-    Written,
+    Eip, EipChange, EipName, EipStatus, Got, Identity, Ingress, Input, LeaseRecord, MetadataChange,
+    Read, ReadId, Service, ServiceChange, ServiceName, ServiceStatus, Timestamp, Version, Write,
+    WriteError, WriteId, Written,
 };
 use porter_sim::apiserver::Resource;
 use serde_json::{Value, json};
@@ -35,7 +35,8 @@ fn on_service(name: &str, version: u64, change: ServiceChange) -> Write {
 }
 
 fn ingress() -> ServiceChange {
-    ServiceChange::Ingress(vec![ADDRESS])
+    let ingress = vec![Ingress::Address(ADDRESS)];
+    ServiceChange::Status(ServiceStatus { ingress, announced: None })
 }
 
 fn finalizers(finalizers: &[&str]) -> ServiceChange {
@@ -75,7 +76,7 @@ async fn a_service_gets_its_metadata_and_its_address() {
     let (shown, service) = written(&mut adapter, write).await;
 
     let service = service.expect("it is there");
-    assert_eq!(service.ingress, [ADDRESS]);
+    assert_eq!(service.ingress, [Ingress::Address(ADDRESS)]);
     let object = stored(&cluster, "web");
     assert_eq!(version(&object), shown);
     assert_eq!(object["metadata"]["finalizers"], json!([FINALIZER]));
@@ -85,7 +86,7 @@ async fn a_service_gets_its_metadata_and_its_address() {
     assert_eq!(object["status"]["loadBalancer"]["ingress"][0]["ip"], "192.0.2.7");
     assert_eq!(object["spec"]["type"], "LoadBalancer");
 
-    let write = on_service("web", shown, ServiceChange::Ingress(vec![]));
+    let write = on_service("web", shown, ServiceChange::Status(ServiceStatus::default()));
     let (_, service) = written(&mut adapter, write).await;
     assert!(service.expect("it is there").ingress.is_empty());
 }
@@ -137,7 +138,7 @@ async fn an_address_that_is_free_again_goes_from_the_status_of_its_eip() {
     let status = |used: &[u8]| {
         let holder = BTreeSet::from([ServiceName::new("default", "web")]);
         let used = used.iter().map(|&last| (IpAddr::from([192, 0, 2, last]), holder.clone()));
-        EipStatus { pool_size: 16, used: used.collect(), ready: true, ..EipStatus::default() }
+        EipStatus { pool_size: 16, used: used.collect(), ..EipStatus::default() }
     };
 
     let mut at = Version(created);

@@ -174,5 +174,12 @@ fn step_at_the_edge() -> impl Strategy<Value = Step> {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop::sample::select(vec![Kind::Eip, Kind::Lease, Kind::Node, Kind::Service, Kind::Slice])
+    prop::sample::select(vec![
+        Kind::Eip,
+        Kind::Lease,
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Service,
+        Kind::Slice,
+    ])
 }

@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Config, Generation, Got, IsAt, LeaseRecord, LeaseTiming, LinkName, Listing, Probe,
-    Read, ReadId, Timestamp, Version, Write, WriteId, Written,
+    Answers, Config, Event, Generation, Got, IsAt, LeaseRecord, LeaseTiming, LinkName, Listing,
+    Probe, Read, ReadId, Timestamp, Version, Write, WriteId, Written,
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -40,6 +40,10 @@ impl Cluster for Api {
             return Input::Eips(Listing::default());
         }
         future::pending().await
+    }
+
+    fn publish(&mut self, event: Event) {
+        panic!("nothing has happened: {event:?}");
     }
 
     fn write(&mut self, id: WriteId, write: Write) {
@@ -137,6 +141,7 @@ async fn a_replica_takes_the_lease_speaks_and_hands_over() {
     api.lease = Some(released());
     api.inputs.extend([
         Input::Eips(Listing::default()),
+        Input::Namespaces(Listing::default()),
         Input::Nodes(Listing::default()),
         Input::Services(Listing::default()),
         Input::Slices(Listing::default()),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use k8s_openapi::api::{
     coordination::v1::Lease,
-    core::v1::{Node, Service},
+    core::v1::{Namespace, Node, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::{
@@ -15,8 +15,8 @@ use kube::{
     core::Request,
 };
 use porter_core::{
-    Got, Input, LeaseRecord, Namespaced, Read, ReadError, ReadId, Version, Write, WriteError,
-    WriteId, Written,
+    Event, Got, Input, LeaseRecord, Namespaced, Read, ReadError, ReadId, Version, Write,
+    WriteError, WriteId, Written,
 };
 use serde_json::Value;
 use tokio::{select, sync::mpsc, task::JoinSet, time::timeout};
@@ -93,6 +93,7 @@ impl ApiServer {
         let everywhere = (&client, timeouts, &facts_in);
         watches.spawn(watch::<Service>(everywhere).run(orders));
         watches.spawn(watch::<Eip>(everywhere).run(no_orders()));
+        watches.spawn(watch::<Namespace>(everywhere).run(no_orders()));
         watches.spawn(watch::<Node>(everywhere).run(no_orders()));
         watches.spawn(watch::<EndpointSlice>(everywhere).run(no_orders()));
         let namespace = Some(&*lease.namespace);
@@ -128,6 +129,10 @@ impl Cluster for ApiServer {
                 Err(error) => panic::resume_unwind(error.into_panic()),
             },
         }
+    }
+
+    fn publish(&mut self, event: Event) {
+        debug!(?event);
     }
 
     fn write(&mut self, id: WriteId, write: Write) {

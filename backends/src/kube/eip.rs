@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,10 @@ pub struct EipStatus {
     /// Whether the Eip is served.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ready: bool,
+    /// `Ready`: whether the Eip is served, and if not, why and what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
     /// Whether the addresses are IPv4.
     #[serde(default, skip_serializing_if = "is_default")]
     pub v4: bool,
@@ -146,7 +151,17 @@ mod tests {
             "usingKnownIPs",
         ];
         assert_eq!(fields("spec"), spec);
-        let status = ["firstIP", "lastIP", "occupied", "poolSize", "ready", "usage", "used", "v4"];
+        let status = [
+            "conditions",
+            "firstIP",
+            "lastIP",
+            "occupied",
+            "poolSize",
+            "ready",
+            "usage",
+            "used",
+            "v4",
+        ];
         assert_eq!(fields("status"), status);
     }
 

@@ -2,7 +2,7 @@
 
 use super::Controller;
 use crate::{
-    EipChange, EipName, EipStatus, MetadataChange, claim, cluster::Cluster, ipam,
+    Condition, EipChange, EipName, EipStatus, MetadataChange, claim, cluster::Cluster, ipam,
     keys::EIP_FINALIZER,
 };
 
@@ -44,10 +44,29 @@ impl Controller {
                 first: Some(range.first()),
                 last: Some(range.last()),
                 used,
-                ready: true,
+                ready: Some(ready(true, &recorded.ready)),
             },
-            None => EipStatus { pool_size: 0, first: None, last: None, used, ready: false },
+            None => EipStatus {
+                pool_size: 0,
+                first: None,
+                last: None,
+                used,
+                ready: Some(ready(false, &recorded.ready)),
+            },
         }
+    }
+}
+
+fn ready(met: bool, recorded: &Option<Condition>) -> Condition {
+    match recorded {
+        Some(recorded) if recorded.met == met => recorded.clone(),
+        Some(_) | None => Condition {
+            met,
+            reason: if met { "Served" } else { "InvalidAddress" }.to_owned(),
+            message: String::new(),
+            generation: 0,
+            since: crate::Timestamp(0),
+        },
     }
 }
 

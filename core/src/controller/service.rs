@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Controller, Surroundings};
 use crate::{
-    LinkName, MetadataChange, NodeName, Service, ServiceChange, ServiceName, Silence, claim,
+    Ingress, LinkName, MetadataChange, NodeName, Service, ServiceChange, ServiceName,
+    ServiceStatus, Silence, claim,
     cluster::Cluster,
     ipam::{self, Holding},
     keys,
@@ -37,7 +38,7 @@ impl Controller {
             }
             (_, Some(holding)) => self.step_down(name, service, &holding, around),
             (Some(request), None) => {
-                let shown = service.ingress.first().copied();
+                let shown = service.shown().next();
                 let Some(holding) = self.ipam.allocate(name, &request, shown).cloned() else {
                     self.waiting.insert(name.clone());
                     return None;
@@ -77,7 +78,7 @@ impl Controller {
             return None;
         }
         // What a Service shows was confirmed when the term began, and shown after it was recorded.
-        let ingress = vec![holding.address];
+        let ingress = vec![Ingress::Address(holding.address)];
         if service.ingress != ingress && !self.proved.contains(&holding.eip) {
             self.unproved.entry(holding.eip.clone()).or_default().insert(name.clone());
             self.eips.insert(holding.eip.clone());
@@ -92,7 +93,7 @@ impl Controller {
                 ServiceChange::Metadata(MetadataChange { annotations, ..MetadataChange::default() })
             });
         }
-        (service.ingress != ingress).then_some(ServiceChange::Ingress(ingress))
+        (service.ingress != ingress).then(|| status(ingress))
     }
 
     /// Settles what is answered for a Service that holds an address. Returns the node to put on
@@ -169,10 +170,11 @@ impl Controller {
         if !self.silence(name, holding, around) {
             return None;
         }
-        let others = service.ingress.iter().copied().filter(|&other| other != holding.address);
-        let others: Vec<_> = others.collect();
+        let others =
+            service.ingress.iter().filter(|&other| *other != Ingress::Address(holding.address));
+        let others: Vec<_> = others.cloned().collect();
         if service.ingress != others {
-            return Some(ServiceChange::Ingress(others));
+            return Some(status(others));
         }
         self.free(name);
         None
@@ -218,4 +220,8 @@ impl Controller {
         self.services.append(&mut self.waiting);
         self.services.insert(name.clone());
     }
+}
+
+fn status(ingress: Vec<Ingress>) -> ServiceChange {
+    ServiceChange::Status(ServiceStatus { ingress, announced: None })
 }

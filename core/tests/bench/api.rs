@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use porter_core::{
-    Eip, EipChange, EipName, Input, Kind, LeaseRecord, Listing, Metadata, MetadataChange, Node,
-    NodeName, Service, ServiceChange, ServiceName, Slice, SliceName, Version, Write, WriteError,
-    Written,
+    Eip, EipChange, EipName, Input, Kind, LeaseRecord, Listing, Metadata, MetadataChange,
+    Namespace, NamespaceName, Node, NodeName, Service, ServiceChange, ServiceName, Slice,
+    SliceName, Version, Write, WriteError, Written,
 };
 
 /// The objects, and what the watch has not delivered yet.
@@ -14,6 +14,7 @@ pub(crate) struct Api {
     pub(crate) lease: Option<(Version, LeaseRecord)>,
     pub(crate) eips: BTreeMap<EipName, (Version, Eip)>,
     pub(crate) services: BTreeMap<ServiceName, (Version, Service)>,
+    namespaces: BTreeMap<NamespaceName, (Version, Namespace)>,
     nodes: BTreeMap<NodeName, (Version, Node)>,
     slices: BTreeMap<SliceName, (Version, Slice)>,
     pub(crate) watch: VecDeque<Input>,
@@ -26,6 +27,7 @@ impl Api {
             lease: None,
             eips: BTreeMap::new(),
             services: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
             nodes: BTreeMap::new(),
             slices: BTreeMap::new(),
             watch: VecDeque::new(),
@@ -44,6 +46,7 @@ impl Api {
             let listed = match kind {
                 Kind::Eip => matches!(event, Input::Eip(..)),
                 Kind::Lease => matches!(event, Input::Lease(_)),
+                Kind::Namespace => matches!(event, Input::Namespace(..)),
                 Kind::Node => matches!(event, Input::Node(..)),
                 Kind::Service => matches!(event, Input::Service(..)),
                 Kind::Slice => matches!(event, Input::Slice(..)),
@@ -53,10 +56,20 @@ impl Api {
         match kind {
             Kind::Eip => Input::Eips(Listing { version, objects: self.eips.clone() }),
             Kind::Lease => Input::Lease(self.lease.clone()),
+            Kind::Namespace => {
+                Input::Namespaces(Listing { version, objects: self.namespaces.clone() })
+            }
             Kind::Node => Input::Nodes(Listing { version, objects: self.nodes.clone() }),
             Kind::Service => Input::Services(Listing { version, objects: self.services.clone() }),
             Kind::Slice => Input::Slices(Listing { version, objects: self.slices.clone() }),
         }
+    }
+
+    /// Puts a namespace in place.
+    pub(crate) fn put_namespace(&mut self, name: &NamespaceName, namespace: Namespace) {
+        let version = self.next_version();
+        self.namespaces.insert(name.clone(), (version, namespace.clone()));
+        self.watch.push_back(Input::Namespace(name.clone(), version, Some(namespace)));
     }
 
     /// Puts a node in place, or removes it.
@@ -155,7 +168,10 @@ impl Api {
                 }
                 match change {
                     ServiceChange::Metadata(change) => edit(&mut service.metadata, change),
-                    ServiceChange::Ingress(ingress) => service.ingress = ingress,
+                    ServiceChange::Status(status) => {
+                        service.ingress = status.ingress;
+                        service.announced = status.announced;
+                    }
                 }
                 if Some(&service) == self.services.get(&name).map(|(_, service)| service) {
                     return Ok(Written::Service(version, Some(service)));

@@ -14,10 +14,10 @@ use std::{
 
 pub(crate) use api::{Api, is_held};
 use porter_core::{
-    Answers, Config, Eip, EipName, Endpoint, Generation, Got, Identity, Input, Instant, IsAt, Kind,
-    LeaseRecord, LeaseTiming, Link, LinkName, MacAddr, Node, NodeName, Output, Read, ReadError,
-    ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError,
-    WriteId, keys,
+    Answers, Config, Eip, EipName, Endpoint, Event, Family, Generation, Got, Identity, Ingress,
+    Input, Instant, IsAt, Kind, LeaseRecord, LeaseTiming, Link, LinkName, MacAddr, Node, NodeName,
+    Output, Read, ReadError, ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp,
+    WhoHas, Write, WriteError, WriteId, keys,
 };
 
 pub(crate) const PROTOCOL: &str = "protocol.porter.kubesphere.io/v1alpha1";
@@ -32,6 +32,8 @@ pub(crate) struct Bench {
     /// The snapshot that is answered from.
     pub(crate) answers: Arc<Answers>,
     pub(crate) announced: Vec<IsAt>,
+    /// What people were told.
+    pub(crate) events: Vec<Event>,
     pub(crate) written: Vec<Write>,
     pub(crate) left: bool,
     /// Whether the watch is delivered at once.
@@ -63,6 +65,11 @@ pub(crate) fn web() -> ServiceName {
 
 pub(crate) fn pool() -> EipName {
     EipName::from("pool")
+}
+
+/// An entry of an ingress, with the address `172.22.0.last`.
+pub(crate) fn shows(last: u8) -> Ingress {
+    Ingress::Address(eip(last))
 }
 
 /// A link of node1, whose address is 172.22.0.3.
@@ -107,6 +114,7 @@ impl Bench {
             until: Instant::ZERO,
             answers: Arc::default(),
             announced: Vec::new(),
+            events: Vec::new(),
             written: Vec::new(),
             left: false,
             watches: true,
@@ -166,7 +174,9 @@ impl Bench {
 
     /// Lists everything.
     pub(crate) fn list(&mut self) {
-        for kind in [Kind::Eip, Kind::Service, Kind::Node, Kind::Slice, Kind::Lease] {
+        for kind in
+            [Kind::Eip, Kind::Service, Kind::Namespace, Kind::Node, Kind::Slice, Kind::Lease]
+        {
             let listing = self.api.list(kind);
             self.tell(listing);
         }
@@ -210,7 +220,7 @@ impl Bench {
         };
         let endpoints = nodes.iter().map(endpoint).collect();
         let name = SliceName::new(&service.namespace, &service.name);
-        let slice = Slice { service: service.clone(), endpoints };
+        let slice = Slice { service: service.clone(), family: Family::V4, endpoints };
         self.api.put_slice(&name, slice);
         self.pump();
     }
@@ -260,6 +270,7 @@ impl Bench {
                 assert_eq!(answer, Some(Ok(is_at.mac)), "announced and not answered: {is_at:?}");
                 self.announced.push(is_at);
             }
+            Output::Event(event) => self.events.push(event),
             Output::Left => self.left = true,
             Output::Listen(_) => {}
             Output::Permit(until) => self.until = until,

@@ -17,7 +17,7 @@ pub(super) fn check(api: &Api) -> Result<(), Violation> {
         }
     }
     for (name, (_, service)) in &api.services {
-        if let Some(eip) = service.ingress.iter().find(|eip| holders.get(eip) != Some(&name)) {
+        if let Some(eip) = service.shown().find(|eip| holders.get(eip) != Some(&name)) {
             return Err(Violation(format!("{name} shows {eip}, which it does not hold")));
         }
     }

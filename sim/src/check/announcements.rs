@@ -64,7 +64,8 @@ impl Announcements {
                     .filter(|(link, eip, answer)| before.entry(*link, *eip) != Some(*answer));
                 replica.owe(changed.map(|(_, eip, _)| eip));
             }
-            Output::Left
+            Output::Event(_)
+            | Output::Left
             | Output::Listen(_)
             | Output::Probe(_)
             | Output::Read(..)

@@ -52,6 +52,8 @@ impl Endpoints {
             | Input::Leave
             | Input::Link(..)
             | Input::Lost(_)
+            | Input::Namespace(..)
+            | Input::Namespaces(_)
             | Input::Node(..)
             | Input::Nodes(_)
             | Input::Service(..)

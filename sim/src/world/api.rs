@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use porter_core::{
-    Eip, EipChange, EipName, Input, Kind, LeaseRecord, Listing, Metadata, MetadataChange, Node,
-    NodeName, Service, ServiceChange, ServiceName, Slice, SliceName, Timestamp, Uid, Version,
-    Write, WriteError, Written,
+    Eip, EipChange, EipName, Input, Kind, LeaseRecord, Listing, Metadata, MetadataChange,
+    Namespace, NamespaceName, Node, NodeName, Service, ServiceChange, ServiceName, Slice,
+    SliceName, Timestamp, Uid, Version, Write, WriteError, Written,
 };
 
 /// Objects of one kind, each at its version.
@@ -22,6 +22,7 @@ pub(crate) struct Api {
     n_created: u64,
     pub(crate) eips: Objects<EipName, Eip>,
     pub(crate) lease: Option<(Version, LeaseRecord)>,
+    pub(crate) namespaces: Objects<NamespaceName, Namespace>,
     pub(crate) nodes: Objects<NodeName, Node>,
     pub(crate) services: Objects<ServiceName, Service>,
     pub(crate) slices: Objects<SliceName, Slice>,
@@ -61,8 +62,11 @@ impl Api {
             Write::Service(name, version, change) => {
                 let mut service = checked(&self.services, &name, version)?;
                 match change {
-                    ServiceChange::Ingress(ingress) => service.ingress = ingress,
                     ServiceChange::Metadata(change) => apply(&mut service.metadata, change),
+                    ServiceChange::Status(status) => {
+                        service.ingress = status.ingress;
+                        service.announced = status.announced;
+                    }
                 }
                 Ok(match self.put_service(name.clone(), service) {
                     Some((version, service)) => Written::Service(version, Some(service)),
@@ -89,6 +93,14 @@ impl Api {
         let log = |version, service| Input::Service(name.clone(), version, service);
         let (version, change) = (&mut self.version, &mut self.log);
         put(&mut self.services, version, change, Kind::Service, &name, service, log)
+    }
+
+    /// Stores a Namespace.
+    pub(crate) fn put_namespace(&mut self, name: NamespaceName, namespace: Namespace) {
+        let log = |version, namespace| Input::Namespace(name.clone(), version, namespace);
+        let (version, change) = (&mut self.version, &mut self.log);
+        let namespace = Some(namespace);
+        put(&mut self.namespaces, version, change, Kind::Namespace, &name, namespace, log);
     }
 
     /// Stores a Node.
@@ -132,6 +144,9 @@ impl Api {
         let sighting = match kind {
             Kind::Eip => Input::Eips(Listing { version, objects: self.eips.clone() }),
             Kind::Lease => Input::Lease(self.lease.clone()),
+            Kind::Namespace => {
+                Input::Namespaces(Listing { version, objects: self.namespaces.clone() })
+            }
             Kind::Node => Input::Nodes(Listing { version, objects: self.nodes.clone() }),
             Kind::Service => Input::Services(self.list_services()),
             Kind::Slice => Input::Slices(Listing { version, objects: self.slices.clone() }),
@@ -228,7 +243,8 @@ mod tests {
     use super::*;
 
     fn ingress(address: [u8; 4]) -> ServiceChange {
-        ServiceChange::Ingress(vec![std::net::IpAddr::from(address)])
+        let ingress = vec![porter_core::Ingress::Address(std::net::IpAddr::from(address))];
+        ServiceChange::Status(porter_core::ServiceStatus { ingress, announced: None })
     }
 
     fn finalizers(names: &[&str]) -> ServiceChange {
@@ -250,7 +266,8 @@ mod tests {
         let write = |version, ip| Write::Service(web.clone(), version, ingress([172, 22, 0, ip]));
         assert!(api.write(write(version, 188)).is_ok());
         assert_eq!(api.write(write(version, 189)).err(), Some(WriteError::Conflict));
-        assert_eq!(api.services[&web].1.ingress, [std::net::IpAddr::from([172, 22, 0, 188])]);
+        let shown: Vec<_> = api.services[&web].1.shown().collect();
+        assert_eq!(shown, [std::net::IpAddr::from([172, 22, 0, 188])]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl World {
                 match self.api.services.get(&name) {
                     Some((_, known)) => {
                         service.ingress = known.ingress.clone();
+                        service.announced = known.announced.clone();
                         let annotations = std::mem::take(&mut service.metadata.annotations);
                         service.metadata = known.metadata.clone();
                         service.metadata.annotations.extend(annotations);

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use porter_core::{
-    Endpoint, Namespaced, Node, NodeName, ServiceName, Slice, SliceName, TrafficPolicy,
+    Endpoint, Family, Namespaced, Node, NodeName, ServiceName, Slice, SliceName, TrafficPolicy,
 };
 
 use super::{api::Objects, rng::Rng};
@@ -141,7 +141,14 @@ impl Cluster {
                 }
             });
             let name = SliceName::new(&service.namespace, &format!("{}-x7k2p", service.name));
-            (name, Slice { service: service.clone(), endpoints: endpoints.collect() })
+            (
+                name,
+                Slice {
+                    service: service.clone(),
+                    family: Family::V4,
+                    endpoints: endpoints.collect(),
+                },
+            )
         };
         self.exposed.iter().map(slice).collect()
     }

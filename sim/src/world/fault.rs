@@ -238,4 +238,5 @@ impl World {
     }
 }
 
-const KINDS: [Kind; 5] = [Kind::Eip, Kind::Lease, Kind::Node, Kind::Service, Kind::Slice];
+const KINDS: [Kind; 6] =
+    [Kind::Eip, Kind::Lease, Kind::Namespace, Kind::Node, Kind::Service, Kind::Slice];

@@ -27,7 +27,7 @@ mod wire;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
-use porter_core::{LinkName, MacAddr, NodeName, Timestamp};
+use porter_core::{LinkName, MacAddr, Namespace, NamespaceName, NodeName, Timestamp};
 
 pub use clock::Moment;
 pub use fault::Step;
@@ -104,7 +104,7 @@ enum Event {
     /// A process that has ended is started again.
     Start(ReplicaId),
     /// Something for a process to do. It waits while the process is stalled.
-    Task(ReplicaId, Incarnation, Task),
+    Task(ReplicaId, Incarnation, Box<Task>),
 }
 
 impl World {
@@ -140,6 +140,7 @@ impl World {
             world.nodes.push(node);
             world.put_node(i, |_| {});
         }
+        world.api.put_namespace(NamespaceName::from("default"), Namespace::default());
         for i in 0..world.options.n_replicas.min(world.nodes.len()) {
             world.replicas.push(Replica::new(world.nodes[i].name.as_str()));
             world.queue.push(Moment::ZERO + rng.up_to(Duration::from_millis(800)), Event::Start(i));
@@ -197,7 +198,7 @@ impl World {
             Event::Speech(id, incarnation, frame) => self.handle_speech(id, incarnation, frame),
             Event::Pod(pod) => self.handle_pod(pod),
             Event::Start(id) => self.start(id),
-            Event::Task(id, incarnation, task) => self.handle_task(id, incarnation, task),
+            Event::Task(id, incarnation, task) => self.handle_task(id, incarnation, *task),
         }
     }
 

@@ -140,7 +140,9 @@ impl World {
         self.checks.started(id);
         self.log(format!("{} starts as {identity}", self.replicas[id].name));
         self.input(id, Input::Link(eth0(), Some(self.link_of(id))));
-        for kind in [Kind::Eip, Kind::Lease, Kind::Node, Kind::Service, Kind::Slice] {
+        for kind in
+            [Kind::Eip, Kind::Lease, Kind::Namespace, Kind::Node, Kind::Service, Kind::Slice]
+        {
             self.watch_anew(id, kind, Duration::ZERO);
         }
     }
@@ -161,7 +163,7 @@ impl World {
             return;
         }
         if replica.stalled_until > self.now {
-            self.queue.push(replica.stalled_until, Event::Task(id, incarnation, task));
+            self.queue.push(replica.stalled_until, Event::Task(id, incarnation, Box::new(task)));
             return;
         }
         match task {
@@ -198,7 +200,7 @@ impl World {
     /// Has a process do something after a while.
     pub(super) fn task_after(&mut self, id: ReplicaId, span: Duration, task: Task) {
         let incarnation = self.replicas[id].incarnation;
-        self.queue.push(self.now + span, Event::Task(id, incarnation, task));
+        self.queue.push(self.now + span, Event::Task(id, incarnation, Box::new(task)));
     }
 
     /// What a replica's clock shows.
@@ -262,6 +264,7 @@ impl World {
             Output::Announce(is_at) => {
                 self.task_after(id, Duration::ZERO, Task::Announce(is_at));
             }
+            Output::Event(event) => self.log(transcript::event(&event)),
             Output::Left => {
                 self.log(format!("{name} ends"));
                 self.end(id);

@@ -23,7 +23,7 @@ impl World {
             let external = match (service.load_balancer, service.ingress.is_empty()) {
                 (true, true) => "<pending>".to_owned(),
                 (false, true) => "<none>".to_owned(),
-                (_, false) => join(&service.ingress),
+                (_, false) => join(&service.shown().collect::<Vec<_>>()),
             };
             let ports = exposed.ports.iter().map(|port| match service.load_balancer {
                 true => format!("{}:{}/{}", port.number, port.node_port, port.protocol),

@@ -109,7 +109,7 @@ impl World {
         if !self.rng.chance(self.weather.lost_verdicts) {
             let at = self.now + self.latency();
             let task = Task::Verdict(request.id, verdict);
-            self.queue.push(at, Event::Task(id, from, task));
+            self.queue.push(at, Event::Task(id, from, Box::new(task)));
         }
     }
 
@@ -246,7 +246,7 @@ impl World {
         }
         watch.last_at = watch.last_at.max(arrives_at);
         let task = Task::Watch(kind, watch.epoch, sighting);
-        self.queue.push(watch.last_at, Event::Task(id, replica.incarnation, task));
+        self.queue.push(watch.last_at, Event::Task(id, replica.incarnation, Box::new(task)));
     }
 
     fn latency(&mut self) -> Duration {

@@ -3,8 +3,8 @@
 use std::{fmt, net::IpAddr};
 
 use porter_core::{
-    Answers, EipChange, Identity, Input, LeaseRecord, MetadataChange, Read, ServiceChange, Version,
-    Write, WriteError, Written,
+    About, Answers, Condition, EipChange, Identity, Ingress, Input, LeaseRecord, MetadataChange,
+    Read, ServiceChange, Version, Write, WriteError, Written,
 };
 
 use super::clock::Moment;
@@ -60,6 +60,8 @@ pub(crate) fn holder_told(input: &Input) -> Option<Option<Identity>> {
         | Input::Link(..)
         | Input::Lost(_)
         | Input::Node(..)
+        | Input::Namespace(..)
+        | Input::Namespaces(_)
         | Input::Nodes(_)
         | Input::Service(..)
         | Input::Services(_)
@@ -88,13 +90,28 @@ pub(crate) fn write(write: &Write) -> String {
             let version = version.map_or("new".to_owned(), |version| version.to_string());
             format!("Lease {version} {}", lease(record))
         }
-        Write::Service(name, version, ServiceChange::Ingress(ingress)) => {
-            format!("Service {name} {version} ingress [{}]", addresses(ingress))
+        Write::Service(name, version, ServiceChange::Status(status)) => {
+            let announced = match &status.announced {
+                Some(Condition { met: true, .. }) => " announced".to_owned(),
+                Some(Condition { reason, .. }) => format!(" not announced: {reason}"),
+                None => String::new(),
+            };
+            format!("Service {name} {version} ingress [{}]{announced}", ingress(&status.ingress))
         }
         Write::Service(name, version, ServiceChange::Metadata(change)) => {
             format!("Service {name} {version} {}", metadata(change))
         }
     }
+}
+
+/// What people are told, as in `event Service default/web AssignIP: 172.22.0.188 of pool`.
+pub(crate) fn event(event: &porter_core::Event) -> String {
+    let about = match &event.about {
+        About::Eip(name, _) => format!("Eip {name}"),
+        About::Service(name, _) => format!("Service {name}"),
+    };
+    let warning = if event.warning { "warning" } else { "event" };
+    format!("{warning} {about} {}: {}", event.reason, event.message)
 }
 
 /// A read.
@@ -109,12 +126,14 @@ pub(crate) fn read(read: Read) -> &'static str {
 pub(crate) fn input(input: &Input) -> Option<String> {
     Some(match input {
         Input::Eip(name, version, eip) => seen("Eip", name, *version, eip.is_some()),
+        Input::Namespace(name, version, ns) => seen("Namespace", name, *version, ns.is_some()),
         Input::Node(name, version, node) => seen("Node", name, *version, node.is_some()),
         Input::Service(name, version, svc) => seen("Service", name, *version, svc.is_some()),
         Input::Slice(name, version, slice) => {
             seen("EndpointSlice", name, *version, slice.is_some())
         }
         Input::Eips(list) => listed("Eips", list.version, list.objects.len()),
+        Input::Namespaces(list) => listed("Namespaces", list.version, list.objects.len()),
         Input::Nodes(list) => listed("Nodes", list.version, list.objects.len()),
         Input::Services(list) => listed("Services", list.version, list.objects.len()),
         Input::Slices(list) => listed("EndpointSlices", list.version, list.objects.len()),
@@ -163,8 +182,12 @@ fn metadata(change: &MetadataChange) -> String {
     pairs.chain(finalizers).collect::<Vec<_>>().join(" ")
 }
 
-fn addresses(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn ingress(entries: &[Ingress]) -> String {
+    let entries = entries.iter().map(|entry| match entry {
+        Ingress::Address(address) => address.to_string(),
+        Ingress::Other(entry) => entry.clone(),
+    });
+    entries.collect::<Vec<_>>().join(", ")
 }
 
 fn seen(kind: &str, name: &impl fmt::Display, version: Version, exists: bool) -> String {

@@ -70,7 +70,7 @@ impl World {
 
     /// The addresses in a Service's status: its `EXTERNAL-IP`.
     pub fn external_ip(&self, service: &ServiceName) -> Vec<IpAddr> {
-        self.api.services.get(service).map(|(_, svc)| svc.ingress.clone()).unwrap_or_default()
+        self.api.services.get(service).into_iter().flat_map(|(_, svc)| svc.shown()).collect()
     }
 
     /// Whether a Service is there, deleted but not gone included.

@@ -112,7 +112,8 @@ impl World {
     /// Whether kube-proxy on `node` has a pod for what is sent to `eip`.
     fn delivers(&self, node: &NodeName, eip: IpAddr) -> bool {
         self.api.services.iter().any(|(name, (_, service))| {
-            service.ingress.contains(&eip) && self.cluster.delivers(node, name, service.policy)
+            service.shown().any(|shown| shown == eip)
+                && self.cluster.delivers(node, name, service.policy)
         })
     }
 }

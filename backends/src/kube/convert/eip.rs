@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use porter_core::{EipName, Input, Kind, Listing, ServiceName, Version};
+use porter_core::{EipName, Input, Kind, Listing, ServiceName, Version, keys::READY};
 use serde_json::{Value, json};
 
-use super::{Watched, metadata};
+use super::{Watched, condition, metadata};
 use crate::kube::{Eip, EipStatus};
 
 /// Between the Services that share an address.
@@ -27,6 +27,9 @@ impl Watched for Eip {
             interface: self.spec.interface.clone(),
             protocol: self.spec.protocol.clone(),
             disable: self.spec.disable,
+            priority: self.spec.priority,
+            namespaces: self.spec.namespaces.iter().cloned().collect(),
+            namespace_selector: self.spec.namespace_selector.clone(),
             status: self.status.as_ref().map(status_fact).unwrap_or_default(),
         })
     }
@@ -54,7 +57,7 @@ fn status_fact(status: &EipStatus) -> porter_core::EipStatus {
             .filter_map(|(address, text)| Some((address.parse().ok()?, holders(text))))
             .filter(|(_, holders)| !holders.is_empty())
             .collect(),
-        ready: status.ready,
+        ready: condition::fact(&status.conditions, READY),
     }
 }
 
@@ -72,6 +75,7 @@ pub(super) fn status_body(
         let names: Vec<_> = holders.iter().map(ServiceName::to_string).collect();
         names.join(&SEPARATOR.to_string())
     };
+    let ready = status.ready.as_ref();
     let status = EipStatus {
         occupied: status.occupied(),
         usage: status.usage(),
@@ -79,7 +83,8 @@ pub(super) fn status_body(
         used: status.used.iter().map(|(ip, names)| (ip.to_string(), holders(names))).collect(),
         first_ip: text(status.first),
         last_ip: text(status.last),
-        ready: status.ready,
+        ready: status.is_ready(),
+        conditions: Vec::new(),
         v4: status.v4(),
     };
     let mut body = metadata::precondition(version);
@@ -87,6 +92,9 @@ pub(super) fn status_body(
     body["kind"] = json!("Eip");
     body["metadata"]["name"] = json!(name.as_str());
     body["status"] = json!(status);
+    if let Some(ready) = ready {
+        body["status"]["conditions"] = json!([condition::body(READY, ready)]);
+    }
     body
 }
 
@@ -129,11 +137,19 @@ mod tests {
             first: Some("192.0.2.7".parse().unwrap()),
             last: Some("192.0.2.7".parse().unwrap()),
             used: [("192.0.2.7".parse().unwrap(), holders.into())].into(),
-            ready: true,
+            ready: Some(porter_core::Condition {
+                met: true,
+                reason: "Served".into(),
+                message: String::new(),
+                generation: 3,
+                since: porter_core::Timestamp(1_596_628_800_000_000),
+            }),
         };
         let mut body = status_body(&EipName::from("pool"), Version(9), &status);
         let expected = json!({
             "firstIP": "192.0.2.7", "lastIP": "192.0.2.7", "occupied": true, "poolSize": 1,
+            "conditions": [{ "type": "Ready", "status": "True", "reason": "Served", "message": "",
+                              "observedGeneration": 3, "lastTransitionTime": "2020-08-05T12:00:00Z" }],
             "ready": true, "usage": 1, "used": { "192.0.2.7": "default/a;default/b" }, "v4": true
         });
         assert_eq!(body["status"], expected);

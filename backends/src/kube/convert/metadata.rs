@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 /// What decisions are made of.
 pub(super) fn fact(metadata: &ObjectMeta) -> Metadata {
-    let ObjectMeta { uid, creation_timestamp, deletion_timestamp, .. } = metadata;
+    let ObjectMeta { uid, creation_timestamp, deletion_timestamp, generation, .. } = metadata;
     Metadata {
         uid: uid.as_deref().map(Uid::from),
         created: creation_timestamp.as_ref().map(|time| timestamp(time.0)).unwrap_or_default(),
         deleting: deletion_timestamp.is_some(),
+        generation: generation.unwrap_or_default(),
         annotations: known(metadata.annotations.as_ref()),
         labels: known(metadata.labels.as_ref()),
         finalizers: metadata.finalizers.clone().unwrap_or_default(),

@@ -5,9 +5,11 @@
 //! since one bad line must not take the rest of the object away. Only an object that cannot be named
 //! or told from its older self is [`Unreadable`].
 
+mod condition;
 mod eip;
 mod lease;
 mod metadata;
+mod namespace;
 mod node;
 mod request;
 mod service;

@@ -39,10 +39,11 @@ pub fn request(write: &Write, lease: &Namespaced) -> Request<Value> {
             let path = Service::url_path(&(), Some(&name.namespace));
             let path = format!("{path}/{}", name.name);
             match change {
-                ServiceChange::Ingress(ingress) => {
-                    patch(format!("{path}/status"), service::ingress_patch(*version, ingress))
-                }
                 ServiceChange::Metadata(change) => patch(path, metadata::patch(*version, change)),
+                ServiceChange::Status(status) => strategic_merge_patch(
+                    format!("{path}/status"),
+                    service::status_patch(*version, status),
+                ),
             }
         }
     }
@@ -50,6 +51,11 @@ pub fn request(write: &Write, lease: &Namespaced) -> Request<Value> {
 
 fn patch(path: String, body: Value) -> Request<Value> {
     build(Method::PATCH, path, "application/merge-patch+json", body)
+}
+
+/// Merges a list of conditions by their types, which only this form of patch does.
+fn strategic_merge_patch(path: String, body: Value) -> Request<Value> {
+    build(Method::PATCH, path, "application/strategic-merge-patch+json", body)
 }
 
 fn put(path: String, body: Value) -> Request<Value> {
@@ -95,10 +101,11 @@ pub fn written(write: &Write, answer: Value) -> Result<Written, Unreadable> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{net::IpAddr, time::Duration};
 
     use porter_core::{
-        EipName, EipStatus, Identity, LeaseRecord, MetadataChange, ServiceName, Timestamp, Version,
+        Condition, EipName, EipStatus, Identity, Ingress, LeaseRecord, MetadataChange, ServiceName,
+        ServiceStatus, Timestamp, Version,
     };
     use serde_json::json;
 
@@ -147,17 +154,37 @@ mod tests {
     }
 
     #[test]
-    fn an_ingress_is_patched_as_a_whole_and_cleared_by_null() {
-        let addresses = vec!["172.22.0.188".parse().unwrap(), "fd00::7".parse().unwrap()];
-        let (method, uri, _, body) = sent(&service(ServiceChange::Ingress(addresses)));
+    fn an_ingress_is_patched_as_a_whole_and_a_condition_beside_others() {
+        let addresses: [IpAddr; 2] = ["172.22.0.188".parse().unwrap(), "fd00::7".parse().unwrap()];
+        let foreign = r#"{"hostname":"a.example"}"#.to_owned();
+        let ingress = addresses.into_iter().map(Ingress::Address);
+        let ingress = ingress.chain([Ingress::Other(foreign)]).collect();
+        let announced = Some(Condition {
+            met: true,
+            reason: "Announced".to_owned(),
+            message: "here".to_owned(),
+            generation: 0,
+            since: Timestamp(1_500_000),
+        });
+        let status = ServiceStatus { ingress, announced };
+        let (method, uri, content_type, body) = sent(&service(ServiceChange::Status(status)));
         assert_eq!(method, "PATCH");
+        assert_eq!(content_type, "application/strategic-merge-patch+json");
         assert_eq!(uri, "/api/v1/namespaces/default/services/web/status?fieldManager=porter");
-        let ingress = json!([{ "ip": "172.22.0.188" }, { "ip": "fd00::7" }]);
+        let ingress = json!([{ "ip": "172.22.0.188", "ipMode": "VIP" },
+                             { "ip": "fd00::7", "ipMode": "VIP" },
+                             { "hostname": "a.example" }]);
+        let condition = json!({ "type": "porter.kubesphere.io/Announced", "status": "True",
+                                "reason": "Announced", "message": "here",
+                                "lastTransitionTime": "1970-01-01T00:00:01Z" });
         let expected = json!({ "metadata": { "resourceVersion": "42" },
-                               "status": { "loadBalancer": { "ingress": ingress } } });
+                               "status": { "loadBalancer": { "ingress": ingress },
+                                           "conditions": [condition] } });
         assert_eq!(body, expected);
-        let (.., body) = sent(&service(ServiceChange::Ingress(vec![])));
-        assert_eq!(body["status"], json!({ "loadBalancer": { "ingress": null } }));
+        let (.., body) = sent(&service(ServiceChange::Status(ServiceStatus::default())));
+        let removed = json!([{ "type": "porter.kubesphere.io/Announced", "$patch": "delete" }]);
+        let expected = json!({ "loadBalancer": { "ingress": null }, "conditions": removed });
+        assert_eq!(body["status"], expected);
     }
 
     #[test]
@@ -203,7 +230,7 @@ mod tests {
 
     #[test]
     fn an_object_that_lost_its_last_finalizer_is_gone() {
-        let write = service(ServiceChange::Ingress(vec![]));
+        let write = service(ServiceChange::Status(ServiceStatus::default()));
         let answer = |finalizers: Value| {
             json!({ "metadata": { "name": "web", "namespace": "default", "resourceVersion": "43",
                                   "deletionTimestamp": "2020-08-05T12:00:00Z",

@@ -1,12 +1,16 @@
 //! `v1 Service`.
 
-use std::net::IpAddr;
-
-use k8s_openapi::api::core::v1::Service;
-use porter_core::{Input, Kind, Listing, ServiceName, TrafficPolicy, Version};
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort};
+use porter_core::{
+    Family, Ingress, Input, Kind, Listing, Port, ServiceName, ServiceStatus, TrafficPolicy,
+    Version, keys::ANNOUNCED,
+};
 use serde_json::{Value, json};
 
-use super::{Watched, metadata};
+use super::{Watched, condition, metadata};
+
+/// `ipMode` of an entry whose address no node has: kube-proxy short-cuts it within the cluster (KEP-1860).
+const VIP: &str = "VIP";
 
 impl Watched for Service {
     const KIND: Kind = Kind::Service;
@@ -22,6 +26,8 @@ impl Watched for Service {
         let text = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
         let balancer = self.status.as_ref().and_then(|status| status.load_balancer.as_ref());
         let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref());
+        let families = spec.and_then(|spec| spec.ip_families.as_ref());
+        let conditions = self.status.as_ref().and_then(|status| status.conditions.as_ref());
         let policy = spec.and_then(|spec| spec.external_traffic_policy.as_deref());
         Some(porter_core::Service {
             metadata: metadata::fact(&self.metadata),
@@ -32,11 +38,18 @@ impl Watched for Service {
                 Some("Local") => TrafficPolicy::Local,
                 Some(_) | None => TrafficPolicy::Cluster,
             },
-            ingress: ingress
+            ports: spec
+                .and_then(|spec| spec.ports.as_ref())
                 .into_iter()
                 .flatten()
-                .filter_map(|entry| entry.ip.as_ref()?.parse().ok())
+                .map(port)
                 .collect(),
+            selector: spec.and_then(|spec| spec.selector.clone()).unwrap_or_default(),
+            families: families.into_iter().flatten().filter_map(|text| family(text)).collect(),
+            requires_dual_stack: spec.and_then(|spec| spec.ip_family_policy.as_deref())
+                == Some("RequireDualStack"),
+            ingress: ingress.into_iter().flatten().map(entry).collect(),
+            announced: conditions.and_then(|conditions| condition::fact(conditions, ANNOUNCED)),
         })
     }
 
@@ -49,21 +62,55 @@ impl Watched for Service {
     }
 }
 
-/// A merge patch of the status subresource that leaves exactly these addresses.
-///
-/// `ipMode` is left to the API server, whose default for an entry with an address is `VIP`.
-pub(super) fn ingress_patch(version: Version, ingress: &[IpAddr]) -> Value {
-    let ingress: Vec<_> = ingress.iter().map(|ip| json!({ "ip": ip })).collect();
+fn port(port: &ServicePort) -> Port {
+    let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
+    Port { protocol, number: u16::try_from(port.port).unwrap_or_default() }
+}
+
+fn family(text: &str) -> Option<Family> {
+    match text {
+        "IPv4" => Some(Family::V4),
+        "IPv6" => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// An entry with nothing but an address, and a mode that says the same, is one of ours or as good.
+fn entry(entry: &LoadBalancerIngress) -> Ingress {
+    let LoadBalancerIngress { hostname, ip, ip_mode, ports } = entry;
+    let plain = hostname.as_deref().is_none_or(str::is_empty)
+        && ip_mode.as_deref().is_none_or(|mode| mode == VIP)
+        && ports.as_ref().is_none_or(Vec::is_empty);
+    match ip.as_deref().map(str::parse) {
+        Some(Ok(address)) if plain => Ingress::Address(address),
+        Some(_) | None => Ingress::Other(json!(entry).to_string()),
+    }
+}
+
+/// A strategic merge patch of the status subresource: these entries and no others, and the condition
+/// beside those of other types, which it leaves alone.
+pub(super) fn status_patch(version: Version, status: &ServiceStatus) -> Value {
+    let ingress = status.ingress.iter().map(|entry| match entry {
+        Ingress::Address(address) => json!({ "ip": address, "ipMode": VIP }),
+        Ingress::Other(text) => serde_json::from_str(text).unwrap_or_default(),
+    });
+    let ingress: Vec<Value> = ingress.collect();
     let mut patch = metadata::precondition(version);
     patch["status"]["loadBalancer"]["ingress"] = match ingress.is_empty() {
         true => Value::Null,
         false => json!(ingress),
+    };
+    patch["status"]["conditions"] = match &status.announced {
+        Some(announced) => json!([condition::body(ANNOUNCED, announced)]),
+        None => json!([{ "type": ANNOUNCED, "$patch": "delete" }]),
     };
     patch
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use porter_core::{Timestamp, Uid};
 
     use super::*;
@@ -105,6 +152,7 @@ mod tests {
                 uid: Some(Uid::from("0b0a7a9c")),
                 created: Timestamp(1_596_628_800_000_000),
                 deleting: false,
+                generation: 0,
                 annotations: annotations.into(),
                 labels: labels.into(),
                 finalizers: vec!["finalizer.lb.kubesphere.io/v1alpha1".into()],
@@ -113,7 +161,9 @@ mod tests {
             class: None,
             requested_ip: None,
             policy: TrafficPolicy::Cluster,
-            ingress: vec!["172.22.0.188".parse().unwrap()],
+            ports: [Port { protocol: "TCP".into(), number: 8088 }].into(),
+            ingress: vec![Ingress::Address("172.22.0.188".parse().unwrap())],
+            ..porter_core::Service::default()
         };
         assert_eq!(service, Some(expected));
     }
@@ -129,7 +179,7 @@ mod tests {
             "status": { "loadBalancer": { "ingress": ingress } }
         });
         let service = read::<Service>(object).unwrap().2.unwrap();
-        assert_eq!(service.ingress, ["fd00::7".parse::<IpAddr>().unwrap()]);
+        assert_eq!(service.shown().collect::<Vec<_>>(), ["fd00::7".parse::<IpAddr>().unwrap()]);
         assert!(service.metadata.deleting);
         assert!(!service.load_balancer);
         assert_eq!(service.policy, TrafficPolicy::Local);

@@ -1,7 +1,7 @@
 //! `discovery.k8s.io/v1 EndpointSlice`.
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use porter_core::{Input, Kind, Listing, NodeName, ServiceName, Slice, SliceName, Version};
+use porter_core::{Family, Input, Kind, Listing, NodeName, ServiceName, Slice, SliceName, Version};
 
 use super::Watched;
 
@@ -20,14 +20,17 @@ impl Watched for EndpointSlice {
     /// `None` for a slice of no Service, and for one of names instead of addresses, which kube-proxy
     /// passes over.
     fn fact(&self) -> Option<Slice> {
-        if self.address_type == "FQDN" {
-            return None;
-        }
+        let family = match self.address_type.as_str() {
+            "IPv4" => Family::V4,
+            "IPv6" => Family::V6,
+            _ => return None,
+        };
         let service = self.metadata.labels.as_ref()?.get(SERVICE)?;
         let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
         let endpoints = self.endpoints.iter().flatten();
         Some(Slice {
             service: ServiceName::new(namespace, service),
+            family,
             endpoints: endpoints.map(endpoint).collect(),
         })
     }
