@@ -2,7 +2,9 @@
 
 mod client;
 mod columns;
+mod events;
 mod guide;
 mod kubectl;
 mod patches;
+mod selectors;
 mod server;

@@ -53,6 +53,13 @@ fn version(version: &Value) -> KindVersion {
             },
         ),
         schema: Some(version["schema"]["openAPIV3Schema"].clone()),
+        selectable_fields: version["selectableFields"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|field| field["jsonPath"].as_str()?.strip_prefix('.'))
+            .map(str::to_owned)
+            .collect(),
         columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(),
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn watch(
     form: Form,
 ) -> Result<Response, Status> {
     let query = &call.query;
-    let selectors = query.selectors(&target.resource)?;
+    let selectors = query.selectors(kind, &target.version)?;
     let streams_list = query.flag("sendInitialEvents");
     let from = query.number("resourceVersion")?.filter(|&revision| revision > 0 && !streams_list);
     let lasts = query.number("timeoutSeconds")?.map_or(WATCH_LASTS, Duration::from_secs);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::resource::Resource;
+use super::resource::{Kind, Resource};
 use super::selector::Selectors;
 use super::status::Status;
 use super::store::Store;
@@ -110,7 +110,7 @@ impl History {
 #[derive(Debug)]
 pub struct Watch {
     store: Store,
-    resource: Resource,
+    kind: Arc<Kind>,
     namespace: Option<String>,
     selectors: Selectors,
     /// What was there at the start and is told first.
@@ -124,22 +124,14 @@ impl Watch {
     pub(crate) fn new(
         store: Store,
         newest: watch::Receiver<u64>,
-        resource: &Resource,
+        kind: Arc<Kind>,
         namespace: Option<&str>,
         selectors: &Selectors,
         told: u64,
         initial: VecDeque<Event>,
     ) -> Self {
         let namespace = namespace.map(str::to_owned);
-        Self {
-            store,
-            resource: resource.clone(),
-            namespace,
-            selectors: selectors.clone(),
-            initial,
-            told,
-            newest,
-        }
+        Self { store, kind, namespace, selectors: selectors.clone(), initial, told, newest }
     }
 
     /// The revision up to which everything was told; what a bookmark carries.
@@ -187,7 +179,7 @@ impl Watch {
     }
 
     fn event(&self, change: &Change) -> Option<Event> {
-        if change.resource != self.resource {
+        if change.resource != *self.kind.collection() {
             return None;
         }
         let seen = |object: &&Arc<Value>| {
@@ -197,15 +189,16 @@ impl Watch {
         };
         let old = change.old.as_ref().filter(seen);
         let new = change.new.as_ref().filter(seen);
-        match (old, new) {
-            (None, None) => None,
-            (None, Some(new)) => Some(Event { kind: EventKind::Added, object: new.clone() }),
-            (Some(_), Some(new)) => Some(Event { kind: EventKind::Modified, object: new.clone() }),
+        let (kind, object) = match (old, new) {
+            (None, None) => return None,
+            (None, Some(new)) => (EventKind::Added, new.clone()),
+            (Some(_), Some(new)) => (EventKind::Modified, new.clone()),
             (Some(old), None) => {
                 let mut last = Value::clone(old);
                 last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
-                Some(Event { kind: EventKind::Deleted, object: Arc::new(last) })
+                (EventKind::Deleted, Arc::new(last))
             }
-        }
+        };
+        Some(Event { kind, object: self.kind.of_stored(object) })
     }
 }

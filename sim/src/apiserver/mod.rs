@@ -35,6 +35,7 @@ mod state;
 mod status;
 mod store;
 mod table;
+mod views;
 mod write;
 mod writes;
 

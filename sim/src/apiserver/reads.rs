@@ -30,7 +30,7 @@ pub(crate) fn list(
     form: Form,
 ) -> Result<Response, Status> {
     let query = &call.query;
-    let selectors = query.selectors(&target.resource)?;
+    let selectors = query.selectors(kind, &target.version)?;
     let listing = call.store.list(&target.resource, target.namespace.as_deref(), &selectors)?;
     let asked = query.number("resourceVersion")?.unwrap_or(0);
     if asked > listing.revision {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, header};
 
-use super::resource::Resource;
+use super::resource::{Kind, Resource};
 use super::selector::Selectors;
 use super::status::Status;
 use super::store::Options;
@@ -79,9 +79,10 @@ impl Query {
         self.text(name).map(parse).transpose()
     }
 
-    pub(crate) fn selectors(&self, resource: &Resource) -> Result<Selectors, Status> {
+    /// What is selected of a kind, in the version asked for.
+    pub(crate) fn selectors(&self, kind: &Kind, version: &str) -> Result<Selectors, Status> {
         let text = |name| self.text(name).unwrap_or_default();
-        Selectors::parse(resource, text("labelSelector"), text("fieldSelector"))
+        Selectors::parse(kind, version, text("labelSelector"), text("fieldSelector"))
     }
 
     pub(crate) fn options(&self) -> Result<Options, Status> {

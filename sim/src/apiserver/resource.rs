@@ -23,6 +23,8 @@ impl Resource {
     pub const PODS: Self = Self::builtin("", "pods");
     /// The Events, of the core group.
     pub const EVENTS: Self = Self::builtin("", "events");
+    /// The same Events in their newer form, of the group `events.k8s.io`.
+    pub const EVENTS_V1: Self = Self::builtin("events.k8s.io", "events");
     /// The Deployments.
     pub const DEPLOYMENTS: Self = Self::builtin("apps", "deployments");
     /// The ReplicaSets.
@@ -93,6 +95,8 @@ pub(crate) struct KindVersion {
     pub(crate) scale: Option<ScalePaths>,
     /// For custom resources: the structural schema.
     pub(crate) schema: Option<Value>,
+    /// For custom resources: the paths of `selectableFields`, without the dot that they start with.
+    pub(crate) selectable_fields: Vec<String>,
     /// For custom resources: `additionalPrinterColumns`.
     pub(crate) columns: Vec<Value>,
 }
@@ -139,6 +143,7 @@ pub(crate) fn builtin_kinds() -> Vec<Kind> {
         builtin(&Resource::SERVICES, "Service", &["svc"]).in_all().status(),
         builtin(&Resource::PODS, "Pod", &["po"]).in_all().status(),
         builtin(&Resource::EVENTS, "Event", &["ev"]),
+        builtin(&Resource::EVENTS_V1, "Event", &["ev"]),
         builtin(&Resource::DEPLOYMENTS, "Deployment", &["deploy"])
             .in_all()
             .status()
@@ -174,6 +179,7 @@ fn builtin(resource: &Resource, kind: &str, short_names: &[&str]) -> Kind {
             status: false,
             scale: None,
             schema: None,
+            selectable_fields: Vec::new(),
             columns: Vec::new(),
         }],
     }

@@ -117,11 +117,15 @@ impl Store {
         let mut state = self.lock();
         let kind = state.kind_of(&object)?;
         let object = write::created(&state, &kind, object, self.options)?;
-        let key = Key::of(&kind.resource, &object);
+        let key = Key::of(kind.collection(), &object);
         if state.get(&key).is_some() {
             return Err(Status::already_exists(&kind.resource, &key.name));
         }
-        Ok(if self.options.dry_run { Arc::new(object) } else { state.put(key, object) })
+        if self.options.dry_run {
+            return Ok(Arc::new(object));
+        }
+        let stored = state.put(key, kind.to_stored(object));
+        Ok(kind.of_stored(stored))
     }
 
     /// One object.
@@ -137,7 +141,8 @@ impl Store {
         let state = self.lock();
         let kind = state.kind(resource)?;
         let found = state.get(&key(&kind, namespace, name)).cloned();
-        found.ok_or_else(|| Status::not_found(resource, name))
+        let found = found.ok_or_else(|| Status::not_found(resource, name))?;
+        Ok(kind.of_stored(found))
     }
 
     /// The selected objects of one kind, in one namespace or in all.
@@ -151,11 +156,11 @@ impl Store {
         selectors: &Selectors,
     ) -> Result<Listing, Status> {
         let state = self.lock();
-        state.kind(resource)?;
+        let kind = state.kind(resource)?;
         let items = state
-            .list(resource, namespace)
+            .list(kind.collection(), namespace)
             .filter(|object| selectors.select(object))
-            .cloned()
+            .map(|object| kind.of_stored(object.clone()))
             .collect();
         Ok(Listing { items, revision: state.history.revision() })
     }
@@ -213,6 +218,7 @@ impl Store {
     ) -> Result<Arc<Value>, Status> {
         let old =
             state.get(&key).cloned().ok_or_else(|| Status::not_found(&key.resource, &key.name))?;
+        let old = kind.of_stored(old);
         let new = change(&old)?;
         let new = write::updated(state, kind, &old, new, part, self.options)?;
         if new == *old {
@@ -221,7 +227,8 @@ impl Store {
         if self.options.dry_run {
             return Ok(Arc::new(new));
         }
-        Ok(state.put(key, new))
+        let stored = state.put(key, kind.to_stored(new));
+        Ok(kind.of_stored(stored))
     }
 
     /// Deletes an object. While it has finalizers, or is a namespace or a CustomResourceDefinition that still has
@@ -244,9 +251,10 @@ impl Store {
         let old = state.get(&key).cloned().ok_or_else(|| Status::not_found(resource, name))?;
         preconditions.check(resource, name, &old)?;
         if self.options.dry_run {
-            return Ok(old);
+            return Ok(kind.of_stored(old));
         }
-        Ok(state.delete(&key, propagation).unwrap_or(old))
+        let last = state.delete(&key, propagation).unwrap_or(old);
+        Ok(kind.of_stored(last))
     }
 
     /// Watches a collection: what changes after `from`, or, without `from`, what is there and then what changes.
@@ -261,22 +269,23 @@ impl Store {
         from: Option<u64>,
     ) -> Result<Watch, Status> {
         let state = self.lock();
-        state.kind(resource)?;
+        let kind = state.kind(resource)?;
         let mut initial = VecDeque::new();
         match from {
             Some(from) => state.history.reaches(from)?,
             None => initial.extend(
                 state
-                    .list(resource, namespace)
+                    .list(kind.collection(), namespace)
                     .filter(|object| selectors.select(object))
-                    .map(|object| Event { kind: EventKind::Added, object: object.clone() }),
+                    .map(|object| kind.of_stored(object.clone()))
+                    .map(|object| Event { kind: EventKind::Added, object }),
             ),
         }
         let told = from.unwrap_or_else(|| state.history.revision());
         Ok(Watch::new(
             self.clone(),
             state.history.subscribe(),
-            resource,
+            kind,
             namespace,
             selectors,
             told,
@@ -305,7 +314,11 @@ impl Store {
 /// Where an object is; the namespace counts only for kinds that have one.
 fn key(kind: &Kind, namespace: Option<&str>, name: &str) -> Key {
     let namespace = if kind.namespaced { namespace.unwrap_or("default") } else { "" };
-    Key { resource: kind.resource.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
+    Key {
+        resource: kind.collection().clone(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 impl Preconditions {

@@ -95,7 +95,7 @@ pub(crate) fn delete_collection(
     target: &Target,
 ) -> Result<Response, Status> {
     let (store, _, propagation) = deletion(call)?;
-    let selectors = call.query.selectors(&target.resource)?;
+    let selectors = call.query.selectors(kind, &target.version)?;
     let listing = store.list(&target.resource, target.namespace.as_deref(), &selectors)?;
     for object in &listing.items {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Namespaces, Leases, Events and EndpointSlices.
+//! Namespaces, Leases and EndpointSlices.
 
 use serde_json::{Value, json};
 
@@ -29,20 +29,6 @@ pub(super) fn lease(object: &mut Value) -> Vec<Cause> {
         ));
     }
     causes
-}
-
-pub(super) fn event(object: &mut Value) -> Vec<Cause> {
-    // An event about an object without a namespace lives in `default`.
-    let about = object["involvedObject"]["namespace"].as_str().unwrap_or_default();
-    let expected = if about.is_empty() { "default" } else { about };
-    if object["metadata"]["namespace"] == expected {
-        return Vec::new();
-    }
-    vec![Cause::invalid(
-        "involvedObject.namespace",
-        &json!(about),
-        "does not match event.namespace",
-    )]
 }
 
 pub(super) fn endpoint_slice(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {

@@ -4,6 +4,7 @@
 
 mod allocation;
 mod cluster;
+mod event;
 mod pod;
 mod service;
 mod workload;
@@ -25,7 +26,7 @@ pub(crate) fn complete(
     let causes = match &kind.resource {
         resource if *resource == Resource::NAMESPACES => cluster::namespace(object),
         resource if *resource == Resource::LEASES => cluster::lease(object),
-        resource if *resource == Resource::EVENTS => cluster::event(object),
+        _ if *kind.collection() == Resource::EVENTS => event::check(kind, old, object),
         resource if *resource == Resource::ENDPOINTSLICES => cluster::endpoint_slice(old, object),
         resource if *resource == Resource::CRDS => crd::complete(object),
         resource if *resource == Resource::SERVICES => service::complete(state, old, object),

@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::events;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::schemars::JsonSchema;
 use k8s_openapi::schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -66,6 +67,7 @@ fn generate() -> Builtin {
         (Resource::SERVICES, register::<Service>(&mut generator)),
         (Resource::PODS, register::<Pod>(&mut generator)),
         (Resource::EVENTS, register::<Event>(&mut generator)),
+        (Resource::EVENTS_V1, register::<events::v1::Event>(&mut generator)),
         (Resource::DEPLOYMENTS, register::<Deployment>(&mut generator)),
         (Resource::REPLICASETS, register::<ReplicaSet>(&mut generator)),
         (Resource::LEASES, register::<Lease>(&mut generator)),

@@ -71,6 +71,11 @@ impl View {
             resource if *resource == Resource::NAMESPACES => cluster::namespaces(),
             resource if *resource == Resource::NODES => cluster::nodes(),
             resource if *resource == Resource::EVENTS => cluster::events(),
+            resource if *resource == Resource::EVENTS_V1 => {
+                let Self { columns, cells } = cluster::events();
+                let kind = kind.clone();
+                Self::new(columns, move |event, now| cells(&kind.to_stored(event.clone()), now))
+            }
             resource if *resource == Resource::LEASES => cluster::leases(),
             resource if *resource == Resource::CRDS => cluster::definitions(),
             resource if *resource == Resource::SERVICES => network::services(),

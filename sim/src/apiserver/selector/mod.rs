@@ -1,9 +1,12 @@
 //! Which objects a list or a watch is about: label selectors and field selectors.
 
+mod fields;
+
 use serde_json::Value;
 
-use super::resource::Resource;
+use super::resource::Kind;
 use super::status::Status;
+use fields::FieldTerm;
 
 /// A label selector and a field selector; the default selects everything.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -20,28 +23,22 @@ enum LabelTerm {
     Absent(String),
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct FieldTerm {
-    path: String,
-    value: String,
-    equal: bool,
-}
-
 impl Selectors {
-    /// Reads `labelSelector` and `fieldSelector` as a URL has them; an empty string selects everything.
+    /// Reads `labelSelector` and `fieldSelector` as a URL has them, for a served version of a kind; an empty
+    /// string selects everything.
     ///
     /// # Errors
-    /// A 400 for what cannot be parsed, or for a field by which the resource cannot be selected.
-    pub fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self, Status> {
+    /// A 400 for what cannot be parsed, or for a field by which the kind cannot be selected.
+    pub(crate) fn parse(
+        kind: &Kind,
+        version: &str,
+        labels: &str,
+        fields: &str,
+    ) -> Result<Self, Status> {
         let labels = split_terms(labels).into_iter().map(label_term).collect::<Result<_, _>>()?;
-        let fields: Vec<FieldTerm> =
-            split_terms(fields).into_iter().map(field_term).collect::<Result<_, _>>()?;
-        match fields.iter().find(|term| !selectable(resource, &term.path)) {
-            Some(term) => {
-                Err(Status::bad_request(format!("field label not supported: {}", term.path)))
-            }
-            None => Ok(Self { labels, fields }),
-        }
+        let fields = split_terms(fields).into_iter();
+        let fields = fields.map(|term| FieldTerm::parse(kind, version, term));
+        Ok(Self { labels, fields: fields.collect::<Result<_, _>>()? })
     }
 
     /// Objects that carry exactly these labels, among others.
@@ -74,43 +71,6 @@ impl LabelTerm {
             Self::Absent(key) => label(key).is_none(),
         }
     }
-}
-
-impl FieldTerm {
-    fn holds(&self, object: &Value) -> bool {
-        let found = self.path.split('.').fold(object, |value, key| &value[key]);
-        let found = match found {
-            Value::String(text) => text.clone(),
-            Value::Bool(_) | Value::Number(_) => found.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
-        };
-        (found == self.value) == self.equal
-    }
-}
-
-/// The fields by which objects can be selected: name and namespace always, few others.
-fn selectable(resource: &Resource, path: &str) -> bool {
-    let others: &[&str] = match (resource.group(), resource.plural()) {
-        ("", "pods") => &["spec.nodeName", "spec.restartPolicy", "status.phase", "status.podIP"],
-        ("", "services") => &["spec.clusterIP", "spec.type"],
-        ("", "nodes") => &["spec.unschedulable"],
-        ("", "namespaces") => &["status.phase"],
-        ("", "events") => &[
-            "involvedObject.apiVersion",
-            "involvedObject.fieldPath",
-            "involvedObject.kind",
-            "involvedObject.name",
-            "involvedObject.namespace",
-            "involvedObject.resourceVersion",
-            "involvedObject.uid",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        ],
-        _ => &[],
-    };
-    ["metadata.name", "metadata.namespace"].contains(&path) || others.contains(&path)
 }
 
 /// The comma-separated terms; a comma inside parentheses separates values, not terms.
@@ -157,32 +117,25 @@ fn label_term(term: &str) -> Result<LabelTerm, Status> {
     }
 }
 
-fn field_term(term: &str) -> Result<FieldTerm, Status> {
-    let own = |text: &str| text.trim().to_owned();
-    let parts = match term.split_once("!=") {
-        Some((path, value)) => Some((path, value, false)),
-        None => term
-            .split_once("==")
-            .or_else(|| term.split_once('='))
-            .map(|(path, value)| (path, value, true)),
-    };
-    let (path, value, equal) =
-        parts.ok_or_else(|| Status::bad_request(format!("invalid field selector: {term:?}")))?;
-    Ok(FieldTerm { path: own(path), value: own(value), equal })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::resource::{Resource, builtin_kinds};
     use super::*;
+
+    fn kind(resource: &Resource) -> Kind {
+        let kind = builtin_kinds().into_iter().find(|kind| kind.resource == *resource);
+        kind.expect("a built-in kind")
+    }
 
     fn selects(labels: &str, fields: &str) -> bool {
         let pod = json!({
             "metadata": { "name": "web-1", "labels": { "app": "web", "tier": "front" } },
             "spec": { "nodeName": "node1" },
         });
-        Selectors::parse(&Resource::PODS, labels, fields).expect("a selector").select(&pod)
+        let selectors = Selectors::parse(&kind(&Resource::PODS), "v1", labels, fields);
+        selectors.expect("a selector").select(&pod)
     }
 
     #[test]
@@ -200,12 +153,22 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_selects_nothing_is_refused() {
-        let refused = Selectors::parse(&Resource::SERVICES, "", "spec.colour=red")
-            .expect_err("no such field");
+    fn a_flag_that_is_not_set_is_false() {
+        assert!(selects("", "spec.hostNetwork=false"));
+    }
+
+    #[test]
+    fn a_field_that_selects_nothing_is_refused_in_the_words_of_its_kind() {
+        let refused = |resource: &Resource| {
+            let refused = Selectors::parse(&kind(resource), "v1", "", "spec.colour=red");
+            let refused = refused.expect_err("no such field");
+            assert_eq!(refused.code, 400);
+            refused.message
+        };
+        assert_eq!(refused(&Resource::SERVICES), "field label not supported: spec.colour");
         assert_eq!(
-            (refused.code, &*refused.message),
-            (400, "field label not supported: spec.colour")
+            refused(&Resource::LEASES),
+            "\"spec.colour\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
         );
     }
 }
