@@ -30,7 +30,10 @@ const TABLES: [(&str, &str); 11] = [
     ("/apis/coordination.k8s.io/v1/leases", "Name Holder Age"),
     ("/apis/discovery.k8s.io/v1/endpointslices", "Name AddressType Ports Endpoints Age"),
     ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "Name Created At"),
-    ("/apis/network.kubesphere.io/v1alpha2/eips", "Name cidr usage total Age"),
+    (
+        "/apis/network.kubesphere.io/v1alpha2/eips",
+        "Name cidr usage total Ready [Interface] Reason Age",
+    ),
 ];
 
 #[tokio::test]

@@ -110,7 +110,8 @@ async fn the_guides_manifests_apply_and_show_as_in_the_guide() {
     assert_eq!(row[3..5], ["172.22.0.188", &format!("8088:{node_port}/TCP")]);
 
     let eips = kubectl.says("get eip").await;
-    assert_eq!(cells(&eips)[0], ["NAME", "CIDR", "USAGE", "TOTAL", "AGE"]);
+    let header = ["NAME", "CIDR", "USAGE", "TOTAL", "READY", "REASON", "AGE"];
+    assert_eq!(cells(&eips)[0], header);
     assert_eq!(cells(&eips)[1][..2], ["eip-sample-layer2", "172.22.0.188-172.22.0.200"]);
     let described = kubectl.says("describe svc mylbapp-svc-layer2").await;
     assert!(described.contains("LoadBalancer Ingress:     172.22.0.188"), "{described}");

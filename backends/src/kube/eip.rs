@@ -2,19 +2,29 @@
 //!
 //! Group, version, kind, field names and the format of `status.used` are those of the original
 //! Porter (and OpenELB), so that its objects work unchanged. Reading is lenient: what an address or
-//! an interface means, and what to say if it means nothing, is decided by the core.
+//! an interface means, and what to say if it means nothing, is decided by the core. What one object
+//! shows to be a mistake the API server refuses already, by [`rules`].
+//!
+//! `v1alpha1` is not served. The original stores nothing in it since 0.4, and it has no `interface`,
+//! so that no Eip written in it could be one of layer2.
+//!
+//! Everything that a rule looks at has a bound, which the API server needs to see what a rule costs
+//! at most. `status` has none: it is as large as what is in use.
 
 #![expect(clippy::duplicated_attributes, reason = "each printer column has a type of its own")]
+#![expect(unreachable_pub, reason = "KubeSchema derives from EipSpec a public struct of its own")]
+
+mod rules;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a person asks for.
-#[derive(Clone, CustomResource, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
     group = "network.kubesphere.io",
     version = "v1alpha2",
@@ -28,25 +38,47 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "cidr", type_ = "string", json_path = ".spec.address"),
     printcolumn(name = "usage", type_ = "integer", json_path = ".status.usage"),
     printcolumn(name = "total", type_ = "integer", json_path = ".status.poolSize"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Interface",
+        type_ = "string",
+        json_path = ".spec.interface",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!has(self.protocol) || self.protocol != 'layer2' || has(self.interface) && self.interface != ''",
-    "message": "layer2 needs spec.interface: a network interface of the nodes, such as eth0",
-}]))]
+#[x_kube(validation = rules::interface_given(), validation = rules::interface_name())]
 pub struct EipSpec {
     /// The addresses: a single one (`192.0.2.7`), a CIDR (`192.0.2.0/28`) or an inclusive range
-    /// (`192.0.2.10-192.0.2.20`), IPv4 or IPv6.
+    /// (`192.0.2.10-192.0.2.20`), IPv4 or IPv6, without spaces.
+    #[schemars(length(max = 91))]
+    #[x_kube(
+        validation = rules::address_form(),
+        validation = rules::prefix_length(),
+        validation = rules::range_end(),
+        validation = rules::one_family(),
+        validation = rules::not_backwards()
+    )]
     pub address: String,
     /// How the addresses are made known: `layer2` answers ARP and NDP on `interface`. Eips with any
     /// other protocol are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["bgp", "layer2", "vip"]))]
+    #[schemars(with = "String", extend("enum" = ["bgp", "layer2", "vip"]))]
     pub protocol: Option<String>,
     /// The network interface of the nodes on whose LAN the addresses are: a name such as `eth0`, or
-    /// `can_reach:192.0.2.1` for the one that leads there.
+    /// `can_reach:192.0.2.1` for the one that leads there. Needed by `layer2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 64))]
     pub interface: Option<String>,
     /// Whether to hand out no new address. Addresses in use stay.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -59,9 +91,18 @@ pub struct EipSpec {
     pub priority: i64,
     /// The namespaces whose Services may take an address without naming this Eip.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 1024),
+        inner(length(max = 63)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
     pub namespaces: Vec<String>,
     /// The same by labels of the namespace, all of which must match exactly.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = 64,
+        "additionalProperties" = { "type": "string", "maxLength": 63 }
+    ))]
     pub namespace_selector: BTreeMap<String, String>,
 }
 
@@ -129,7 +170,7 @@ mod tests {
         assert_eq!(version["subresources"], json!({ "status": {} }));
         let columns = version["additionalPrinterColumns"].as_array().unwrap();
         let columns: Vec<_> = columns.iter().map(|column| &column["name"]).collect();
-        assert_eq!(columns, ["cidr", "usage", "total", "Age"]);
+        assert_eq!(columns, ["cidr", "usage", "total", "Ready", "Interface", "Reason", "Age"]);
     }
 
     #[test]
