@@ -228,7 +228,12 @@ async fn small_changes_by_hand_reach_the_object() {
     let path = "get svc -o jsonpath={.items[*].metadata.annotations.layer2\\.porter\\.kubesphere\\.io/v1alpha1}";
     assert_eq!(kubectl.says(path).await, "node3");
     kubectl.says("patch eip eip-sample-layer2 --type merge -p {\"spec\":{\"disable\":true}}").await;
-    kubectl.says("patch eip eip-sample-layer2 --type json -p [{\"op\":\"remove\",\"path\":\"/spec/interface\"}]").await;
+    let remove =
+        r#"patch eip eip-sample-layer2 --type json -p [{"op":"remove","path":"/spec/interface"}]"#;
+    let refused = kubectl.fails(remove, "").await;
+    assert!(refused.contains("spec.interface is needed by spec.protocol layer2"), "{refused}");
+    let replace = r#"[{"op":"replace","path":"/spec/interface","value":"eth1"}]"#;
+    kubectl.says(&format!("patch eip eip-sample-layer2 --type json -p {replace}")).await;
     kubectl.says("patch eip eip-sample-layer2 --subresource status --type merge -p {\"status\":{\"usage\":7}}").await;
     kubectl.says("patch deploy mylbapp -p {\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"nginx\",\"image\":\"nginx:1\"}]}}}}").await;
     let containers = kubectl
@@ -240,7 +245,7 @@ async fn small_changes_by_hand_reach_the_object() {
             "get eip eip-sample-layer2 -o jsonpath={.spec.disable}{.spec.interface}{.status.usage}",
         )
         .await;
-    assert_eq!(eip, "true7");
+    assert_eq!(eip, "trueeth17");
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! CustomResourceDefinitions: the kinds that are added while the server runs.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::resource::{Kind, KindVersion, Resource, ScalePaths};
+use super::schema;
 use super::status::Cause;
 use super::write::now;
 
@@ -44,6 +47,8 @@ fn version(version: &Value) -> KindVersion {
     let scale = &subresources["scale"];
     KindVersion {
         name: version["name"].as_str().unwrap_or_default().to_owned(),
+        schema: Some(version["schema"]["openAPIV3Schema"].clone()),
+        read_rules: Arc::default(),
         status: subresources["status"].is_object(),
         scale: pointer(&scale["specReplicasPath"]).zip(pointer(&scale["statusReplicasPath"])).map(
             |(spec_replicas, status_replicas)| ScalePaths {
@@ -52,7 +57,6 @@ fn version(version: &Value) -> KindVersion {
                 selector: pointer(&scale["labelSelectorPath"]),
             },
         ),
-        schema: Some(version["schema"]["openAPIV3Schema"].clone()),
         selectable_fields: version["selectableFields"]
             .as_array()
             .into_iter()
@@ -114,9 +118,17 @@ fn check(definition: &Value) -> Vec<Cause> {
         causes.push(Cause::unsupported("spec.conversion.strategy", conversion, &supported));
     }
     for (index, version) in versions.iter().enumerate() {
-        if !version["schema"]["openAPIV3Schema"].is_object() {
+        let schema = &version["schema"]["openAPIV3Schema"];
+        // A schema that all versions share is told of once, under its older name.
+        let shared = versions.iter().all(|other| other["schema"] == version["schema"]);
+        if !schema.is_object() {
             let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
             causes.push(Cause::required(field, "schemas are required"));
+        } else if !shared {
+            let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            causes.extend(schema::check_structure(schema, &field));
+        } else if index == 0 {
+            causes.extend(schema::check_structure(schema, "spec.validation.openAPIV3Schema"));
         }
     }
     causes

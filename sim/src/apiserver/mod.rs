@@ -8,12 +8,12 @@
 //!
 //! [`Store`] is the whole behaviour, synchronous and usable without any network; [`serve`] puts it on a
 //! listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults
-//! of the definition) and `rules` (what a built-in kind adds), and reaches the objects in `state`; `history`
+//! and rules in CEL of the definition) and `rules` (what a built-in kind adds), and reaches the objects in `state`; `history`
 //! remembers what changed, for watches.
 //!
 //! Not there, and refused with a [`Status`] that says so: server-side apply, objects in protobuf, subresources other
 //! than `status` and `scale`, conversion between versions that differ in more than their name. Accepted
-//! without effect: grace periods and rules in CEL.
+//! without effect: grace periods. Events stay until they are deleted.
 
 mod crd;
 mod discovery;

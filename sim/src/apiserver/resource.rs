@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
+
+use super::schema::Rules;
 
 /// The name of a collection: a plural, in an API group.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -95,10 +98,19 @@ pub(crate) struct KindVersion {
     pub(crate) scale: Option<ScalePaths>,
     /// For custom resources: the structural schema.
     pub(crate) schema: Option<Value>,
+    /// The rules in the schema, read when they are first needed.
+    pub(crate) read_rules: Arc<OnceLock<Rules>>,
     /// For custom resources: the paths of `selectableFields`, without the dot that they start with.
     pub(crate) selectable_fields: Vec<String>,
     /// For custom resources: `additionalPrinterColumns`.
     pub(crate) columns: Vec<Value>,
+}
+
+impl KindVersion {
+    /// The rules that objects are held to.
+    pub(crate) fn rules(&self) -> &Rules {
+        self.read_rules.get_or_init(|| self.schema.as_ref().map(Rules::of).unwrap_or_default())
+    }
 }
 
 /// The JSON pointers behind a `scale` subresource.
@@ -180,6 +192,7 @@ fn builtin(resource: &Resource, kind: &str, short_names: &[&str]) -> Kind {
             scale: None,
             schema: None,
             selectable_fields: Vec::new(),
+            read_rules: Arc::default(),
             columns: Vec::new(),
         }],
     }

@@ -62,6 +62,12 @@ impl Cause {
         Self { field: field.into(), reason: "FieldValueNotSupported", message }
     }
 
+    /// A field has a value that only one can have.
+    pub(crate) fn duplicate(field: impl Into<String>, value: &Value) -> Self {
+        let message = format!("Duplicate value: {}", shown(value));
+        Self { field: field.into(), reason: "FieldValueDuplicate", message }
+    }
+
     /// A field must not be there, or not be changed.
     pub(crate) fn forbidden(field: impl Into<String>, detail: &str) -> Self {
         Self {

@@ -100,7 +100,7 @@ fn complete(
     mut object: Value,
     options: Options,
 ) -> Result<Value, Status> {
-    schema::admit(kind, &mut object, options.strict)?;
+    schema::admit(kind, old, &mut object, options.strict)?;
     rules::complete(state, kind, old, &mut object)?;
     Ok(object)
 }

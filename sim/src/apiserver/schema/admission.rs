@@ -1,17 +1,23 @@
 //! Lets an object in: drops what its kind does not have, fills in what the schema says is the default, and
 //! finds what is not allowed.
 //!
-//! Rules in CEL (`x-kubernetes-validations`) are stored and not evaluated.
+//! Rules in CEL are looked at last, and only if what else is wrong lets them make sense of the object.
 
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::resource::Kind;
 use super::super::status::{Cause, Status};
 use super::Schema;
 
-/// Admits an object of a kind. With `strict`, a field that the kind does not have is an error.
-pub(crate) fn admit(kind: &Kind, object: &mut Value, strict: bool) -> Result<(), Status> {
+/// Admits an object of a kind, in place of `old` if there was one. With `strict`, a field that the kind does not
+/// have is an error.
+pub(crate) fn admit(
+    kind: &Kind,
+    old: Option<&Value>,
+    object: &mut Value,
+    strict: bool,
+) -> Result<(), Status> {
     let mut findings = Findings::default();
     let schema = Schema::of(kind);
     if let Value::Object(fields) = object {
@@ -42,7 +48,20 @@ pub(crate) fn admit(kind: &Kind, object: &mut Value, strict: bool) -> Result<(),
             findings.unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
         return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));
     }
-    if findings.causes.is_empty() {
+    let causes = &mut findings.causes;
+    let rules = kind.stored().rules();
+    let is_senseless =
+        |cause: &Cause| matches!(cause.reason, "FieldValueRequired" | "FieldValueTypeInvalid");
+    if rules.is_empty() {
+        // There is nothing more to look at.
+    } else if causes.iter().any(is_senseless) {
+        let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                      errors to complete validation";
+        causes.push(Cause::invalid("<nil>", &json!("null"), detail));
+    } else {
+        causes.extend(rules.breaches(object, old));
+    }
+    if causes.is_empty() {
         return Ok(());
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -296,7 +315,7 @@ mod tests {
     fn admitted(kind: &Kind, spec: Value, strict: bool) -> Result<Value, String> {
         let mut object =
             json!({ "apiVersion": "a", "kind": "b", "metadata": { "name": "one" }, "spec": spec });
-        admit(kind, &mut object, strict).map_err(|refused| refused.message)?;
+        admit(kind, None, &mut object, strict).map_err(|refused| refused.message)?;
         Ok(object["spec"].take())
     }
 

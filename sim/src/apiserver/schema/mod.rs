@@ -2,12 +2,17 @@
 
 mod admission;
 mod builtin;
+mod cel;
+mod scope;
+mod structural;
 
 use serde_json::Value;
 
 use super::resource::Kind;
 pub(crate) use admission::admit;
 pub(crate) use builtin::builtin;
+pub(crate) use cel::Rules;
+pub(crate) use structural::check as check_structure;
 
 /// A place in a schema.
 #[derive(Clone, Copy, Debug)]
