@@ -245,14 +245,6 @@ async fn what_is_not_there_is_refused_in_words() {
     let maps: Api<ConfigMap> = Api::namespaced(server.client(), "default");
     let refused = maps.list(&ListParams::default()).await.expect_err("no such kind");
     assert_eq!(refusal(refused), (404, "NotFound".to_owned()));
-
-    let nodes: Api<Node> = Api::all(server.client());
-    let apply = PatchParams::apply("porter-tests");
-    let refused = nodes
-        .patch("node1", &apply, &Patch::Apply(node("node1")))
-        .await
-        .expect_err("not supported");
-    assert_eq!(refusal(refused).0, 415);
 }
 
 #[tokio::test]

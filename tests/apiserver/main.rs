@@ -1,5 +1,6 @@
 //! The lab's API server over real HTTP: what kube-rs and kubectl ask of it, and what they get.
 
+mod apply;
 mod cel;
 mod client;
 mod columns;

@@ -9,17 +9,20 @@
 //! [`Store`] is the whole behaviour, synchronous and usable without any network; [`serve`] puts it on a
 //! listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults
 //! and rules in CEL of the definition) and `rules` (what a built-in kind adds), and reaches the objects in `state`; `history`
-//! remembers what changed, for watches.
+//! remembers what changed, for watches. `patch` and `apply` make the object that is to be written out of the one that
+//! is there; `managed_fields` notes who changed what.
 //!
-//! Not there, and refused with a [`Status`] that says so: server-side apply, objects in protobuf, subresources other
-//! than `status` and `scale`, conversion between versions that differ in more than their name. Accepted
-//! without effect: grace periods. Events stay until they are deleted.
+//! Not there, and refused with a [`Status`] that says so: objects in protobuf or YAML, applying to a scale,
+//! subresources other than `status` and `scale`, conversion between versions that differ in more than their name.
+//! Accepted without effect: grace periods. Events stay until they are deleted.
 
+mod apply;
 mod crd;
 mod discovery;
 mod follow;
 mod history;
 mod http;
+mod managed_fields;
 mod openapi;
 mod patch;
 mod protobuf;

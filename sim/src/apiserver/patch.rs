@@ -52,10 +52,10 @@ impl Patch {
 /// The patch is in a format that the kind does not take: a strategic one merges lists as the types in Go are
 /// tagged, which custom resources do not have.
 pub(crate) fn unknown_format(kind: &Kind) -> Status {
-    let strategic = if kind.is_custom() { "" } else { ", application/strategic-merge-patch+json" };
+    let strategic = if kind.is_custom() { "" } else { "application/strategic-merge-patch+json, " };
     Status::unsupported_media_type(format!(
         "the body of the request was in an unknown format - accepted media types include: \
-         application/json-patch+json, application/merge-patch+json{strategic}"
+         application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml"
     ))
 }
 

@@ -95,7 +95,8 @@ impl Query {
                 )));
             }
         };
-        Ok(Options { dry_run, strict: self.text("fieldValidation") == Some("Strict") })
+        let strict = self.text("fieldValidation") == Some("Strict");
+        Ok(Options { dry_run, strict, ..Options::default() })
     }
 }
 

@@ -9,9 +9,9 @@ use super::patch::Patch;
 use super::request::Target;
 use super::resource::{Kind, ScalePaths};
 use super::status::Status;
-use super::store::Subresource;
+use super::store::{Options, Subresource};
 use super::table;
-use super::writes::{json, patch_of, store};
+use super::writes::{json, options, patch_of};
 
 pub(crate) fn get(
     call: &Call,
@@ -64,8 +64,9 @@ fn write_scale(
     }
     let change = Patch::Merge(change);
     let namespace = target.namespace.as_deref();
-    let written =
-        store(call)?.patch(&target.resource, namespace, name, Subresource::Object, &change)?;
+    let options = Options { facet: "scale", ..options(call)? };
+    let store = call.store.with(options);
+    let written = store.patch(&target.resource, namespace, name, Subresource::Object, &change)?;
     Ok(reply(StatusCode::OK, &scale_of(paths, &written)))
 }
 

@@ -78,6 +78,11 @@ impl Cause {
     }
 }
 
+fn listed(causes: &[Cause]) -> Vec<Value> {
+    let listed = |cause: &Cause| json!({ "field": cause.field, "reason": cause.reason, "message": cause.message });
+    causes.iter().map(listed).collect()
+}
+
 /// A value as the server's messages show it: strings quoted, composites by their type.
 fn shown(value: &Value) -> String {
     match value {
@@ -124,6 +129,18 @@ impl Status {
         .about(resource, name)
     }
 
+    /// Others want the fields of an applied configuration to be different.
+    pub(crate) fn apply_conflict(causes: &[Cause], message: impl Into<String>) -> Self {
+        let mut status = Self::new(409, "Conflict", message);
+        status.details = json!({ "causes": listed(causes) });
+        status
+    }
+
+    /// The request failed in the middle, for a reason that has no name.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
     /// The object breaks the rules of its kind.
     pub(crate) fn invalid(resource: &Resource, kind: &str, name: &str, causes: &[Cause]) -> Self {
         let qualified = if resource.group().is_empty() {
@@ -134,10 +151,7 @@ impl Status {
         let mut told: Vec<_> =
             causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let told = if told.len() == 1 { told.remove(0) } else { format!("[{}]", told.join(", ")) };
-        let causes: Vec<_> = causes
-            .iter()
-            .map(|cause| json!({ "field": cause.field, "reason": cause.reason, "message": cause.message }))
-            .collect();
+        let causes = listed(causes);
         let mut status =
             Self::new(422, "Invalid", format!("{qualified} {name:?} is invalid: {told}"));
         status.details =

@@ -12,7 +12,7 @@ use super::resource::{Kind, Resource};
 use super::selector::Selectors;
 use super::state::{Key, State};
 use super::status::Status;
-use super::write;
+use super::{apply, managed_fields, write};
 
 /// What a list returns.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,12 +59,16 @@ pub struct Store {
 }
 
 /// How a handle writes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Options {
     /// Whether writes are only tried.
     pub(crate) dry_run: bool,
     /// Whether an unknown field is an error rather than dropped.
     pub(crate) strict: bool,
+    /// Who writes, for `managedFields`; empty for nobody in particular.
+    pub(crate) manager: String,
+    /// The subresource through which the object is written; empty for none. The status is noted without it.
+    pub(crate) facet: &'static str,
 }
 
 impl Default for Store {
@@ -116,16 +120,21 @@ impl Store {
     pub fn create(&self, object: Value) -> Result<Arc<Value>, Status> {
         let mut state = self.lock();
         let kind = state.kind_of(&object)?;
-        let object = write::created(&state, &kind, object, self.options)?;
+        let asked = object.clone();
+        let mut object = write::created(&state, &kind, object, &self.options)?;
+        managed_fields::record(
+            &kind,
+            None,
+            &asked,
+            &mut object,
+            Subresource::Object,
+            &self.options,
+        );
         let key = Key::of(kind.collection(), &object);
         if state.get(&key).is_some() {
             return Err(Status::already_exists(&kind.resource, &key.name));
         }
-        if self.options.dry_run {
-            return Ok(Arc::new(object));
-        }
-        let stored = state.put(key, kind.to_stored(object));
-        Ok(kind.of_stored(stored))
+        Ok(self.put(&mut state, &kind, key, object))
     }
 
     /// One object.
@@ -219,16 +228,65 @@ impl Store {
         let old =
             state.get(&key).cloned().ok_or_else(|| Status::not_found(&key.resource, &key.name))?;
         let old = kind.of_stored(old);
-        let new = change(&old)?;
-        let new = write::updated(state, kind, &old, new, part, self.options)?;
-        if new == *old {
-            return Ok(old); // A write that changes nothing is no change: no revision, no event.
+        let asked = change(&old)?;
+        let mut new = write::updated(state, kind, &old, asked.clone(), part, &self.options)?;
+        managed_fields::record(kind, Some(&old), &asked, &mut new, part, &self.options);
+        Ok(self.put_changed(state, kind, key, old, new))
+    }
+
+    fn put_changed(
+        &self,
+        state: &mut State,
+        kind: &Kind,
+        key: Key,
+        old: Arc<Value>,
+        new: Value,
+    ) -> Arc<Value> {
+        if managed_fields::is_same_but_times(&new, &old) {
+            return old; // A write that changes nothing is no change: no revision, no event.
         }
+        self.put(state, kind, key, new)
+    }
+
+    fn put(&self, state: &mut State, kind: &Kind, key: Key, object: Value) -> Arc<Value> {
         if self.options.dry_run {
-            return Ok(Arc::new(new));
+            return Arc::new(object);
         }
-        let stored = state.put(key, kind.to_stored(new));
-        Ok(kind.of_stored(stored))
+        let stored = state.put(key, kind.to_stored(object));
+        kind.of_stored(stored)
+    }
+
+    /// Applies what one manager wants of an object, or of its status, and says whether that made the object. With
+    /// `force`, what other managers want is overruled.
+    ///
+    /// # Errors
+    /// 409 if others want it otherwise; else as [`Store::create`] and [`Store::replace`].
+    pub(crate) fn apply(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        part: Subresource,
+        config: &Value,
+        force: bool,
+    ) -> Result<(Arc<Value>, bool), Status> {
+        let mut state = self.lock();
+        let kind = state.kind(resource)?;
+        let key = key(&kind, namespace, name);
+        let old = state.get(&key).cloned().map(|old| kind.of_stored(old));
+        if old.is_none() && part == Subresource::Status {
+            return Err(Status::not_found(resource, name));
+        }
+        let (object, entries) =
+            apply::applied(&kind, old.as_deref(), config, part, &self.options, force)?;
+        if let Some(old) = old {
+            let mut new = write::updated(&state, &kind, &old, object, part, &self.options)?;
+            managed_fields::set(&mut new, entries);
+            return Ok((self.put_changed(&mut state, &kind, key, old, new), false));
+        }
+        let mut object = write::created(&state, &kind, object, &self.options)?;
+        managed_fields::set(&mut object, entries);
+        Ok((self.put(&mut state, &kind, key, object), true))
     }
 
     /// Deletes an object. While it has finalizers, or is a namespace or a CustomResourceDefinition that still has

@@ -32,7 +32,7 @@ pub(crate) fn created(
     state: &State,
     kind: &Kind,
     mut object: Value,
-    options: Options,
+    options: &Options,
 ) -> Result<Value, Status> {
     require_metadata(&mut object)?;
     name(kind, &mut object)?;
@@ -66,7 +66,7 @@ pub(crate) fn updated(
     old: &Value,
     mut new: Value,
     part: Subresource,
-    options: Options,
+    options: &Options,
 ) -> Result<Value, Status> {
     require_metadata(&mut new)?;
     precondition(kind, old, &new)?;
@@ -98,7 +98,7 @@ fn complete(
     kind: &Kind,
     old: Option<&Value>,
     mut object: Value,
-    options: Options,
+    options: &Options,
 ) -> Result<Value, Status> {
     schema::admit(kind, old, &mut object, options.strict)?;
     rules::complete(state, kind, old, &mut object)?;

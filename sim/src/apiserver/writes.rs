@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -10,10 +10,13 @@ use super::http::{Call, reply};
 use super::patch::{Patch, unknown_format};
 use super::protobuf;
 use super::request::{Form, Target, content_type};
-use super::resource::Kind;
+use super::resource::{Kind, Resource};
 use super::shape::Shape;
-use super::status::Status;
-use super::store::{Preconditions, Propagation, Store, Subresource};
+use super::status::{Cause, Status};
+use super::store::{Options, Preconditions, Propagation, Store, Subresource};
+
+/// The media type of a configuration that is applied.
+const APPLY: &str = "application/apply-patch+yaml";
 
 pub(crate) fn create(
     call: &Call,
@@ -34,15 +37,7 @@ pub(crate) fn replace(
     form: Form,
 ) -> Result<Response, Status> {
     let mut object = body(call, kind, target)?;
-    match object["metadata"]["name"].as_str() {
-        None => object["metadata"]["name"] = json!(name),
-        Some(given) if given != name => {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({name})"
-            )));
-        }
-        Some(_) => {}
-    }
+    named(&mut object, name)?;
     let store = store(call)?;
     let written = match part(target) {
         Subresource::Object => store.replace(object)?,
@@ -58,6 +53,13 @@ pub(crate) fn patch(
     name: &str,
     form: Form,
 ) -> Result<Response, Status> {
+    if content_type(&call.headers) == APPLY {
+        return apply(call, kind, target, name, form);
+    }
+    if call.query.text("force").is_some() {
+        let why = "may not be specified for non-apply patch";
+        return Err(misused(Cause::forbidden("force", why)));
+    }
     let patch = patch_of(call, kind)?;
     let written = store(call)?.patch(
         &target.resource,
@@ -67,6 +69,53 @@ pub(crate) fn patch(
         &patch,
     )?;
     Ok(reply(StatusCode::OK, &Shape::new(call, kind, target, form).one(&written)))
+}
+
+fn apply(
+    call: &Call,
+    kind: &Arc<Kind>,
+    target: &Target,
+    name: &str,
+    form: Form,
+) -> Result<Response, Status> {
+    if call.query.text("fieldManager").is_none() {
+        return Err(misused(Cause::required("fieldManager", "is required for apply patch")));
+    }
+    let config = configuration(call, kind, target, name)?;
+    let (resource, namespace) = (&target.resource, target.namespace.as_deref());
+    let force = call.query.flag("force");
+    let (applied, is_new) =
+        store(call)?.apply(resource, namespace, name, part(target), &config, force)?;
+    let code = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(reply(code, &Shape::new(call, kind, target, form).one(&applied)))
+}
+
+/// The body of an apply: YAML, of which JSON is a part, with the kind and the place that the path says.
+fn configuration(call: &Call, kind: &Kind, target: &Target, name: &str) -> Result<Value, Status> {
+    let no_yaml = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+    let text = str::from_utf8(&call.body).map_err(|error| no_yaml(error.to_string()))?;
+    let mut config: Value = match serde_json::from_str(text) {
+        Ok(config) => config,
+        Err(_) => serde_saphyr::from_str(text).map_err(|error| no_yaml(error.to_string()))?,
+    };
+    if !config.is_object() {
+        return Err(no_yaml("it is no object".to_owned()));
+    }
+    let text = |field: &str| config[field].as_str().unwrap_or_default();
+    let (version, given) = (text("apiVersion"), text("kind"));
+    if version != kind.api_version(&target.version) || given != kind.kind {
+        let version =
+            if version.contains('/') { version.to_owned() } else { format!("/{version}") };
+        return Err(Status::bad_request(format!("invalid object type: {version}, Kind={given}")));
+    }
+    place(&mut config, kind, target)?;
+    named(&mut config, name)?;
+    Ok(config)
+}
+
+/// The parameters of a patch are wrong, whatever the object.
+fn misused(cause: Cause) -> Status {
+    Status::invalid(&Resource::new("meta.k8s.io", ""), "PatchOptions", "", &[cause])
 }
 
 pub(crate) fn delete(
@@ -113,8 +162,16 @@ pub(crate) fn delete_collection(
 }
 
 /// The store, written to as the query says.
-pub(crate) fn store(call: &Call) -> Result<Store, Status> {
-    Ok(call.store.with(call.query.options()?))
+fn store(call: &Call) -> Result<Store, Status> {
+    Ok(call.store.with(options(call)?))
+}
+
+/// How the query says to write, and who the client says it is.
+pub(crate) fn options(call: &Call) -> Result<Options, Status> {
+    let agent = call.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let program = agent.and_then(|agent| agent.split('/').next()).unwrap_or_default();
+    let manager = call.query.text("fieldManager").unwrap_or(program).to_owned();
+    Ok(Options { manager, ..call.query.options()? })
 }
 
 fn part(target: &Target) -> Subresource {
@@ -156,6 +213,15 @@ fn body(call: &Call, kind: &Kind, target: &Target) -> Result<Value, Status> {
             Some(_) => {}
         }
     }
+    place(&mut object, kind, target)?;
+    Ok(object)
+}
+
+/// The namespace in an object has to be the one in the path.
+fn place(object: &mut Value, kind: &Kind, target: &Target) -> Result<(), Status> {
+    if !(object["metadata"].is_object() || object["metadata"].is_null()) {
+        return Err(Status::bad_request("metadata is not a JSON object"));
+    }
     if let Some(namespace) = target.namespace.as_deref().filter(|_| kind.namespaced) {
         match object["metadata"]["namespace"].as_str() {
             None | Some("") => object["metadata"]["namespace"] = json!(namespace),
@@ -167,7 +233,21 @@ fn body(call: &Call, kind: &Kind, target: &Target) -> Result<Value, Status> {
             Some(_) => {}
         }
     }
-    Ok(object)
+    Ok(())
+}
+
+/// The name in an object, whose place is known, has to be the one in the path.
+fn named(object: &mut Value, name: &str) -> Result<(), Status> {
+    match object["metadata"]["name"].as_str() {
+        None => object["metadata"]["name"] = json!(name),
+        Some(given) if given != name => {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            )));
+        }
+        Some(_) => {}
+    }
+    Ok(())
 }
 
 /// The body, as a patch of objects of a kind.
@@ -176,11 +256,6 @@ pub(crate) fn patch_of(call: &Call, kind: &Kind) -> Result<Patch, Status> {
         "application/merge-patch+json" => Patch::Merge,
         "application/json-patch+json" => Patch::Json,
         "application/strategic-merge-patch+json" if !kind.is_custom() => Patch::Strategic,
-        "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-            return Err(Status::unsupported_media_type(
-                "the lab's API server has no server-side apply: use client-side kubectl apply, or another patch",
-            ));
-        }
         _ => return Err(unknown_format(kind)),
     };
     let body = serde_json::from_slice(&call.body)

@@ -108,8 +108,7 @@ fn visit_fields(
     findings: &mut Findings,
 ) {
     let node = schema.node;
-    let open = node["x-kubernetes-preserve-unknown-fields"] == true
-        || schema.builtin && node["properties"].is_null() && node["additionalProperties"].is_null();
+    let open = schema.is_open();
     let below =
         |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
     fields.retain(|field, value| {
@@ -124,9 +123,9 @@ fn visit_fields(
         }
         known.is_some() || open
     });
-    let defaults = node["properties"].as_object().into_iter().flatten();
+    let declared = node["properties"].as_object().into_iter().flatten();
     for (field, default) in
-        defaults.filter_map(|(field, schema)| Some((field, schema.get("default")?)))
+        declared.filter_map(|(field, _)| Some((field, schema.default_of(field)?)))
     {
         fields.entry(field.clone()).or_insert_with(|| default.clone());
     }
@@ -139,7 +138,7 @@ fn visit_fields(
 
 fn required(schema: Schema<'_>, fields: &Map<String, Value>, path: &str) -> Vec<Cause> {
     let names = schema.node["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let has_default = |name: &str| schema.node["properties"][name].get("default").is_some();
+    let has_default = |name: &str| schema.default_of(name).is_some();
     let missing =
         names.filter(|&name| fields.get(name).is_none_or(Value::is_null) && !has_default(name));
     let below =
@@ -363,7 +362,7 @@ mod tests {
             json!({ "ports": [{ "port": 80, "targetPort": "http", "prot": 1 }], "type": null });
         assert_eq!(
             admitted(&services, spec.clone(), false),
-            Ok(json!({ "ports": [{ "port": 80, "targetPort": "http" }] }))
+            Ok(json!({ "ports": [{ "port": 80, "protocol": "TCP", "targetPort": "http" }] }))
         );
         assert!(
             admitted(&services, spec, true)

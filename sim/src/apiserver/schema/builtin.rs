@@ -11,34 +11,10 @@ use k8s_openapi::api::events;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::schemars::JsonSchema;
 use k8s_openapi::schemars::generate::{SchemaGenerator, SchemaSettings};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::resource::Resource;
-
-/// The lists whose elements have an identity that a strategic merge patch merges by: in which type, which
-/// field, and which field of an element is its identity. The Go types say so in tags; no schema at hand does.
-const MERGED_BY: [(&str, &str, &str); 20] = [
-    ("ObjectMeta", "ownerReferences", "uid"),
-    ("PodSpec", "containers", "name"),
-    ("PodSpec", "initContainers", "name"),
-    ("PodSpec", "ephemeralContainers", "name"),
-    ("PodSpec", "volumes", "name"),
-    ("PodSpec", "imagePullSecrets", "name"),
-    ("PodSpec", "hostAliases", "ip"),
-    ("PodSpec", "topologySpreadConstraints", "topologyKey"),
-    ("PodStatus", "conditions", "type"),
-    ("PodStatus", "podIPs", "ip"),
-    ("Container", "env", "name"),
-    ("Container", "ports", "containerPort"),
-    ("Container", "volumeMounts", "mountPath"),
-    ("Container", "volumeDevices", "devicePath"),
-    ("ServiceSpec", "ports", "port"),
-    ("ServiceStatus", "conditions", "type"),
-    ("NodeStatus", "addresses", "type"),
-    ("NodeStatus", "conditions", "type"),
-    ("DeploymentStatus", "conditions", "type"),
-    ("ReplicaSetStatus", "conditions", "type"),
-];
+use super::tags;
 
 /// Every type that the built-in kinds are made of, by its OpenAPI name, and which of them the kinds are.
 pub(crate) struct Builtin {
@@ -75,16 +51,7 @@ fn generate() -> Builtin {
         (Resource::CRDS, register::<CustomResourceDefinition>(&mut generator)),
     ]);
     let mut definitions = generator.take_definitions(true);
-    for (kind, field, key) in MERGED_BY {
-        annotate(&mut definitions, kind, field, &[("x-kubernetes-patch-merge-key", key), STRATEGY]);
-    }
-    annotate(&mut definitions, "ObjectMeta", "finalizers", &[STRATEGY]);
-    annotate(
-        &mut definitions,
-        "DeploymentSpec",
-        "strategy",
-        &[("x-kubernetes-patch-strategy", "retainKeys")],
-    );
+    tags::mark(&mut definitions);
     for (name, definition) in &mut definitions {
         // These are any JSON, or one of several types; `k8s-openapi` calls them objects.
         if name
@@ -99,21 +66,7 @@ fn generate() -> Builtin {
     Builtin { definitions, names }
 }
 
-const STRATEGY: (&str, &str) = ("x-kubernetes-patch-strategy", "merge");
-
 fn register<T: JsonSchema>(generator: &mut SchemaGenerator) -> String {
     generator.subschema_for::<T>();
     T::schema_name().into_owned()
-}
-
-fn annotate(definitions: &mut Map<String, Value>, kind: &str, field: &str, marks: &[(&str, &str)]) {
-    let suffix = format!(".{kind}");
-    for (name, definition) in definitions {
-        if name.ends_with(&suffix) {
-            let property = &mut definition["properties"][field];
-            for (mark, value) in marks {
-                property[mark] = json!(value);
-            }
-        }
-    }
 }

@@ -5,14 +5,26 @@ mod builtin;
 mod cel;
 mod scope;
 mod structural;
+mod tags;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::resource::Kind;
 pub(crate) use admission::admit;
 pub(crate) use builtin::builtin;
 pub(crate) use cel::Rules;
 pub(crate) use structural::check as check_structure;
+
+/// How a list is merged when it is applied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Merging<'a> {
+    /// In one piece.
+    Whole,
+    /// Element by element, each being what tells it apart.
+    BySelf,
+    /// Element by element, told apart by the values of these fields.
+    ByKeys(&'a [Value]),
+}
 
 /// A place in a schema.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +54,8 @@ impl<'a> Schema<'a> {
         Self { written: node, node, builtin: true }
     }
 
-    fn metadata() -> Self {
+    /// The schema of every object's metadata.
+    pub(crate) fn metadata() -> Self {
         Self::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
     }
 
@@ -68,6 +81,48 @@ impl<'a> Schema<'a> {
     /// The schema of the elements of a list.
     pub(crate) fn items(self) -> Option<Self> {
         self.node.get("items").map(|schema| self.at(schema))
+    }
+
+    /// Whether a field is one of the type's own, rather than a key of a map.
+    pub(crate) fn declares(self, name: &str) -> bool {
+        self.node["properties"].get(name).is_some()
+    }
+
+    /// Whether there may be fields that the schema does not name.
+    pub(crate) fn is_open(self) -> bool {
+        self.node["x-kubernetes-preserve-unknown-fields"] == true
+            || self.builtin
+                && self.node["properties"].is_null()
+                && self.node["additionalProperties"].is_null()
+    }
+
+    /// What a field is if nothing is said about it.
+    pub(crate) fn default_of(self, name: &str) -> Option<&'a Value> {
+        let default = self.node["properties"].get(name)?.get("default")?;
+        (!self.embeds(name)).then_some(default)
+    }
+
+    /// Whether a field of a built-in type is a struct that is always there, if only empty: its default is `{}`.
+    pub(crate) fn embeds(self, name: &str) -> bool {
+        let default = self.node["properties"].get(name).and_then(|field| field.get("default"));
+        self.builtin && default.and_then(Value::as_object).is_some_and(Map::is_empty)
+    }
+
+    /// Whether the fields of an object are merged in one piece.
+    pub(crate) fn is_atomic_map(self) -> bool {
+        [self.written, self.node].iter().any(|schema| schema["x-kubernetes-map-type"] == "atomic")
+    }
+
+    /// How a list is merged when it is applied.
+    pub(crate) fn merging(self) -> Merging<'a> {
+        match self.node["x-kubernetes-list-type"].as_str() {
+            Some("set") => Merging::BySelf,
+            Some("map") => {
+                let keys = self.node["x-kubernetes-list-map-keys"].as_array();
+                keys.map_or(Merging::Whole, |keys| Merging::ByKeys(keys))
+            }
+            _ => Merging::Whole,
+        }
     }
 
     /// The field that tells a list's elements apart, if a strategic merge patch merges them.
