@@ -19,6 +19,7 @@ use super::write::Write;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const HEADLESS: &str = "service.kubernetes.io/headless";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 /// Slices to create, to bring up to date and, where a Service gave up a family, to delete.
@@ -81,15 +82,12 @@ fn selects(spec: &ServiceSpec) -> bool {
 fn slice(service: &Service, spec: &ServiceSpec, family: &str, pods: &[&Pod]) -> EndpointSlice {
     let name = service.name_any();
     let seed = format!("{:?} {family}", service.metadata.uid);
-    let mut labels = service.labels().clone();
-    labels.insert(SERVICE_NAME.into(), name.clone());
-    labels.insert(MANAGED_BY.into(), MANAGER.into());
     EndpointSlice {
         address_type: family.into(),
         endpoints: Some(pods.iter().filter_map(|pod| endpoint(pod, spec, family)).collect()),
         metadata: ObjectMeta {
             generate_name: Some(format!("{name}-")),
-            labels: Some(labels),
+            labels: Some(labels(service, spec)),
             name: Some(format!("{name}-{}", suffix(&seed))),
             namespace: service.namespace(),
             owner_references: service.controller_owner_ref(&()).map(|owner| vec![owner]),
@@ -97,6 +95,19 @@ fn slice(service: &Service, spec: &ServiceSpec, family: &str, pods: &[&Pod]) -> 
         },
         ports: Some(spec.ports.iter().flatten().map(|port| port_of(port, pods)).collect()),
     }
+}
+
+/// The Service's labels, and those that say what the slice is.
+fn labels(service: &Service, spec: &ServiceSpec) -> BTreeMap<String, String> {
+    let mut labels = service.labels().clone();
+    // What a Service says under these keys is not about its slices.
+    labels.remove(HEADLESS);
+    if matches!(spec.cluster_ip.as_deref(), None | Some("" | "None")) {
+        labels.insert(HEADLESS.into(), String::new());
+    }
+    labels.insert(SERVICE_NAME.into(), service.name_any());
+    labels.insert(MANAGED_BY.into(), MANAGER.into());
+    labels
 }
 
 /// The pod as an endpoint of the family, once it has an address and a node.

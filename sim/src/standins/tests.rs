@@ -117,6 +117,31 @@ async fn a_changed_template_rolls_out_with_never_fewer_ready_pods_than_wanted() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slice_carries_the_labels_of_its_service_and_its_own() {
+    let lab = lab_with_the_guides_workload().await;
+    let labels = |labels: Value| json!({ "metadata": { "labels": labels } });
+    let own = json!({
+        "kubernetes.io/service-name": "mylbapp-svc-layer2",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    });
+
+    let given = json!({
+        "service.kubernetes.io/service-proxy-name": "other", "service.kubernetes.io/headless": "",
+        "endpointslice.kubernetes.io/managed-by": "me",
+    });
+    lab.patch(Resource::SERVICES, "mylbapp-svc-layer2", labels(given));
+    lab.settle().await;
+    let mut expected = own.clone();
+    expected["service.kubernetes.io/service-proxy-name"] = json!("other");
+    assert_eq!(lab.slice()["metadata"]["labels"], expected);
+
+    let gone = json!({ "service.kubernetes.io/service-proxy-name": null });
+    lab.patch(Resource::SERVICES, "mylbapp-svc-layer2", labels(gone));
+    lab.settle().await;
+    assert_eq!(lab.slice()["metadata"]["labels"], own);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_deployment_stops_its_pods() {
     let lab = lab_with_the_guides_workload().await;
 
