@@ -11,7 +11,7 @@ use porter_backends::{
 use porter_core::{
     Got, Input, Kind, Namespaced, Read, ReadId, Write, WriteError, WriteId, Written,
 };
-use porter_sim::apiserver::{Preconditions, Propagation, Resource, Store, serve};
+use porter_sim::apiserver::{Faults, Preconditions, Propagation, Resource, Store, serve_with};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
@@ -22,6 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cluster {
     pub(crate) store: Store,
+    pub(crate) faults: Faults,
     pub(crate) gate: Gate,
     server: JoinHandle<()>,
 }
@@ -45,8 +46,9 @@ impl Cluster {
         let store = Store::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
-        let server = tokio::spawn(serve(store.clone(), listener));
-        Self { store, gate: Gate::before(address).await, server }
+        let faults = Faults::default();
+        let server = tokio::spawn(serve_with(store.clone(), faults.clone(), listener));
+        Self { store, faults, gate: Gate::before(address).await, server }
     }
 
     /// An adapter that has told nothing yet, if it can be.
@@ -124,9 +126,14 @@ impl Adapter {
         .await;
     }
 
+    /// Begins a write.
+    pub(crate) fn send(&mut self, write: Write) {
+        self.api.write(WriteId(7), write);
+    }
+
     /// The verdict on a write.
     pub(crate) async fn write(&mut self, write: Write) -> Result<Written, WriteError> {
-        self.api.write(WriteId(7), write);
+        self.send(write);
         self.until(|input| {
             let Input::Written(WriteId(7), verdict) = input else { return None };
             Some(verdict)

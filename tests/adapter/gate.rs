@@ -1,32 +1,17 @@
-//! A gate before a server, which fails in the ways in which networks and API servers fail.
+//! A way to a server on which connections fall silent, or tear, without either end having done anything.
 
 use std::net::SocketAddr;
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
-    time::timeout,
 };
 
-use crate::cluster::PATIENCE;
-
-/// What becomes of new connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Mode {
-    /// They lead to the server.
-    Open,
-    /// They are answered with this, whatever they ask.
-    Refuse(&'static str),
-    /// They are taken, and nothing ever comes back.
-    Silent,
-}
-
-#[derive(Clone, Copy, Debug)]
+/// Connections made before the last of these are frozen, or torn.
+#[derive(Clone, Copy, Debug, Default)]
 struct State {
-    mode: Mode,
-    /// Connections made before the last of these are frozen, or torn.
     freezes: u64,
     tears: u64,
 }
@@ -35,8 +20,6 @@ struct State {
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     state: watch::Sender<State>,
-    /// How many connections did not lead to the server.
-    turned_away: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -50,34 +33,19 @@ impl Gate {
     pub(crate) async fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
-        let state = State { mode: Mode::Open, freezes: 0, tears: 0 };
-        let (state, states) = watch::channel(state);
-        let (count, turned_away) = watch::channel(0);
+        let (state, states) = watch::channel(State::default());
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                if !matches!(states.borrow().mode, Mode::Open) {
-                    count.send_modify(|count| *count += 1);
-                }
                 connections.spawn(pass(client, server, states.clone()));
             }
         });
-        Self { address, state, turned_away, task }
+        Self { address, state, task }
     }
 
-    /// Ends the connections there are, and treats new ones in this way.
-    pub(crate) fn set(&self, mode: Mode) {
-        self.state.send_modify(|state| {
-            state.mode = mode;
-            state.tears += 1;
-        });
-    }
-
-    /// Waits until so many connections did not lead to the server.
-    pub(crate) async fn turned_away(&self, count: u64) {
-        let mut turned_away = self.turned_away.clone();
-        let reached = timeout(PATIENCE, turned_away.wait_for(|so_far| *so_far >= count)).await;
-        reached.expect("it is tried again in time").expect("the gate is there");
+    /// Ends the connections there are.
+    pub(crate) fn tear(&self) {
+        self.state.send_modify(|state| state.tears += 1);
     }
 
     /// Nothing passes any more on the connections there are, which nobody is told.
@@ -90,23 +58,12 @@ async fn pass(mut client: TcpStream, server: SocketAddr, mut states: watch::Rece
     let began = *states.borrow_and_update();
     let mut frozen = states.clone();
     let serve = async {
-        match began.mode {
-            Mode::Open => {
-                let Ok(mut server) = TcpStream::connect(server).await else { return };
-                tokio::select! {
-                    _ = copy_bidirectional(&mut client, &mut server) => {}
-                    () = until(&mut frozen, |state| state.freezes > began.freezes) => {
-                        std::future::pending().await
-                    }
-                }
+        let Ok(mut server) = TcpStream::connect(server).await else { return };
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut server) => {}
+            () = until(&mut frozen, |state| state.freezes > began.freezes) => {
+                std::future::pending().await
             }
-            Mode::Refuse(answer) => {
-                let mut request = vec![0; 65_536];
-                let _ = client.read(&mut request).await;
-                let _ = client.write_all(answer.as_bytes()).await;
-                let _ = client.shutdown().await;
-            }
-            Mode::Silent => std::future::pending().await,
         }
     };
     tokio::select! {

@@ -4,22 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use porter_backends::kube::Timeouts;
 use porter_core::{EipName, Got, Input, NodeName, Read, ServiceName, SliceName, Version};
-use porter_sim::apiserver::Resource;
+use porter_sim::apiserver::{Fault, Requests, Resource};
 use serde_json::json;
 
-use crate::{
-    cluster::{Adapter, Cluster, listed},
-    gate::Mode,
-};
-
-const UNAVAILABLE: Mode =
-    Mode::Refuse("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\nbusy");
-const TOO_MANY: Mode = Mode::Refuse(concat!(
-    "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 1\r\n",
-    "Connection: close\r\n\r\n",
-    r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"slow down","reason":"TooManyRequests","#,
-    r#""code":429}"#,
-));
+use crate::cluster::{Adapter, Cluster, listed};
 
 fn service(name: &str) -> ServiceName {
     ServiceName::new("default", name)
@@ -114,7 +102,7 @@ async fn a_torn_watch_goes_on_where_it_stopped() {
 
     cluster.gate.freeze();
     cluster.service("meanwhile");
-    cluster.gate.set(Mode::Open);
+    cluster.gate.tear();
 
     told_without_a_list(&mut adapter, "meanwhile").await;
 }
@@ -145,7 +133,7 @@ async fn what_was_forgotten_meanwhile_is_listed() {
     cluster.delete(&Resource::SERVICES, Some("default"), "gone");
     cluster.service("new");
     cluster.store.compact();
-    cluster.gate.set(Mode::Open);
+    cluster.gate.tear();
 
     let services = adapter
         .until(|input| {
@@ -160,15 +148,17 @@ async fn what_was_forgotten_meanwhile_is_listed() {
 
 #[tokio::test]
 async fn a_kind_that_cannot_be_watched_is_lost_once_until_it_is_listed_again() {
-    for outage in [UNAVAILABLE, TOO_MANY, Mode::Silent] {
+    let wait = Duration::from_secs(1);
+    for outage in [Fault::Unavailable, Fault::TooManyRequests(wait), Fault::Hang] {
         let cluster = Cluster::new().await;
         let second = Duration::from_secs(1);
         let timeouts = Timeouts { call: second, list: second, ..Timeouts::default() };
         let mut adapter = cluster.connected(timeouts).await;
         adapter.sync().await;
 
-        cluster.gate.set(outage);
-        cluster.gate.turned_away(20).await;
+        let mut outages = cluster.faults.set(Requests::default(), outage);
+        cluster.gate.tear();
+        outages.times(20).await;
 
         let mut lost = Vec::new();
         adapter
@@ -178,7 +168,7 @@ async fn a_kind_that_cannot_be_watched_is_lost_once_until_it_is_listed_again() {
                 (lost.len() == 6).then_some(())
             })
             .await;
-        cluster.gate.set(Mode::Open);
+        cluster.faults.clear();
         adapter
             .until(|input| {
                 assert!(!matches!(input, Input::Lost(_)), "{input:?}");
@@ -217,9 +207,9 @@ async fn a_read_of_the_services_is_newer_than_the_asking_and_nothing_older_follo
 #[tokio::test]
 async fn an_api_server_that_is_away_at_first_is_waited_for() {
     let cluster = Cluster::new().await;
-    cluster.gate.set(UNAVAILABLE);
+    cluster.faults.set(Requests::default(), Fault::Unavailable);
     let mut adapter = cluster.connected(Timeouts::default()).await;
-    cluster.gate.set(Mode::Open);
+    cluster.faults.clear();
     adapter.sync().await;
 }
 

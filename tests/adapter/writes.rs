@@ -12,20 +12,10 @@ use porter_core::{
     Read, ReadId, Service, ServiceChange, ServiceName, ServiceStatus, Timestamp, Version, Write,
     WriteError, WriteId, Written,
 };
-use porter_sim::apiserver::Resource;
+use porter_sim::apiserver::{Fault, Requests, Resource, Verb};
 use serde_json::{Value, json};
 
-use crate::{
-    cluster::{Adapter, Cluster, version},
-    gate::Mode,
-};
-
-const FORBIDDEN: Mode = Mode::Refuse(concat!(
-    "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n",
-    "Connection: close\r\n\r\n",
-    r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"not for you","reason":"Forbidden","#,
-    r#""code":403}"#,
-));
+use crate::cluster::{Adapter, Cluster, version};
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const FINALIZER: &str = "finalizer.lb.kubesphere.io/v1alpha1";
@@ -241,9 +231,10 @@ async fn a_refusal_is_passed_on_in_the_servers_words() {
     let cluster = Cluster::new().await;
     let created = cluster.service("web");
     let mut adapter = cluster.synced().await;
-    cluster.gate.set(FORBIDDEN);
+    cluster.faults.set(Requests::to(Verb::Patch, Resource::SERVICES), Fault::Forbidden);
     let verdict = adapter.write(on_service("web", created, ingress())).await;
-    assert_eq!(verdict.err(), Some(WriteError::Rejected("not for you".into())));
+    let words = "services \"web\" is forbidden: the test does not allow it";
+    assert_eq!(verdict.err(), Some(WriteError::Rejected(words.into())));
 }
 
 #[tokio::test]
@@ -254,13 +245,14 @@ async fn without_an_answer_nobody_knows_and_that_is_said_once() {
     let timeouts = Timeouts { lease: second, call: second, ..Timeouts::default() };
     let mut adapter = cluster.connected(timeouts).await;
     adapter.sync().await;
-    cluster.gate.set(Mode::Silent);
+    cluster.faults.set(Requests::default(), Fault::Hang);
+    cluster.gate.tear();
 
     for write in [on_service("web", created, ingress()), Write::Lease(None, record("a", 1_000_001))]
     {
         assert_eq!(adapter.write(write).await.err(), Some(WriteError::Unknown));
     }
-    cluster.gate.set(Mode::Open);
+    cluster.faults.clear();
     adapter
         .until(|input| {
             assert!(!matches!(input, Input::Written(WriteId(_), _) | Input::Got(ReadId(_), _)));

@@ -5,6 +5,7 @@ mod cel;
 mod client;
 mod columns;
 mod events;
+mod faults;
 mod guide;
 mod kubectl;
 mod patches;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::{Client, Config};
-use porter_sim::apiserver::{Store, serve};
+use porter_sim::apiserver::{Faults, Store, serve_with};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -14,6 +14,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A store, served until this is dropped.
 pub(crate) struct Server {
     pub(crate) store: Store,
+    pub(crate) faults: Faults,
     pub(crate) url: String,
     serving: JoinHandle<()>,
 }
@@ -23,8 +24,9 @@ impl Server {
         let store = Store::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-        let serving = tokio::spawn(serve(store.clone(), listener));
-        Self { store, url, serving }
+        let faults = Faults::default();
+        let serving = tokio::spawn(serve_with(store.clone(), faults.clone(), listener));
+        Self { store, faults, url, serving }
     }
 
     /// A server that knows the `Eip` kind.

@@ -44,10 +44,7 @@ pub(crate) fn watch(
             until: Instant::now() + lasts,
         },
         // A watch that comes too late is answered within the stream, as a real server does.
-        Err(refused) if refused.code == 410 => {
-            let line = format!("{}\n", error(&refused));
-            return Ok(stream(Body::from(line)));
-        }
+        Err(refused) if refused.code == 410 => return Ok(refusal(&refused)),
         Err(refused) => return Err(refused),
     };
     let lines = futures::stream::unfold(telling, |mut telling| async move {
@@ -55,6 +52,11 @@ pub(crate) fn watch(
         Some((Ok::<_, Infallible>(format!("{line}\n")), telling))
     });
     Ok(stream(Body::from_stream(lines)))
+}
+
+/// A watch that says nothing but why it ends.
+pub(crate) fn refusal(refused: &Status) -> Response {
+    stream(Body::from(format!("{}\n", error(refused))))
 }
 
 fn stream(body: Body) -> Response {

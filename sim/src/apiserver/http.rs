@@ -1,20 +1,20 @@
 //! The store's verbs over HTTP/1.1, without TLS and for whoever can connect.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::faults::Faults;
 use super::request::{Form, Query, Target};
 use super::status::Status;
 use super::store::Store;
@@ -27,7 +27,15 @@ const BODY_LIMIT: usize = 3 << 20;
 ///
 /// The same store may be served on several listeners at once.
 pub async fn serve(store: Store, listener: TcpListener) {
-    let service = TowerToHyperService::new(Router::new().fallback(answer).with_state(store));
+    serve_with(store, Faults::default(), listener).await;
+}
+
+/// Serves the store as [`serve`] does, but for what should go wrong.
+pub async fn serve_with(store: Store, faults: Faults, listener: TcpListener) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (store, faults) = (store.clone(), faults.clone());
+        async move { faults.answer(request.map(Body::new), |request| answer(store, request)).await }
+    });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -53,9 +61,9 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
-async fn answer(State(store): State<Store>, request: Request) -> Response {
+async fn answer(store: Store, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let query = match query(&parts.uri) {
+    let query = match Query::of(&parts.uri) {
         Ok(query) => query,
         Err(refused) => return refused.into_response(),
     };
@@ -68,13 +76,6 @@ async fn answer(State(store): State<Store>, request: Request) -> Response {
     };
     let call = Call { store, method: parts.method, headers: parts.headers, query, body };
     dispatch(&call, parts.uri.path()).unwrap_or_else(Status::into_response)
-}
-
-fn query(uri: &Uri) -> Result<Query, Status> {
-    let parameters: axum::extract::Query<BTreeMap<String, String>> =
-        axum::extract::Query::try_from_uri(uri)
-            .map_err(|error| Status::bad_request(format!("the query makes no sense: {error}")))?;
-    Ok(Query::new(parameters.0))
 }
 
 fn dispatch(call: &Call, path: &str) -> Result<Response, Status> {

@@ -7,10 +7,11 @@
 //! EndpointSlice controller brings one that speaks to the [`Store`].
 //!
 //! [`Store`] is the whole behaviour, synchronous and usable without any network; [`serve`] puts it on a
-//! listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults
-//! and rules in CEL of the definition) and `rules` (what a built-in kind adds), and reaches the objects in `state`; `history`
-//! remembers what changed, for watches. `patch` and `apply` make the object that is to be written out of the one that
-//! is there; `managed_fields` notes who changed what.
+//! listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults and
+//! rules in CEL of the definition) and `rules` (what a built-in kind adds), and reaches the objects in `state`;
+//! `history` remembers what changed, for watches. `patch` and `apply` make the object that is to be written out of the
+//! one that is there; `managed_fields` notes who changed what. [`serve_with`] also takes what should go wrong: requests
+//! that are refused, never answered, or cut off.
 //!
 //! Not there, and refused with a [`Status`] that says so: objects in protobuf or YAML, applying to a scale,
 //! subresources other than `status` and `scale`, conversion between versions that differ in more than their name.
@@ -19,6 +20,7 @@
 mod apply;
 mod crd;
 mod discovery;
+mod faults;
 mod follow;
 mod history;
 mod http;
@@ -42,8 +44,9 @@ mod views;
 mod write;
 mod writes;
 
+pub use faults::{Fault, Faults, Met, Requests, Verb};
 pub use history::{Event, EventKind, Watch};
-pub use http::serve;
+pub use http::{serve, serve_with};
 pub use patch::Patch;
 pub use resource::Resource;
 pub use selector::Selectors;

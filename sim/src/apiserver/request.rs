@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 
 use super::resource::{Kind, Resource};
 use super::selector::Selectors;
@@ -57,8 +57,10 @@ impl Target {
 pub(crate) struct Query(BTreeMap<String, String>);
 
 impl Query {
-    pub(crate) fn new(parameters: BTreeMap<String, String>) -> Self {
-        Self(parameters)
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Status> {
+        let parameters = axum::extract::Query::try_from_uri(uri)
+            .map_err(|error| Status::bad_request(format!("the query makes no sense: {error}")))?;
+        Ok(Self(parameters.0))
     }
 
     /// A parameter that is there and not empty.

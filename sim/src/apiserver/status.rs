@@ -1,6 +1,7 @@
 //! The answer of an API server that refuses: `kind: Status`, in the words kubectl's users know.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -211,6 +212,25 @@ impl Status {
     /// The body is in a format that is not read.
     pub(crate) fn unsupported_media_type(message: impl Into<String>) -> Self {
         Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// The client should ask again after so long, in whole seconds.
+    pub(crate) fn too_many_requests(after: Duration) -> Self {
+        let message = "Too many requests, please try again later.";
+        let mut status = Self::new(429, "TooManyRequests", message);
+        status.details = json!({ "retryAfterSeconds": after.as_secs() });
+        status
+    }
+
+    /// Something went wrong here.
+    pub(crate) fn internal_error(why: impl Display) -> Self {
+        Self::new(500, "InternalError", format!("Internal error occurred: {why}"))
+    }
+
+    /// There is nobody who could answer now.
+    pub(crate) fn unavailable() -> Self {
+        let message = "the server is currently unable to handle the request";
+        Self::new(503, "ServiceUnavailable", message)
     }
 
     /// The request is well-formed and cannot be carried out.
