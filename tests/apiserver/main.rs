@@ -11,3 +11,4 @@ mod kubectl;
 mod patches;
 mod selectors;
 mod server;
+mod verbs;

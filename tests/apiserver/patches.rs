@@ -67,13 +67,14 @@ async fn a_condition_is_added_changed_in_part_and_taken_away_without_the_others(
     let services = with_status(&server, json!({ "conditions": [theirs] })).await;
 
     let ours = condition("porter/Served", "False", "NoEndpoint");
+    // What is new comes first, as on a real server.
     let added = patched(&services, json!({ "status": { "conditions": [ours] } })).await;
-    assert_eq!(added["conditions"], json!([theirs, ours]));
+    assert_eq!(added["conditions"], json!([ours, theirs]));
 
     let part = json!({ "type": "porter/Served", "reason": "NoLink" });
     let changed = patched(&services, json!({ "status": { "conditions": [part] } })).await;
     let expected = condition("porter/Served", "False", "NoLink");
-    assert_eq!(changed["conditions"], json!([theirs, expected]));
+    assert_eq!(changed["conditions"], json!([expected, theirs]));
 
     let gone = json!({ "type": "porter/Served", "$patch": "delete" });
     let taken = patched(&services, json!({ "status": { "conditions": [gone] } })).await;

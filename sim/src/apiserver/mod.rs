@@ -39,6 +39,7 @@ mod shape;
 mod state;
 mod status;
 mod store;
+mod strategic;
 mod table;
 mod views;
 mod write;

@@ -73,16 +73,31 @@ fn schema(kind: &Kind, version: &str, schemas: &mut Map<String, Value>) -> Strin
         }
         None => {
             let reversed = kind.resource.group().rsplit('.').collect::<Vec<_>>().join(".");
-            let schema = kind
+            let mut schema = kind
                 .version(version)
                 .and_then(|version| version.schema.clone())
                 .unwrap_or_default();
+            add_common(&mut schema, schemas);
             (format!("{reversed}.{version}.{}", kind.kind), schema)
         }
     };
     schema["x-kubernetes-group-version-kind"] = json!([group_version_kind]);
     schemas.insert(name.clone(), schema);
     name
+}
+
+/// Adds what every object has and no definition says.
+fn add_common(schema: &mut Value, schemas: &mut Map<String, Value>) {
+    let Some(schema) = schema.as_object_mut() else { return };
+    let properties = schema.entry("properties").or_insert_with(|| json!({}));
+    let Some(properties) = properties.as_object_mut() else { return };
+    // Whatever the definition says of them, every kind has the same.
+    let like = builtin().name(&Resource::NAMESPACES).expect("namespaces are built in");
+    let like = &builtin().definitions[like]["properties"];
+    for field in ["apiVersion", "kind", "metadata"] {
+        properties.insert(field.to_owned(), like[field].clone());
+    }
+    add_referred(&properties["metadata"], schemas);
 }
 
 fn add_referred(schema: &Value, schemas: &mut Map<String, Value>) {
@@ -104,13 +119,13 @@ fn add_referred(schema: &Value, schemas: &mut Map<String, Value>) {
 
 fn operation(kind: &Kind, version: &str, schema: &str) -> Value {
     let content = json!({ "schema": { "$ref": format!("#/components/schemas/{schema}") } });
-    let parameter =
-        |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
+    let parameters = ["dryRun", "fieldManager", "fieldValidation", "force"]
+        .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }));
     json!({
         "operationId": format!("patch{}", kind.kind),
         "x-kubernetes-action": "patch",
         "x-kubernetes-group-version-kind": group_version_kind(kind, version),
-        "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")],
+        "parameters": parameters,
         "responses": { "200": { "description": "OK", "content": { "application/json": content } } },
     })
 }

@@ -22,6 +22,9 @@ const SERVER_SET: [&str; 7] = [
     "selfLink",
 ];
 
+/// Metadata that is left out where there is nothing in it.
+const OMITTED_EMPTY: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];
+
 /// Now, as Kubernetes writes points in time: whole seconds, UTC.
 pub(crate) fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -101,6 +104,12 @@ fn complete(
     options: &Options,
 ) -> Result<Value, Status> {
     schema::admit(kind, old, &mut object, options.strict)?;
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|field, value| {
+            let is_empty = *value == json!({}) || *value == json!([]);
+            !(is_empty && OMITTED_EMPTY.contains(&field.as_str()))
+        });
+    }
     rules::complete(state, kind, old, &mut object)?;
     Ok(object)
 }

@@ -130,8 +130,9 @@ impl<'a> Schema<'a> {
         self.written["x-kubernetes-patch-merge-key"].as_str()
     }
 
-    /// Whether a strategic merge patch adds to a list of plain values instead of replacing it.
-    pub(crate) fn is_set(self) -> bool {
-        self.merge_key().is_none() && self.written["x-kubernetes-patch-strategy"] == "merge"
+    /// Whether a strategic merge patch merges a list instead of replacing it.
+    pub(crate) fn merges(self) -> bool {
+        let strategies = self.written["x-kubernetes-patch-strategy"].as_str().unwrap_or_default();
+        strategies.split(',').any(|strategy| strategy == "merge")
     }
 }
