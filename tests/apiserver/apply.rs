@@ -7,7 +7,7 @@ use porter_backends::kube::Eip;
 use porter_sim::apiserver::Resource;
 use serde_json::{Value, json};
 
-use crate::kubectl::kubectl;
+use crate::kubectl::{kubectl, other_versions};
 use crate::server::{Server, value};
 
 const SERVICE: &str = "
@@ -229,4 +229,20 @@ async fn who_manages_what_is_shown_to_those_who_ask() {
     let shown = kubectl.says("get svc web -o yaml --show-managed-fields").await;
     assert!(shown.contains("manager: deployer"), "{shown}");
     assert!(shown.contains("k:{\"port\":80,\"protocol\":\"TCP\"}:"), "{shown}");
+}
+
+#[tokio::test]
+async fn every_kubectl_at_hand_applies_on_the_server_and_shows_the_difference() {
+    let server = Server::with_eips().await;
+    for kubectl in other_versions(&server) {
+        let name = kubectl.name();
+        let applied = kubectl.reads("apply --server-side -f -", SERVICE).await;
+        assert_eq!(applied, "service/web serverside-applied\n", "{name}");
+        let other = SERVICE.replace("name: http", "name: other");
+        let refused = kubectl.fails("apply --server-side --field-manager=b -f -", &other).await;
+        assert!(refused.contains("conflict with \"kubectl\""), "{name}: {refused}");
+        let shown = kubectl.run_with("diff --server-side -f -", &other).await;
+        assert!(shown.out.contains("-  - name: http\n+  - name: other"), "{name}: {shown:?}");
+        kubectl.reads("delete -f -", SERVICE).await;
+    }
 }

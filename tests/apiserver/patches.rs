@@ -101,6 +101,29 @@ async fn a_patch_of_the_status_reaches_nothing_but_the_status() {
 }
 
 #[tokio::test]
+async fn metadata_goes_with_the_status_of_a_service_but_not_of_an_eip() {
+    let server = Server::with_eips().await;
+    let services = with_status(&server, json!({})).await;
+    let patch = Patch::Merge(json!({
+        "metadata": { "annotations": { "a": "b" }, "uid": null }, "status": { "conditions": [] },
+    }));
+    let written = services.patch_status("web", &PatchParams::default(), &patch).await;
+    let written = value(&written.expect("patches"));
+    assert_eq!(written["metadata"]["annotations"], json!({ "a": "b" }));
+    assert!(written["metadata"]["uid"].is_string());
+
+    let eips: Api<Eip> = Api::all(server.client());
+    let spec = json!({ "address": "192.0.2.0/28", "interface": "eth0" });
+    let pool = json!({
+        "apiVersion": "network.kubesphere.io/v1alpha2", "kind": "Eip",
+        "metadata": { "name": "pool" }, "spec": spec,
+    });
+    server.store.create(pool).expect("creates");
+    let written = eips.patch_status("pool", &PatchParams::default(), &patch).await;
+    assert_eq!(value(&written.expect("patches"))["metadata"].get("annotations"), None);
+}
+
+#[tokio::test]
 async fn a_patch_of_the_status_that_names_another_version_conflicts() {
     let server = Server::start().await;
     let services = with_status(&server, json!({})).await;

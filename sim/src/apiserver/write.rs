@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::managed_fields::status_has_metadata;
 use super::resource::{Kind, Resource};
 use super::state::{Key, State};
 use super::status::{Cause, Status};
@@ -74,7 +75,7 @@ pub(crate) fn updated(
     require_metadata(&mut new)?;
     precondition(kind, old, &new)?;
     let mut next = match part {
-        Subresource::Status if kind.stored().status => with_status_of(old.clone(), &new),
+        Subresource::Status if kind.stored().status => with_new_status(kind, old, new),
         Subresource::Status => return Err(Status::no_such_resource()),
         Subresource::Object if kind.stored().status => with_status_of(new, old),
         Subresource::Object => new,
@@ -250,6 +251,22 @@ fn asks_otherwise(kind: &Kind, old: &Value, new: &Value) -> bool {
         fields
     };
     asked(old) != asked(new)
+}
+
+/// The object after a write to its status.
+fn with_new_status(kind: &Kind, old: &Value, new: Value) -> Value {
+    let mut next = with_status_of(old.clone(), &new);
+    if !status_has_metadata(kind) {
+        return next;
+    }
+    let mut metadata = new["metadata"].clone();
+    if kind.resource == Resource::DEPLOYMENTS {
+        set(&mut metadata, "labels", &old["metadata"]["labels"]);
+    } else if kind.resource == Resource::PODS {
+        set(&mut metadata, "ownerReferences", &old["metadata"]["ownerReferences"]);
+    }
+    next["metadata"] = metadata;
+    next
 }
 
 fn with_status_of(mut object: Value, other: &Value) -> Value {

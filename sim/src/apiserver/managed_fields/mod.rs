@@ -149,11 +149,18 @@ pub(crate) fn can_be_had(kind: &Kind, part: Subresource, path: &[Element]) -> bo
 
 /// Whether a write to this part of an object can change the field.
 pub(crate) fn is_in_reach(kind: &Kind, part: Subresource, path: &[Element]) -> bool {
-    let is_status = matches!(path.first(), Some(Element::Field(first)) if first == "status");
+    let starts_with =
+        |name: &str| matches!(path.first(), Some(Element::Field(first)) if first == name);
+    let is_status = starts_with("status");
     match part {
-        Subresource::Status => is_status,
+        Subresource::Status => is_status || starts_with("metadata") && status_has_metadata(kind),
         Subresource::Object => !(is_status && kind.stored().status),
     }
+}
+
+/// Whether a write to the status reaches the metadata, too: custom resources and definitions keep them apart.
+pub(crate) fn status_has_metadata(kind: &Kind) -> bool {
+    !(kind.is_custom() || kind.resource == Resource::CRDS)
 }
 
 fn is_allocated(kind: &Kind, path: &[Element]) -> bool {
