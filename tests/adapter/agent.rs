@@ -16,7 +16,10 @@ use porter_core::{
 };
 use porter_sim::apiserver::Resource;
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use crate::cluster::{Cluster, PATIENCE};
 
@@ -120,16 +123,14 @@ fn objects() -> [Value; 5] {
     ]
 }
 
-/// Waits until a look at the store finds something.
-async fn eventually<T>(cluster: &Cluster, mut look: impl FnMut() -> Option<T>) -> T {
-    let mut changes = cluster.store.changes();
+/// Looks until something is found.
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let found = async {
         loop {
-            if let Some(found) = look() {
+            if let Some(found) = look().await {
                 return found;
             }
-            // What is published is no change of the store's.
-            let _ = timeout(Duration::from_millis(50), changes.changed()).await;
+            sleep(Duration::from_millis(50)).await;
         }
     };
     timeout(PATIENCE, found).await.expect("it comes about in time")
@@ -139,7 +140,7 @@ async fn eventually<T>(cluster: &Cluster, mut look: impl FnMut() -> Option<T>) -
 async fn a_replica_serves_the_guide_and_hands_over_when_it_leaves() {
     let cluster = Cluster::new().await;
     for object in objects() {
-        cluster.create(object);
+        cluster.create(object).await;
     }
     let published = Published::default();
     let mut lan = Lan { news: VecDeque::new(), published: published.clone() };
@@ -155,10 +156,10 @@ async fn a_replica_serves_the_guide_and_hands_over_when_it_leaves() {
         drive(Speaker::new(config, 7), &mut api_server, &mut lan, asked).await;
     });
 
-    let answered = || published.lock().expect("nobody panicked").get(&EIP).copied();
-    assert_eq!(eventually(&cluster, answered).await, NODE3);
-    let service = eventually(&cluster, || {
-        let service = cluster.store.get(&Resource::SERVICES, Some("default"), "web").ok()?;
+    let answered = async || published.lock().expect("nobody panicked").get(&EIP).copied();
+    assert_eq!(eventually(answered).await, NODE3);
+    let service = eventually(async || {
+        let service = cluster.find(&Resource::SERVICES, "default", "web").await?;
         service["status"]["loadBalancer"]["ingress"][0]["ip"].is_string().then_some(service)
     })
     .await;
@@ -168,7 +169,7 @@ async fn a_replica_serves_the_guide_and_hands_over_when_it_leaves() {
 
     leave.send(()).expect("the replica runs");
     timeout(PATIENCE, replica).await.expect("it leaves in time").expect("it does not panic");
-    let lease = cluster.store.get(&Resource::LEASES, Some("porter-system"), "porter-speaker");
+    let lease = cluster.find(&Resource::LEASES, "porter-system", "porter-speaker").await;
     let lease = lease.expect("the Lease stays");
     assert_eq!(lease["spec"]["holderIdentity"], Value::Null);
     assert_eq!(lease["metadata"]["annotations"]["porter.kubesphere.io/released-by"], "porter-1");

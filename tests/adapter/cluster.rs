@@ -1,8 +1,11 @@
-//! A cluster in memory, an adapter connected to it, and a gate between them.
+//! A cluster, in memory or real, an adapter connected to it, and a gate between them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use kube::{Config, CustomResourceExt};
+use kube::{
+    Api, Client, Config, CustomResourceExt,
+    api::{ApiResource, DynamicObject, PostParams},
+};
 use porter_backends::{
     Error,
     kube::{ApiServer, Eip, Timeouts},
@@ -11,50 +14,102 @@ use porter_backends::{
 use porter_core::{
     Got, Input, Kind, Namespaced, Read, ReadId, Write, WriteError, WriteId, Written,
 };
-use porter_sim::apiserver::{Faults, Preconditions, Propagation, Resource, Store, serve_with};
+use porter_sim::apiserver::{Faults, Resource, Store, serve_with};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
-use crate::gate::Gate;
+use crate::{envtest::ControlPlane, gate::Gate};
 
 /// Far longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A cluster, with a gate that adapters pass on their way to it.
 pub(crate) struct Cluster {
-    pub(crate) store: Store,
-    pub(crate) faults: Faults,
     pub(crate) gate: Gate,
-    server: JoinHandle<()>,
+    /// Reaches the API server without passing the gate.
+    client: Client,
+    server: Server,
 }
 
-impl Drop for Cluster {
+/// Who serves the cluster's API.
+enum Server {
+    Lab { store: Store, faults: Faults, serving: JoinHandle<()> },
+    Real(Box<ControlPlane>),
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
-        self.server.abort();
+        if let Self::Lab { serving, .. } = self {
+            serving.abort();
+        }
     }
 }
 
 impl Cluster {
-    /// One that knows Eips.
+    /// One that knows Eips; a real one where there is one.
     pub(crate) async fn new() -> Self {
-        let cluster = Self::bare().await;
-        cluster.create(serde_json::to_value(Eip::crd()).expect("a definition is JSON"));
-        cluster
+        Self::knowing_eips(Self::bare().await).await
     }
 
-    /// One that knows nothing of us.
+    /// One that knows Eips and can be made to fail.
+    pub(crate) async fn of_the_lab() -> Self {
+        Self::knowing_eips(Self::lab().await).await
+    }
+
+    /// One that knows nothing of us; a real one where there is one.
     pub(crate) async fn bare() -> Self {
+        match ControlPlane::start().await {
+            Some(plane) => Self {
+                gate: Gate::before(plane.address).await,
+                client: plane.client(),
+                server: Server::Real(Box::new(plane)),
+            },
+            None => Self::lab().await,
+        }
+    }
+
+    async fn lab() -> Self {
         let store = Store::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         let faults = Faults::default();
-        let server = tokio::spawn(serve_with(store.clone(), faults.clone(), listener));
-        Self { store, faults, gate: Gate::before(address).await, server }
+        let serving = tokio::spawn(serve_with(store.clone(), faults.clone(), listener));
+        Self {
+            gate: Gate::before(address).await,
+            client: Client::try_from(plain(address)).expect("a client"),
+            server: Server::Lab { store, faults, serving },
+        }
+    }
+
+    async fn knowing_eips(self) -> Self {
+        let definition = Eip::crd();
+        match &self.server {
+            Server::Lab { .. } => {
+                self.create(serde_json::to_value(definition).expect("a definition is JSON")).await;
+            }
+            Server::Real(plane) => plane.define(&definition).await,
+        }
+        self
+    }
+
+    /// What goes wrong with it.
+    pub(crate) fn faults(&self) -> &Faults {
+        let Server::Lab { faults, .. } = &self.server else { panic!("a real one works") };
+        faults
+    }
+
+    /// Forgets the past.
+    pub(crate) fn compact(&self) {
+        let Server::Lab { store, .. } = &self.server else { panic!("a real one does so in time") };
+        store.compact();
     }
 
     /// An adapter that has told nothing yet, if it can be.
     pub(crate) async fn connect(&self, timeouts: Timeouts) -> Result<ApiServer, Error> {
-        let address = format!("http://{}", self.gate.address);
-        let config = Config::new(address.parse().expect("it is a URL"));
+        let config = match &self.server {
+            Server::Lab { .. } => plain(self.gate.address),
+            Server::Real(plane) => plane.config(self.gate.address),
+        };
         let lease = Namespaced::new("porter-system", "porter-speaker");
         ApiServer::connect(config, lease, timeouts).await
     }
@@ -72,29 +127,71 @@ impl Cluster {
     }
 
     /// Creates an object and returns its version.
-    pub(crate) fn create(&self, object: Value) -> u64 {
-        version(&self.store.create(object).expect("it is a valid object"))
+    pub(crate) async fn create(&self, object: Value) -> u64 {
+        let object: DynamicObject = serde_json::from_value(object).expect("it is an object");
+        let kind = object.types.as_ref().expect("it says what it is");
+        let kind = ApiResource::from_gvk(&kind.try_into().expect("it has a group and a version"));
+        let api = match &object.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+            None => Api::all_with(self.client.clone(), &kind),
+        };
+        let created = api.create(&PostParams::default(), &object).await;
+        let created: DynamicObject = created.expect("it is a valid object");
+        number(created.metadata.resource_version.as_deref())
     }
 
-    pub(crate) fn service(&self, name: &str) -> u64 {
-        self.create(json!({
+    pub(crate) async fn service(&self, name: &str) -> u64 {
+        let service = json!({
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": { "name": name, "namespace": "default" },
             "spec": { "type": "LoadBalancer", "ports": [{ "port": 80 }] }
-        }))
+        });
+        self.create(service).await
     }
 
-    pub(crate) fn delete(&self, resource: &Resource, namespace: Option<&str>, name: &str) {
-        let any = Preconditions::default();
-        let deleted = self.store.delete(resource, namespace, name, &any, Propagation::Background);
+    /// An object of a built-in kind, if it is there.
+    pub(crate) async fn find(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Value> {
+        let request = http::Request::get(path(resource, namespace, name)).body(Vec::new());
+        match self.client.request(request.expect("a request")).await {
+            Ok(object) => Some(object),
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Deletes an object of a built-in kind.
+    pub(crate) async fn delete(&self, resource: &Resource, namespace: &str, name: &str) {
+        let request = http::Request::delete(path(resource, namespace, name)).body(Vec::new());
+        let deleted = self.client.request::<Value>(request.expect("a request")).await;
         deleted.expect("it is there");
     }
 }
 
+/// How a client reaches the lab's API server.
+fn plain(at: SocketAddr) -> Config {
+    Config::new(format!("http://{at}").parse().expect("it is a URL"))
+}
+
+fn path(resource: &Resource, namespace: &str, name: &str) -> String {
+    let group = match resource.group() {
+        "" => "/api/v1".to_owned(),
+        group => format!("/apis/{group}/v1"),
+    };
+    format!("{group}/namespaces/{namespace}/{}/{name}", resource.plural())
+}
+
 pub(crate) fn version(object: &Value) -> u64 {
-    let version = object["metadata"]["resourceVersion"].as_str();
-    version.and_then(|version| version.parse().ok()).expect("the store numbers its versions")
+    number(object["metadata"]["resourceVersion"].as_str())
+}
+
+fn number(version: Option<&str>) -> u64 {
+    version.and_then(|version| version.parse().ok()).expect("versions are numbers")
 }
 
 pub(crate) struct Adapter {

@@ -23,8 +23,8 @@ fn ingress(version: u64) -> Write {
     Write::Service(ServiceName::new("default", "web"), Version(version), change)
 }
 
-fn is_shown(cluster: &Cluster) -> bool {
-    let service = cluster.store.get(&Resource::SERVICES, Some("default"), "web").expect("is there");
+async fn is_shown(cluster: &Cluster) -> bool {
+    let service = cluster.find(&Resource::SERVICES, "default", "web").await.expect("is there");
     service["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.7"
 }
 
@@ -51,26 +51,26 @@ async fn a_refused_write_says_whether_it_is_worth_deciding_anew_and_has_no_effec
         (Fault::Hang, "Unknown"),
         (Fault::CutBefore, "Unknown"),
     ] {
-        let cluster = Cluster::new().await;
-        let created = cluster.service("web");
+        let cluster = Cluster::of_the_lab().await;
+        let created = cluster.service("web").await;
         let mut adapter = impatient(&cluster).await;
-        cluster.faults.set(writes_of_services().first(), fault);
+        cluster.faults().set(writes_of_services().first(), fault);
 
         let refused = adapter.write(ingress(created)).await.expect_err("it is refused");
         assert!(format!("{refused:?}").starts_with(verdict), "{fault:?}: {refused:?}");
-        assert!(!is_shown(&cluster), "{fault:?}");
+        assert!(!is_shown(&cluster).await, "{fault:?}");
 
         adapter.write(ingress(created)).await.expect("the second time it goes through");
-        assert!(is_shown(&cluster), "{fault:?}");
+        assert!(is_shown(&cluster).await, "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_not_known_to_have_failed_and_is_seen_to_have_succeeded() {
-    let cluster = Cluster::new().await;
-    let created = cluster.service("web");
+    let cluster = Cluster::of_the_lab().await;
+    let created = cluster.service("web").await;
     let mut adapter = impatient(&cluster).await;
-    cluster.faults.set(writes_of_services().first(), Fault::CutAfter);
+    cluster.faults().set(writes_of_services().first(), Fault::CutAfter);
 
     let mut verdict = None;
     let mut shown = None;
@@ -89,7 +89,7 @@ async fn a_write_whose_answer_is_lost_is_not_known_to_have_failed_and_is_seen_to
         .await;
 
     assert_eq!(verdict.and_then(Result::err), Some(WriteError::Unknown));
-    assert!(is_shown(&cluster));
+    assert!(is_shown(&cluster).await);
     // Deciding on what was known before is refused, on what was seen since is not.
     assert_eq!(adapter.write(ingress(created)).await.err(), Some(WriteError::Conflict));
     adapter.write(ingress(shown.expect("it was seen").0)).await.expect("nothing stands against it");
@@ -97,7 +97,7 @@ async fn a_write_whose_answer_is_lost_is_not_known_to_have_failed_and_is_seen_to
 
 #[tokio::test]
 async fn a_renewal_whose_answer_is_lost_is_found_by_reading_the_lease() {
-    let cluster = Cluster::new().await;
+    let cluster = Cluster::of_the_lab().await;
     let mut adapter = impatient(&cluster).await;
     let record = LeaseRecord {
         holder: Some(Identity::from("a")),
@@ -107,7 +107,7 @@ async fn a_renewal_whose_answer_is_lost_is_found_by_reading_the_lease() {
         transitions: 1,
         released_by: None,
     };
-    cluster.faults.set(Requests::to(Verb::Create, Resource::LEASES).first(), Fault::CutAfter);
+    cluster.faults().set(Requests::to(Verb::Create, Resource::LEASES).first(), Fault::CutAfter);
 
     let verdict = adapter.write(Write::Lease(None, record.clone())).await;
     assert_eq!(verdict.err(), Some(WriteError::Unknown));
@@ -128,16 +128,16 @@ async fn told_without_a_list(adapter: &mut Adapter, name: &str) {
 
 #[tokio::test]
 async fn a_watch_that_tears_within_an_event_goes_on_with_that_event() {
-    let cluster = Cluster::new().await;
+    let cluster = Cluster::of_the_lab().await;
     let watches = Requests::to(Verb::Watch, Resource::SERVICES);
-    cluster.faults.set(watches.clone().first(), Fault::Torn(1));
+    cluster.faults().set(watches.clone().first(), Fault::Torn(1));
     // Met by whoever watches again, and without effect.
     let mut again =
-        cluster.faults.set(Requests { which: 1..2, ..watches }, Fault::Torn(usize::MAX));
+        cluster.faults().set(Requests { which: 1..2, ..watches }, Fault::Torn(usize::MAX));
     let mut adapter = cluster.synced().await;
 
     for name in ["whole", "torn"] {
-        cluster.service(name);
+        cluster.service(name).await;
         told_without_a_list(&mut adapter, name).await;
     }
     again.times(1).await;
@@ -145,14 +145,14 @@ async fn a_watch_that_tears_within_an_event_goes_on_with_that_event() {
 
 #[tokio::test]
 async fn a_watch_that_cannot_go_on_from_where_it_was_is_listed_and_not_lost() {
-    let cluster = Cluster::new().await;
+    let cluster = Cluster::of_the_lab().await;
     let mut adapter = cluster.synced().await;
-    cluster.service("before");
+    cluster.service("before").await;
     told_without_a_list(&mut adapter, "before").await;
-    cluster.faults.set(Requests::to(Verb::Watch, Resource::SERVICES).first(), Fault::Expired);
+    cluster.faults().set(Requests::to(Verb::Watch, Resource::SERVICES).first(), Fault::Expired);
 
     cluster.gate.freeze();
-    cluster.service("meanwhile");
+    cluster.service("meanwhile").await;
     cluster.gate.tear();
 
     let listed = adapter
@@ -168,13 +168,13 @@ async fn a_watch_that_cannot_go_on_from_where_it_was_is_listed_and_not_lost() {
 #[tokio::test]
 async fn an_overloaded_server_is_left_alone_for_as_long_as_it_asks() {
     let wait = Duration::from_secs(2);
-    let cluster = Cluster::new().await;
+    let cluster = Cluster::of_the_lab().await;
     let mut adapter = cluster.synced().await;
     let services = |verb| Requests::to(verb, Resource::SERVICES);
     let mut refused =
-        cluster.faults.set(services(Verb::Watch).first(), Fault::TooManyRequests(wait));
+        cluster.faults().set(services(Verb::Watch).first(), Fault::TooManyRequests(wait));
     // A server that is asked too soon is asked in vain, and says so.
-    let mut too_soon = cluster.faults.set(services(Verb::List), Fault::InternalError);
+    let mut too_soon = cluster.faults().set(services(Verb::List), Fault::InternalError);
 
     cluster.gate.tear();
     refused.times(1).await;
@@ -183,6 +183,6 @@ async fn an_overloaded_server_is_left_alone_for_as_long_as_it_asks() {
 
     // Only the shortest time is a promise; a slow machine asks later.
     assert!(began.elapsed() >= wait.mul_f64(0.9), "{:?}", began.elapsed());
-    cluster.faults.clear();
+    cluster.faults().clear();
     adapter.until(|input| matches!(input, Input::Services(_)).then_some(())).await;
 }

@@ -1,9 +1,11 @@
-//! The adapter to the API server, over HTTP, against an API server in memory that fails as it is told and through a gate that
-//! fails as networks do.
+//! The adapter to the API server, over HTTP and through a gate that fails as networks do: against an API server in
+//! memory that fails as it is told, or, where nothing but a working one is needed, against a real one if there is one.
 
 #[cfg(target_os = "linux")]
 mod agent;
 mod cluster;
+#[path = "../envtest.rs"]
+mod envtest;
 mod faults;
 mod gate;
 mod watches;

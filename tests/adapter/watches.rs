@@ -27,25 +27,31 @@ async fn told_without_a_list(adapter: &mut Adapter, name: &str) -> Version {
 #[tokio::test]
 async fn everything_there_is_is_listed_whole() {
     let cluster = Cluster::new().await;
-    let web = Version(cluster.service("web"));
-    cluster.create(json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node1" } }));
-    cluster.create(json!({
-        "apiVersion": "network.kubesphere.io/v1alpha2",
-        "kind": "Eip",
-        "metadata": { "name": "pool" },
-        "spec": { "address": "192.0.2.0/28", "protocol": "layer2", "interface": "eth0" }
-    }));
-    cluster.create(json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "web-1",
-            "namespace": "default",
-            "labels": { "kubernetes.io/service-name": "web" }
-        },
-        "addressType": "IPv4",
-        "endpoints": [{ "addresses": ["10.0.0.1"] }]
-    }));
+    let web = Version(cluster.service("web").await);
+    cluster
+        .create(json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node1" } }))
+        .await;
+    cluster
+        .create(json!({
+            "apiVersion": "network.kubesphere.io/v1alpha2",
+            "kind": "Eip",
+            "metadata": { "name": "pool" },
+            "spec": { "address": "192.0.2.0/28", "protocol": "layer2", "interface": "eth0" }
+        }))
+        .await;
+    cluster
+        .create(json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": "web-1",
+                "namespace": "default",
+                "labels": { "kubernetes.io/service-name": "web" }
+            },
+            "addressType": "IPv4",
+            "endpoints": [{ "addresses": ["10.0.0.1"] }]
+        }))
+        .await;
 
     let mut adapter = cluster.connected(Timeouts::default()).await;
 
@@ -80,10 +86,10 @@ async fn what_changes_is_told_with_its_version_until_it_is_gone() {
     let cluster = Cluster::new().await;
     let mut adapter = cluster.synced().await;
 
-    let created = cluster.service("web");
+    let created = cluster.service("web").await;
     assert_eq!(told_without_a_list(&mut adapter, "web").await, Version(created));
 
-    cluster.delete(&Resource::SERVICES, Some("default"), "web");
+    cluster.delete(&Resource::SERVICES, "default", "web").await;
     let gone = adapter
         .until(|input| {
             let Input::Service(_, version, None) = input else { return None };
@@ -97,11 +103,11 @@ async fn what_changes_is_told_with_its_version_until_it_is_gone() {
 async fn a_torn_watch_goes_on_where_it_stopped() {
     let cluster = Cluster::new().await;
     let mut adapter = cluster.synced().await;
-    cluster.service("before");
+    cluster.service("before").await;
     told_without_a_list(&mut adapter, "before").await;
 
     cluster.gate.freeze();
-    cluster.service("meanwhile");
+    cluster.service("meanwhile").await;
     cluster.gate.tear();
 
     told_without_a_list(&mut adapter, "meanwhile").await;
@@ -113,26 +119,26 @@ async fn a_watch_that_falls_silent_is_begun_anew() {
     let timeouts = Timeouts { watch: Duration::from_secs(2), ..Timeouts::default() };
     let mut adapter = cluster.connected(timeouts).await;
     adapter.sync().await;
-    cluster.service("before");
+    cluster.service("before").await;
     told_without_a_list(&mut adapter, "before").await;
 
     cluster.gate.freeze();
-    cluster.service("meanwhile");
+    cluster.service("meanwhile").await;
 
     told_without_a_list(&mut adapter, "meanwhile").await;
 }
 
 #[tokio::test]
 async fn what_was_forgotten_meanwhile_is_listed() {
-    let cluster = Cluster::new().await;
+    let cluster = Cluster::of_the_lab().await;
     let mut adapter = cluster.synced().await;
-    cluster.service("gone");
+    cluster.service("gone").await;
     told_without_a_list(&mut adapter, "gone").await;
 
     cluster.gate.freeze();
-    cluster.delete(&Resource::SERVICES, Some("default"), "gone");
-    cluster.service("new");
-    cluster.store.compact();
+    cluster.delete(&Resource::SERVICES, "default", "gone").await;
+    cluster.service("new").await;
+    cluster.compact();
     cluster.gate.tear();
 
     let services = adapter
@@ -150,13 +156,13 @@ async fn what_was_forgotten_meanwhile_is_listed() {
 async fn a_kind_that_cannot_be_watched_is_lost_once_until_it_is_listed_again() {
     let wait = Duration::from_secs(1);
     for outage in [Fault::Unavailable, Fault::TooManyRequests(wait), Fault::Hang] {
-        let cluster = Cluster::new().await;
+        let cluster = Cluster::of_the_lab().await;
         let second = Duration::from_secs(1);
         let timeouts = Timeouts { call: second, list: second, ..Timeouts::default() };
         let mut adapter = cluster.connected(timeouts).await;
         adapter.sync().await;
 
-        let mut outages = cluster.faults.set(Requests::default(), outage);
+        let mut outages = cluster.faults().set(Requests::default(), outage);
         cluster.gate.tear();
         outages.times(20).await;
 
@@ -168,7 +174,7 @@ async fn a_kind_that_cannot_be_watched_is_lost_once_until_it_is_listed_again() {
                 (lost.len() == 6).then_some(())
             })
             .await;
-        cluster.faults.clear();
+        cluster.faults().clear();
         adapter
             .until(|input| {
                 assert!(!matches!(input, Input::Lost(_)), "{input:?}");
@@ -184,17 +190,19 @@ async fn a_read_of_the_services_is_newer_than_the_asking_and_nothing_older_follo
     let cluster = Cluster::new().await;
     let mut adapter = cluster.synced().await;
     for name in ["a", "b", "c"] {
-        cluster.service(name);
+        cluster.service(name).await;
     }
-    let newest = Version(cluster.service("d"));
+    let newest = Version(cluster.service("d").await);
 
     let Got::Services(services) = adapter.read(Read::Services).await else {
         panic!("Services were read");
     };
-    assert_eq!(services.objects.len(), 4);
+    for name in ["a", "b", "c", "d"] {
+        assert!(services.objects.contains_key(&service(name)), "{name}");
+    }
     assert!(services.version >= newest);
 
-    let next = Version(cluster.service("e"));
+    let next = Version(cluster.service("e").await);
     adapter
         .until(|input| {
             let Input::Service(name, version, _) = input else { return None };
@@ -206,10 +214,10 @@ async fn a_read_of_the_services_is_newer_than_the_asking_and_nothing_older_follo
 
 #[tokio::test]
 async fn an_api_server_that_is_away_at_first_is_waited_for() {
-    let cluster = Cluster::new().await;
-    cluster.faults.set(Requests::default(), Fault::Unavailable);
+    let cluster = Cluster::of_the_lab().await;
+    cluster.faults().set(Requests::default(), Fault::Unavailable);
     let mut adapter = cluster.connected(Timeouts::default()).await;
-    cluster.faults.clear();
+    cluster.faults().clear();
     adapter.sync().await;
 }
 

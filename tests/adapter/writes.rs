@@ -44,15 +44,14 @@ async fn written(adapter: &mut Adapter, write: Write) -> (u64, Option<Service>) 
     }
 }
 
-fn stored(cluster: &Cluster, name: &str) -> Value {
-    let stored = cluster.store.get(&Resource::SERVICES, Some("default"), name);
-    Value::clone(&stored.expect("it is there"))
+async fn stored(cluster: &Cluster, name: &str) -> Value {
+    cluster.find(&Resource::SERVICES, "default", name).await.expect("it is there")
 }
 
 #[tokio::test]
 async fn a_service_gets_its_metadata_and_its_address() {
     let cluster = Cluster::new().await;
-    let created = cluster.service("web");
+    let created = cluster.service("web").await;
     let mut adapter = cluster.synced().await;
 
     let change = MetadataChange {
@@ -67,7 +66,7 @@ async fn a_service_gets_its_metadata_and_its_address() {
 
     let service = service.expect("it is there");
     assert_eq!(service.ingress, [Ingress::Address(ADDRESS)]);
-    let object = stored(&cluster, "web");
+    let object = stored(&cluster, "web").await;
     assert_eq!(version(&object), shown);
     assert_eq!(object["metadata"]["finalizers"], json!([FINALIZER]));
     assert_eq!(object["metadata"]["labels"]["eip.porter.kubesphere.io/v1alpha2"], "pool");
@@ -84,7 +83,7 @@ async fn a_service_gets_its_metadata_and_its_address() {
 #[tokio::test]
 async fn a_write_based_on_the_past_conflicts_and_changes_nothing() {
     let cluster = Cluster::new().await;
-    let created = cluster.service("web");
+    let created = cluster.service("web").await;
     let mut adapter = cluster.synced().await;
     written(&mut adapter, on_service("web", created, finalizers(&[FINALIZER]))).await;
 
@@ -95,7 +94,7 @@ async fn a_write_based_on_the_past_conflicts_and_changes_nothing() {
     let verdict = adapter.write(on_service("gone", created, ingress())).await;
     assert_eq!(verdict.err(), Some(WriteError::Conflict));
 
-    let object = stored(&cluster, "web");
+    let object = stored(&cluster, "web").await;
     assert_eq!(object["metadata"]["finalizers"], json!([FINALIZER]));
     assert_eq!(object["status"]["loadBalancer"]["ingress"], Value::Null);
 }
@@ -103,27 +102,29 @@ async fn a_write_based_on_the_past_conflicts_and_changes_nothing() {
 #[tokio::test]
 async fn a_deleted_service_is_gone_with_its_last_finalizer() {
     let cluster = Cluster::new().await;
-    let created = cluster.service("web");
+    let created = cluster.service("web").await;
     let mut adapter = cluster.synced().await;
     written(&mut adapter, on_service("web", created, finalizers(&[FINALIZER]))).await;
-    cluster.delete(&Resource::SERVICES, Some("default"), "web");
-    let deleted = version(&stored(&cluster, "web"));
+    cluster.delete(&Resource::SERVICES, "default", "web").await;
+    let deleted = version(&stored(&cluster, "web").await);
 
     let (_, service) = written(&mut adapter, on_service("web", deleted, finalizers(&[]))).await;
 
     assert_eq!(service, None);
-    assert!(cluster.store.get(&Resource::SERVICES, Some("default"), "web").is_err());
+    assert!(cluster.find(&Resource::SERVICES, "default", "web").await.is_none());
 }
 
 #[tokio::test]
 async fn an_address_that_is_free_again_goes_from_the_status_of_its_eip() {
     let cluster = Cluster::new().await;
-    let created = cluster.create(json!({
-        "apiVersion": "network.kubesphere.io/v1alpha2",
-        "kind": "Eip",
-        "metadata": { "name": "pool" },
-        "spec": { "address": "192.0.2.0/28", "protocol": "layer2", "interface": "eth0" }
-    }));
+    let created = cluster
+        .create(json!({
+            "apiVersion": "network.kubesphere.io/v1alpha2",
+            "kind": "Eip",
+            "metadata": { "name": "pool" },
+            "spec": { "address": "192.0.2.0/28", "protocol": "layer2", "interface": "eth0" }
+        }))
+        .await;
     let mut adapter = cluster.synced().await;
     let status = |used: &[u8]| {
         let holder = BTreeSet::from([ServiceName::new("default", "web")]);
@@ -193,7 +194,7 @@ async fn a_lease_that_is_gone_is_not_brought_back_by_a_renewal() {
     let mut adapter = cluster.synced().await;
     let created = held(&mut adapter, None, &record("a", 1_000_001)).await;
 
-    cluster.delete(&Resource::LEASES, Some("porter-system"), "porter-speaker");
+    cluster.delete(&Resource::LEASES, "porter-system", "porter-speaker").await;
 
     let refused = adapter.write(Write::Lease(Some(created), record("a", 2_000_000))).await;
     assert_eq!(refused.err(), Some(WriteError::Conflict));
@@ -213,7 +214,7 @@ async fn the_lease_is_watched_from_its_creation_to_its_end() {
     };
     let created = held(&mut holder, None, &record("a", 1_000_001)).await;
     let given_up = held(&mut holder, Some(created), &released).await;
-    cluster.delete(&Resource::LEASES, Some("porter-system"), "porter-speaker");
+    cluster.delete(&Resource::LEASES, "porter-system", "porter-speaker").await;
 
     let mut sightings =
         vec![None, Some((given_up, released)), Some((created, record("a", 1_000_001)))];
@@ -228,10 +229,10 @@ async fn the_lease_is_watched_from_its_creation_to_its_end() {
 
 #[tokio::test]
 async fn a_refusal_is_passed_on_in_the_servers_words() {
-    let cluster = Cluster::new().await;
-    let created = cluster.service("web");
+    let cluster = Cluster::of_the_lab().await;
+    let created = cluster.service("web").await;
     let mut adapter = cluster.synced().await;
-    cluster.faults.set(Requests::to(Verb::Patch, Resource::SERVICES), Fault::Forbidden);
+    cluster.faults().set(Requests::to(Verb::Patch, Resource::SERVICES), Fault::Forbidden);
     let verdict = adapter.write(on_service("web", created, ingress())).await;
     let words = "services \"web\" is forbidden: the test does not allow it";
     assert_eq!(verdict.err(), Some(WriteError::Rejected(words.into())));
@@ -239,20 +240,20 @@ async fn a_refusal_is_passed_on_in_the_servers_words() {
 
 #[tokio::test]
 async fn without_an_answer_nobody_knows_and_that_is_said_once() {
-    let cluster = Cluster::new().await;
-    let created = cluster.service("web");
+    let cluster = Cluster::of_the_lab().await;
+    let created = cluster.service("web").await;
     let second = Duration::from_secs(1);
     let timeouts = Timeouts { lease: second, call: second, ..Timeouts::default() };
     let mut adapter = cluster.connected(timeouts).await;
     adapter.sync().await;
-    cluster.faults.set(Requests::default(), Fault::Hang);
+    cluster.faults().set(Requests::default(), Fault::Hang);
     cluster.gate.tear();
 
     for write in [on_service("web", created, ingress()), Write::Lease(None, record("a", 1_000_001))]
     {
         assert_eq!(adapter.write(write).await.err(), Some(WriteError::Unknown));
     }
-    cluster.faults.clear();
+    cluster.faults().clear();
     adapter
         .until(|input| {
             assert!(!matches!(input, Input::Written(WriteId(_), _) | Input::Got(ReadId(_), _)));

@@ -1,4 +1,7 @@
 //! kube-rs against the server: the behaviour that Porter's own client is built on.
+//!
+//! What is asked of [`AnyServer`] holds of a real one, too; a [`Server`] is the lab's, which does at once what a real one
+//! does in its own time, or is asked for what only it can do.
 
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use kube::{Error, ResourceExt};
 use porter_backends::kube::{Eip, EipSpec, EipStatus};
 use serde_json::json;
 
-use crate::server::{PATIENCE, Server};
+use crate::server::{AnyServer, PATIENCE, Server};
 
 fn eip(name: &str) -> Eip {
     let spec = EipSpec {
@@ -40,7 +43,7 @@ async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> T {
 
 #[tokio::test]
 async fn a_watcher_lists_and_then_follows() {
-    let server = Server::start().await;
+    let server = AnyServer::start().await;
     let nodes: Api<Node> = Api::all(server.client());
     nodes.create(&PostParams::default(), &node("node1")).await.expect("creates");
     let mut events = Box::pin(watcher(nodes.clone(), watcher::Config::default()));
@@ -63,7 +66,7 @@ async fn a_watcher_lists_and_then_follows() {
 
 #[tokio::test]
 async fn a_streamed_list_ends_with_a_bookmark() {
-    let server = Server::start().await;
+    let server = AnyServer::start().await;
     let nodes: Api<Node> = Api::all(server.client());
     nodes.create(&PostParams::default(), &node("node1")).await.expect("creates");
     let mut events = Box::pin(watcher(nodes, watcher::Config::default().streaming_lists()));
@@ -75,7 +78,7 @@ async fn a_streamed_list_ends_with_a_bookmark() {
 
 #[tokio::test]
 async fn a_list_in_parts_is_the_whole_list_at_one_version() {
-    let server = Server::start().await;
+    let server = AnyServer::start().await;
     let nodes: Api<Node> = Api::all(server.client());
     for name in ["a", "b", "c"] {
         nodes.create(&PostParams::default(), &node(name)).await.expect("creates");
@@ -97,7 +100,7 @@ async fn a_list_in_parts_is_the_whole_list_at_one_version() {
 
 #[tokio::test]
 async fn of_two_replicas_that_write_one_lease_one_conflicts() {
-    let server = Server::start().await;
+    let server = AnyServer::start().await;
     let leases: Api<Lease> = Api::namespaced(server.client(), "porter-system");
     let lease =
         serde_json::from_value(json!({ "metadata": { "name": "porter-speaker" }, "spec": {} }));
@@ -127,7 +130,7 @@ async fn of_two_replicas_that_write_one_lease_one_conflicts() {
 
 #[tokio::test]
 async fn the_status_is_written_apart_from_the_rest() {
-    let server = Server::with_eips().await;
+    let server = AnyServer::with_eips().await;
     let eips: Api<Eip> = Api::all(server.client());
     let parameters = PostParams::default();
     let mut pool = eips.create(&parameters, &eip("pool")).await.expect("creates");
@@ -151,7 +154,7 @@ async fn the_status_is_written_apart_from_the_rest() {
 
 #[tokio::test]
 async fn a_finalizer_holds_an_eip_until_it_is_taken_off() {
-    let server = Server::with_eips().await;
+    let server = AnyServer::with_eips().await;
     let eips: Api<Eip> = Api::all(server.client());
     let mut held = eip("pool");
     held.finalizers_mut().push("finalizer.ipam.kubesphere.io/v1alpha1".to_owned());
@@ -227,7 +230,7 @@ async fn bookmarks_tell_how_far_a_quiet_watch_is() {
 
 #[tokio::test]
 async fn a_field_selector_narrows_a_watch_to_one_object() {
-    let server = Server::start().await;
+    let server = AnyServer::start().await;
     let nodes: Api<Node> = Api::all(server.client());
     let parameters = WatchParams::default().fields("metadata.name=node3");
     let mut events = nodes.watch(&parameters, "0").await.expect("a stream").boxed();

@@ -4,6 +4,8 @@ mod apply;
 mod cel;
 mod client;
 mod columns;
+#[path = "../envtest.rs"]
+mod envtest;
 mod events;
 mod faults;
 mod guide;

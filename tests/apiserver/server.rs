@@ -8,6 +8,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::envtest::ControlPlane;
+
 /// Longer than anything here takes on the slowest machine; only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -53,6 +55,39 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.serving.abort();
+    }
+}
+
+/// A server of which nothing is asked but what any does: the lab's, or a real one where there is one.
+pub(crate) enum AnyServer {
+    Lab(Server),
+    Real(Box<ControlPlane>),
+}
+
+impl AnyServer {
+    pub(crate) async fn start() -> Self {
+        match ControlPlane::start().await {
+            Some(plane) => Self::Real(Box::new(plane)),
+            None => Self::Lab(Server::start().await),
+        }
+    }
+
+    /// A server that knows the `Eip` kind.
+    pub(crate) async fn with_eips() -> Self {
+        match ControlPlane::start().await {
+            Some(plane) => {
+                plane.define(&<porter_backends::kube::Eip as kube::CustomResourceExt>::crd()).await;
+                Self::Real(Box::new(plane))
+            }
+            None => Self::Lab(Server::with_eips().await),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        match self {
+            Self::Lab(server) => server.client(),
+            Self::Real(plane) => plane.client(),
+        }
     }
 }
 
