@@ -68,7 +68,7 @@ struct Timing {
     retry_period: Duration,
 }
 
-/// Who this is, for people who read the Lease. A random part tells processes apart in any case.
+/// Who this is, for people who read the Lease and Events. A random part tells processes apart in any case.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Identity")]
 struct Pod {
@@ -103,7 +103,8 @@ impl Agent {
         let config = self.cluster().await?;
         info!(%identity, %lease, api_server = %config.cluster_url, "starting");
         let timeouts = Timeouts { lease: timing.request_timeout(), ..Timeouts::default() };
-        let mut api_server = ApiServer::connect(config, lease, timeouts).await?;
+        let instance = self.pod.name();
+        let mut api_server = ApiServer::connect(config, lease, instance, timeouts).await?;
         let speaker = Speaker::new(
             porter_core::Config { identity, epoch: clock::epoch(), lease: timing },
             Uuid::new_v4().as_u64_pair().0,
@@ -143,11 +144,15 @@ impl Timing {
 impl Pod {
     /// Never used before, and never again.
     fn identity(&self) -> Identity {
-        let name = self.pod_name.as_deref().or(self.node_name.as_deref()).unwrap_or("porter");
+        let name = self.name();
         let uid = self.pod_uid.as_deref();
         let process = format!("{:016x}", Uuid::new_v4().as_u64_pair().0);
         let parts: Vec<_> = [Some(name), uid, Some(&process)].into_iter().flatten().collect();
         Identity::from(parts.join("_").as_str())
+    }
+
+    fn name(&self) -> &str {
+        self.pod_name.as_deref().or(self.node_name.as_deref()).unwrap_or("porter")
     }
 }
 

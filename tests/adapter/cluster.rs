@@ -12,7 +12,7 @@ use porter_backends::{
     port::Cluster as _,
 };
 use porter_core::{
-    Got, Input, Kind, Namespaced, Read, ReadId, Write, WriteError, WriteId, Written,
+    Event, Got, Input, Kind, Namespaced, Read, ReadId, Write, WriteError, WriteId, Written,
 };
 use porter_sim::apiserver::{Faults, Resource, Store, serve_with};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Cluster {
     pub(crate) gate: Gate,
     /// Reaches the API server without passing the gate.
-    client: Client,
+    pub(crate) client: Client,
     server: Server,
 }
 
@@ -111,7 +111,7 @@ impl Cluster {
             Server::Real(plane) => plane.config(self.gate.address),
         };
         let lease = Namespaced::new("porter-system", "porter-speaker");
-        ApiServer::connect(config, lease, timeouts).await
+        ApiServer::connect(config, lease, "porter-1", timeouts).await
     }
 
     /// An adapter that has told everything there is.
@@ -226,6 +226,11 @@ impl Adapter {
     /// Begins a write.
     pub(crate) fn send(&mut self, write: Write) {
         self.api.write(WriteId(7), write);
+    }
+
+    /// Tells of something that happened.
+    pub(crate) fn publish(&mut self, event: Event) {
+        self.api.publish(event);
     }
 
     /// The verdict on a write.

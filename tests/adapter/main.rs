@@ -6,6 +6,7 @@ mod agent;
 mod cluster;
 #[path = "../envtest.rs"]
 mod envtest;
+mod events;
 mod faults;
 mod gate;
 mod watches;

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use porter_backends::kube::Timeouts;
-use porter_core::{EipName, Got, Input, NodeName, Read, ServiceName, SliceName, Version};
+use porter_core::{
+    EipName, Got, Input, NamespaceName, NodeName, Read, ServiceName, SliceName, Version,
+};
 use porter_sim::apiserver::{Fault, Requests, Resource};
 use serde_json::json;
 
@@ -30,6 +32,13 @@ async fn everything_there_is_is_listed_whole() {
     let web = Version(cluster.service("web").await);
     cluster
         .create(json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node1" } }))
+        .await;
+    cluster
+        .create(json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": { "name": "shop", "labels": { "tier": "front" } }
+        }))
         .await;
     cluster
         .create(json!({
@@ -62,6 +71,10 @@ async fn everything_there_is_is_listed_whole() {
             if let Input::Services(services) = &input {
                 assert_eq!(services.objects[&service("web")].0, web);
                 assert!(services.version >= web);
+            }
+            if let Input::Namespaces(namespaces) = &input {
+                let (_, namespace) = &namespaces.objects[&NamespaceName::from("shop")];
+                assert_eq!(namespace.labels["tier"], "front");
             }
             if let Input::Nodes(nodes) = &input {
                 assert!(nodes.objects.keys().eq([&NodeName::from("node1")]));

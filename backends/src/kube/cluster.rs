@@ -1,4 +1,9 @@
 //! The API server over HTTP, as a port of the core.
+//!
+//! All Services are watched, not only those of type LoadBalancer, which a field selector could pick
+//! out. A Service that is given another type would drop out of such a watch as if it were gone; but
+//! it is there, with our finalizer, label and address on it, and to take these back the core needs
+//! its version and what it says. It also counts the ports of every Service that shares an address.
 
 use std::{convert::Infallible, panic, time::Duration};
 
@@ -25,6 +30,7 @@ use tracing::{debug, warn};
 use super::{
     Eip,
     convert::{self, Watched},
+    event::Events,
     verdict,
     watch::{Order, Watch},
 };
@@ -69,18 +75,21 @@ pub struct ApiServer {
     lease_facts: mpsc::Receiver<Input>,
     facts: mpsc::Receiver<Input>,
     service_orders: mpsc::UnboundedSender<Order<Service>>,
-    /// Ended when dropped.
-    watches: JoinSet<Infallible>,
+    events: Events,
+    /// The watches, and what tells Events. Ended when dropped.
+    tasks: JoinSet<Infallible>,
 }
 
 impl ApiServer {
-    /// Begins to watch everything that is decided upon; `lease` is the Lease that is competed for.
+    /// Begins to watch everything that is decided upon; `lease` is the Lease that is competed for,
+    /// and `instance` is who tells Events, for people who read them.
     ///
     /// An API server that is away is waited for. One that does not know the kind `Eip` is an error,
     /// since waiting would not help.
     pub async fn connect(
         config: Config,
         lease: Namespaced,
+        instance: &str,
         timeouts: Timeouts,
     ) -> Result<Self, Error> {
         let client = client(&config, timeouts.call)?;
@@ -89,18 +98,19 @@ impl ApiServer {
         let (facts_in, facts) = mpsc::channel(FACTS_MAX);
         let (lease_facts_in, lease_facts) = mpsc::channel(FACTS_MAX);
         let (service_orders, orders) = mpsc::unbounded_channel();
-        let mut watches = JoinSet::new();
+        let mut tasks = JoinSet::new();
         let everywhere = (&client, timeouts, &facts_in);
-        watches.spawn(watch::<Service>(everywhere).run(orders));
-        watches.spawn(watch::<Eip>(everywhere).run(no_orders()));
-        watches.spawn(watch::<Namespace>(everywhere).run(no_orders()));
-        watches.spawn(watch::<Node>(everywhere).run(no_orders()));
-        watches.spawn(watch::<EndpointSlice>(everywhere).run(no_orders()));
+        tasks.spawn(watch::<Service>(everywhere).run(orders));
+        tasks.spawn(watch::<Eip>(everywhere).run(no_orders()));
+        tasks.spawn(watch::<Namespace>(everywhere).run(no_orders()));
+        tasks.spawn(watch::<Node>(everywhere).run(no_orders()));
+        tasks.spawn(watch::<EndpointSlice>(everywhere).run(no_orders()));
         let namespace = Some(&*lease.namespace);
         let only = Some(format!("metadata.name={}", lease.name));
         let lease_watch =
             Watch::<Lease>::new(lease_client.clone(), namespace, only, timeouts, lease_facts_in);
-        watches.spawn(lease_watch.run(no_orders()));
+        tasks.spawn(lease_watch.run(no_orders()));
+        let events = Events::new(client.clone(), instance, timeouts.call, &mut tasks);
         let calls = FuturesUnordered::new();
         Ok(Self {
             client,
@@ -111,7 +121,8 @@ impl ApiServer {
             lease_facts,
             facts,
             service_orders,
-            watches,
+            events,
+            tasks,
         })
     }
 }
@@ -124,7 +135,7 @@ impl Cluster for ApiServer {
             Some(verdict) = self.calls.next() => verdict,
             Some(fact) = self.lease_facts.recv() => fact,
             Some(fact) = self.facts.recv() => fact,
-            Some(ended) = self.watches.join_next() => match ended {
+            Some(ended) = self.tasks.join_next() => match ended {
                 Ok(never) => match never {},
                 Err(error) => panic::resume_unwind(error.into_panic()),
             },
@@ -132,7 +143,7 @@ impl Cluster for ApiServer {
     }
 
     fn publish(&mut self, event: Event) {
-        debug!(?event);
+        self.events.publish(event);
     }
 
     fn write(&mut self, id: WriteId, write: Write) {

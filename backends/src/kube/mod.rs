@@ -6,6 +6,8 @@ mod cluster;
 pub mod convert;
 mod eip;
 #[cfg(feature = "kube")]
+mod event;
+#[cfg(feature = "kube")]
 mod verdict;
 #[cfg(feature = "kube")]
 mod watch;
