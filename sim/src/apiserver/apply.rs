@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::managed_fields::{
-    self, Difference, Entry, FieldSet, Operation, Place, can_be_had, faults, fields, give_up,
-    is_in_reach, merged, shown, take, unmanaged, with_parents, without,
+    self, Difference, Emptied, Entry, FieldSet, Operation, Place, can_be_had, faults, fields,
+    give_up, is_in_reach, merged, shown, take, unmanaged, with_parents, without,
 };
 use super::resource::Kind;
 use super::status::{Cause, Status};
@@ -89,12 +89,13 @@ impl Apply<'_> {
             self.entries(&live).into_iter().partition(|entry| entry.is_same(&me));
 
         let merged = merged(whole, &live, self.config);
-        let object = match mine.first() {
-            Some(before) => self.pruned(&merged, before, &me, &others),
-            None => merged,
-        };
+        let gone = mine.first().map(|before| self.given_up(&merged, before, &me, &others));
+        let gone = gone.unwrap_or_default();
+        let object = without(whole, &merged, &gone, Emptied::Gone);
 
-        let mut difference = Difference::between(whole, &live, &object);
+        // Whoever has a composite keeps it, although all that was in it goes.
+        let compared = without(whole, &merged, &gone, Emptied::Null);
+        let mut difference = Difference::between(whole, &live, &compared);
         for set in [&mut difference.added, &mut difference.changed, &mut difference.removed] {
             set.retain(|path| is_in_reach(self.kind, self.part, path));
         }
@@ -128,20 +129,18 @@ impl Apply<'_> {
         entries
     }
 
-    /// The object without what was wanted before and is not any more, by this applier or another.
-    fn pruned(&self, merged: &Value, before: &Entry, me: &Entry, others: &[Entry]) -> Value {
+    /// What was wanted before, is not any more, and nobody else has.
+    fn given_up(&self, merged: &Value, before: &Entry, me: &Entry, others: &[Entry]) -> FieldSet {
         let whole = Place::whole(self.kind);
         let all = |object: &Value| with_parents(whole, &fields(whole, object));
-        let appliers = others.iter().filter(|entry| entry.operation == Operation::Apply);
-        let wanted = appliers.fold(me.fields.clone(), |all, entry| all.union(&entry.fields));
+        let wanted = others.iter().fold(me.fields.clone(), |all, entry| all.union(&entry.fields));
         let there = all(merged);
         let last = with_parents(whole, &before.fields);
 
-        let bare = without(whole, merged, &last);
+        let bare = without(whole, merged, &last, Emptied::Null);
         let kept = all(&bare).union(&with_parents(whole, &wanted));
-        let with_wanted = without(whole, merged, &there.difference(&kept));
-        let gone = there.difference(&all(&with_wanted)).intersection(&last);
-        without(whole, merged, &gone)
+        let with_wanted = without(whole, merged, &there.difference(&kept), Emptied::Null);
+        there.difference(&all(&with_wanted)).intersection(&last)
     }
 
     /// The fields that the object still has as client-side apply left them: kubectl may take those over from itself.

@@ -145,6 +145,46 @@ fn a_field_that_an_applier_no_longer_mentions_goes_and_what_others_put_there_sta
 }
 
 #[test]
+fn what_somebody_wrote_too_stays_when_the_applier_gives_it_up() {
+    let store = Store::new();
+    let mut config = service(json!({ "ports": [{ "port": 80 }] }));
+    config["metadata"]["labels"] = json!({ "both": "1", "mine": "2" });
+    apply(&store, "deployer", &config).expect("applies");
+    // A writer has what it makes something of, not what it leaves as it is.
+    let gone = json!({ "metadata": { "labels": { "both": null } } });
+    merge(&store, "kubectl-edit", Subresource::Object, gone);
+    let back = json!({ "metadata": { "labels": { "both": "1" } } });
+    merge(&store, "kubectl-edit", Subresource::Object, back);
+    apply(&store, "deployer", &config).expect("says the same");
+
+    let bare = service(json!({ "ports": [{ "port": 80 }] }));
+    let applied = apply(&store, "deployer", &bare).expect("applies");
+
+    assert_eq!(applied["metadata"]["labels"], json!({ "both": "1" }));
+    let noted = owned(&applied, "kubectl-edit", "Update");
+    assert_eq!(noted, json!({ "f:metadata": { "f:labels": { "f:both": {} } } }));
+}
+
+#[test]
+fn whoever_has_a_composite_keeps_it_although_what_was_in_it_goes() {
+    let store = Store::new();
+    let part = |config: Value| {
+        service(
+            json!({ "ports": [{ "port": 80 }], "sessionAffinityConfig": config, "sessionAffinity": "ClientIP" }),
+        )
+    };
+    apply(&store, "a", &part(json!({ "clientIP": { "timeoutSeconds": 5 } }))).expect("applies");
+    apply(&store, "b", &part(json!({ "clientIP": {} }))).expect("is no conflict");
+
+    let left = apply(&store, "a", &service(json!({ "ports": [{ "port": 80 }] }))).expect("applies");
+
+    let theirs = &owned(&left, "b", "Apply")["f:spec"]["f:sessionAffinityConfig"];
+    assert_eq!(*theirs, json!({ "f:clientIP": {} }));
+    // The server fills in what it needs again.
+    assert_eq!(left["spec"]["sessionAffinity"], "ClientIP");
+}
+
+#[test]
 fn a_list_that_is_emptied_of_what_an_applier_had_is_not_there_any_more() {
     let store = Store::new();
     let mut config = service(json!({ "ports": [{ "port": 80 }] }));

@@ -55,28 +55,50 @@ fn merged_list(old: &[Part<'_, '_>], new: &[Part<'_, '_>]) -> Vec<Value> {
     list
 }
 
-/// The object without the fields of a set. What is empty for it goes, too.
-pub(crate) fn without(whole: Place<'_>, object: &Value, gone: &FieldSet) -> Value {
-    taken_out(whole, object, gone, &mut Vec::new()).unwrap_or_else(|| Value::Object(Map::new()))
+/// What becomes of a composite that loses all that it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Emptied {
+    /// It is null, which is still something that what it is in has.
+    Null,
+    /// It goes, too.
+    Gone,
+}
+
+/// The object without the fields of a set.
+pub(crate) fn without(
+    whole: Place<'_>,
+    object: &Value,
+    gone: &FieldSet,
+    emptied: Emptied,
+) -> Value {
+    let left = taken_out(whole, object, gone, emptied, &mut Vec::new());
+    left.unwrap_or_else(|| Value::Object(Map::new()))
 }
 
 fn taken_out(
     place: Place<'_>,
     value: &Value,
     gone: &FieldSet,
+    emptied: Emptied,
     path: &mut Vec<Element>,
 ) -> Option<Value> {
     let Some(parts) = place.parts(value).filter(|parts| !parts.is_empty()) else {
         return Some(value.clone());
     };
-    let mut kept = Vec::new();
+    let (mut kept, mut any_left) = (Vec::new(), false);
     for (step, below, value) in parts {
         path.push(step);
-        let left = if gone.contains(path) { None } else { taken_out(below, value, gone, path) };
+        let is_gone = gone.contains(path);
+        let left = if is_gone { None } else { taken_out(below, value, gone, emptied, path) };
         let step = path.pop().expect("the step just made");
-        kept.extend(left.map(|left| (step, left)));
+        any_left |= !is_gone;
+        kept.extend(match (left, emptied) {
+            (Some(left), _) => Some((step, left)),
+            (None, Emptied::Null) if !is_gone => Some((step, Value::Null)),
+            (None, Emptied::Null | Emptied::Gone) => None,
+        });
     }
-    if kept.is_empty() {
+    if !any_left {
         return None;
     }
     Some(if value.is_array() {

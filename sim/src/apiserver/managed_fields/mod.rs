@@ -16,7 +16,7 @@ use super::resource::{Kind, Resource};
 use super::store::{Options, Subresource};
 pub(crate) use difference::Difference;
 pub(crate) use entry::{Entry, Operation};
-pub(crate) use merge::{merged, without};
+pub(crate) use merge::{Emptied, merged, without};
 pub(crate) use set::{Element, FieldSet, shown};
 pub(crate) use structure::{Place, faults, fields, with_parents};
 
