@@ -16,7 +16,7 @@ pub(crate) fn is_finalized(service: &Service) -> bool {
     service.metadata.finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER)
 }
 
-/// Whether a Service carries the finalizer and the label of a holder.
+/// Whether a Service carries the finalizer and the label of a holder of an address of `eip`.
 pub(crate) fn is_claimed(service: &Service, eip: &EipName) -> bool {
     let metadata = &service.metadata;
     is_finalized(service)

@@ -8,12 +8,12 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Eip, EipName, Input, Link, LinkName, Namespace, NamespaceName, Node, NodeName, Service,
-    ServiceName, Slice, SliceName, Version,
+    Eip, EipName, Family, Input, Link, LinkName, Namespace, NamespaceName, Node, NodeName, Service,
+    ServiceName, Slice, SliceName, TrafficPolicy, Version,
     claim::is_finalized,
     ipam, keys,
     neighbor::Target,
-    placement::{self, Candidates},
+    placement::{self, Candidates, Obstacle, Usable},
     request::Request,
     store::{Listing, Store},
 };
@@ -30,8 +30,14 @@ pub(crate) struct Cluster {
     slices_of: BTreeMap<ServiceName, BTreeSet<SliceName>>,
     /// Services that ask for something or show traces of having had it.
     concerned: BTreeSet<ServiceName>,
-    /// The usable nodes with their addresses, per link of an Eip and family (`true`: IPv4).
-    reach: BTreeMap<(LinkName, bool), BTreeMap<NodeName, IpAddr>>,
+    /// The usable nodes with their addresses, per link of an Eip and family.
+    reach: BTreeMap<(LinkName, Family), Usable>,
+    /// Whether the label that excludes nodes counts: not when every node has it.
+    excludes: bool,
+    /// No usable node: what there is on a link that is not here.
+    nowhere: Usable,
+    /// The addresses of all nodes, which are no Service's.
+    node_addresses: BTreeSet<IpAddr>,
 }
 
 /// Whom a fact concerns.
@@ -43,6 +49,9 @@ pub(crate) struct Concern {
     pub(crate) records: bool,
     /// Whether the links to listen on, or the nodes to probe there, may have changed.
     pub(crate) reach: bool,
+    /// Whether the labels of a namespace, or the addresses of nodes, have changed: then another Eip,
+    /// or another address, may be had.
+    pub(crate) choices: bool,
 }
 
 impl Cluster {
@@ -57,6 +66,9 @@ impl Cluster {
             slices_of: BTreeMap::new(),
             concerned: BTreeSet::new(),
             reach: BTreeMap::new(),
+            excludes: true,
+            nowhere: Usable::new(),
+            node_addresses: BTreeSet::new(),
         }
     }
 
@@ -78,20 +90,20 @@ impl Cluster {
             Input::Service(name, version, service) => self.handle_service(name, version, service),
             Input::Services(listing) => self.handle_services(listing),
             Input::Namespace(name, version, namespace) => {
-                self.namespaces.apply(name, version, namespace);
-                Concern::default()
+                let choices = self.namespaces.apply(name, version, namespace);
+                Concern { choices, ..Concern::default() }
             }
             Input::Namespaces(listing) => {
-                self.namespaces.replace(listing);
-                Concern::default()
+                let choices = !self.namespaces.replace(listing).is_empty();
+                Concern { choices, ..Concern::default() }
             }
             Input::Node(name, version, node) => {
                 let changed = self.nodes.apply(name, version, node);
-                self.reach_changed(changed)
+                self.nodes_changed(changed)
             }
             Input::Nodes(listing) => {
                 let changed = !self.nodes.replace(listing).is_empty();
-                self.reach_changed(changed)
+                self.nodes_changed(changed)
             }
             Input::Slice(name, version, slice) => self.handle_slice(name, version, slice),
             Input::Slices(listing) => self.handle_slices(listing),
@@ -226,12 +238,23 @@ impl Cluster {
 
     fn sort(&mut self, name: &ServiceName) {
         let service = self.services.get(name);
-        let ours = |service: &Service| Request::of(service).is_some() || is_finalized(service);
+        let ours = |service: &Service| {
+            Request::of(service).is_some() || is_finalized(service) || service.announced.is_some()
+        };
         if service.is_some_and(ours) {
             self.concerned.insert(name.clone());
         } else {
             self.concerned.remove(name);
         }
+    }
+
+    fn nodes_changed(&mut self, changed: bool) -> Concern {
+        self.excludes = self.nodes.iter().any(|(_, node)| !node.excluded);
+        let addresses = self.nodes.iter().flat_map(|(_, node)| placement::addresses(node));
+        let addresses = addresses.collect();
+        let choices = self.node_addresses != addresses;
+        self.node_addresses = addresses;
+        Concern { choices, ..self.reach_changed(changed) }
     }
 
     fn reach_changed(&mut self, changed: bool) -> Concern {
@@ -242,11 +265,12 @@ impl Cluster {
         for (_, eip) in self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip)) {
             let Some(name) = ipam::link_of(eip) else { continue };
             let Some(link) = self.links.get(&name) else { continue };
-            for v4 in [true, false] {
-                let nodes = &self.nodes;
-                self.reach.entry((name, v4)).or_insert_with(|| {
+            for family in [Family::V4, Family::V6] {
+                let (nodes, excludes) = (&self.nodes, self.excludes);
+                self.reach.entry((name, family)).or_insert_with(|| {
                     let usable = nodes.iter().filter_map(|(node, facts)| {
-                        Some((node.clone(), placement::usable_address(facts, link, v4)?))
+                        let address = placement::usable_address(facts, link, family, excludes);
+                        Some((node.clone(), address.ok()?))
                     });
                     usable.collect()
                 });
@@ -258,7 +282,7 @@ impl Cluster {
     /// What a Service asks of us, if it is ours.
     pub(crate) fn request(&self, service: &Service) -> Option<Request> {
         let request = Request::of(service)?;
-        let named = request.eip.as_ref().and_then(|eip| self.eips.get(eip));
+        let named = request.eip.as_ref().and_then(|eip| self.eips.get(&eip.value));
         (request.layer2 || named.is_some_and(ipam::is_layer2)).then_some(request)
     }
 
@@ -283,19 +307,49 @@ impl Cluster {
         eips.next().map(|(name, _)| name)
     }
 
-    /// The nodes that can serve a Service now.
-    pub(crate) fn candidates(
-        &self,
-        name: &ServiceName,
-        service: &Service,
+    /// The nodes that can serve an address now which these Services hold.
+    pub(crate) fn candidates<'a, 's>(
+        &'a self,
+        holders: impl Iterator<Item = (&'s ServiceName, &'s Service)> + Clone,
         link: LinkName,
         eip: IpAddr,
-    ) -> Candidates {
-        let none = BTreeMap::new();
-        let nodes = self.reach.get(&(link, eip.is_ipv4())).unwrap_or(&none);
+    ) -> Candidates<'a> {
+        let family = Family::of(eip);
+        let usable = self.reach.get(&(link, family)).unwrap_or(&self.nowhere);
+        let local = |(_, service): (_, &Service)| service.policy == TrafficPolicy::Local;
+        let policy = match holders.clone().any(local) {
+            true => TrafficPolicy::Local,
+            false => TrafficPolicy::Cluster,
+        };
+        Candidates::of(policy, holders.map(|(name, _)| self.slices_of(name, family)), usable)
+    }
+
+    /// The slices of a Service that are of a family.
+    pub(crate) fn slices_of(&self, name: &ServiceName, family: Family) -> Vec<&Slice> {
         let slices = self.slices_of.get(name).into_iter().flatten();
         let slices = slices.filter_map(|slice| self.slices.get(slice));
-        Candidates::of(service.policy, slices, nodes)
+        slices.filter(|slice| slice.family == family).collect()
+    }
+
+    /// The address of a usable node on a link.
+    pub(crate) fn address_of(
+        &self,
+        node: &NodeName,
+        link: LinkName,
+        family: Family,
+    ) -> Option<IpAddr> {
+        self.reach.get(&(link, family))?.get(node).copied()
+    }
+
+    /// Why a node may not be answered on a link.
+    pub(crate) fn obstacle(
+        &self,
+        node: &NodeName,
+        link: LinkName,
+        family: Family,
+    ) -> Option<Obstacle> {
+        let (node, link) = (self.nodes.get(node)?, self.links.get(&link)?);
+        placement::usable_address(node, link, family, self.excludes).err()
     }
 
     /// Whether a node takes no new EIPs.
@@ -321,6 +375,20 @@ impl Cluster {
             }
         }
         targets
+    }
+
+    /// The addresses of all nodes.
+    pub(crate) fn node_addresses(&self) -> &BTreeSet<IpAddr> {
+        &self.node_addresses
+    }
+
+    /// The labels of a Service's namespace.
+    pub(crate) fn namespace_labels(
+        &self,
+        service: &ServiceName,
+    ) -> Option<&BTreeMap<String, String>> {
+        let namespace = self.namespaces.get(&NamespaceName::from(&*service.namespace));
+        namespace.map(|namespace| &namespace.labels)
     }
 
     pub(crate) fn concerned(&self) -> &BTreeSet<ServiceName> {

@@ -7,23 +7,34 @@
 //! has confirmed, so that a lost verdict, a restart or a change by hand between two steps is no
 //! special case.
 
+mod announced;
 mod eip;
+mod grace;
+mod placing;
 mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Duration,
 };
 
 use crate::{
-    EipChange, EipName, Instant, ServiceName, Version, Write,
+    EipChange, EipName, Event, Family, Instant, Service, ServiceName, Timestamp, Uid, Version,
+    Write,
     cluster::{Cluster, Concern},
-    ipam::{self, Holding, Ipam},
+    controller::grace::Grace,
+    ipam::{self, Asker, Holding, Ipam, Refusal},
     ledger::{Ledger, Object},
     neighbor::Neighbors,
     placement::Load,
     publication::Publication,
+    request::Request,
 };
+
+/// How often, at most, the status of an Eip is written: what many Services are given at once is put
+/// on record together.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
 
 /// A leader's knowledge of one term: who holds what, who is placed where, what is to be looked at.
 #[derive(Debug, Default)]
@@ -32,6 +43,13 @@ pub(crate) struct Controller {
     load: Load,
     services: BTreeSet<ServiceName>,
     eips: BTreeSet<EipName>,
+    /// Services that lack an address. The oldest is given one first, when all others have given back
+    /// what they do not need any more.
+    lacking: BTreeSet<(Age, ServiceName)>,
+    /// Services for which there is none, and why: they are looked at when one may have become free.
+    waiting: BTreeMap<ServiceName, Vec<(Family, Refusal)>>,
+    /// What is wrong and may pass.
+    grace: Grace,
     /// Whether what is held is to be compared with what is spoken of and shown: an Eip changed.
     stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
@@ -43,8 +61,6 @@ pub(crate) struct Controller {
     unproved: BTreeMap<EipName, BTreeSet<ServiceName>>,
     /// Holders that wait for every responder to be silent before they give anything back.
     leaving: BTreeSet<ServiceName>,
-    /// Services without an address: they are looked at when one may have become free.
-    waiting: BTreeSet<ServiceName>,
     /// Holders that were not there when last looked for: a consistent read has to confirm it.
     missing: BTreeSet<ServiceName>,
     /// Those of which it is confirmed.
@@ -58,12 +74,31 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) publication: &'a mut Publication,
     pub(crate) ledger: &'a Ledger,
     pub(crate) now: Instant,
+    /// The time of `now` by the wall clock, for people to read.
+    pub(crate) wall_time: Timestamp,
+}
+
+/// A write that is due, and what people are told when it is made.
+pub(crate) struct Due {
+    pub(crate) object: Object,
+    pub(crate) version: Version,
+    pub(crate) write: Write,
+    pub(crate) events: Vec<Event>,
+    /// For how long the object is left alone afterwards.
+    pub(crate) rest: Duration,
+}
+
+/// The order in which rivals are served: by age, then by UID, then by name.
+type Age = (Timestamp, Option<Uid>);
+
+fn age(service: &Service) -> Age {
+    (service.metadata.created, service.metadata.uid.clone())
 }
 
 impl Controller {
     /// Starts from what is recorded, after a consistent read of the Services.
     pub(crate) fn new(cluster: &Cluster) -> Self {
-        let ipam = Ipam::restore(cluster.eips.iter());
+        let ipam = restored(cluster);
         let mut controller = Self { ipam, stocktaking: true, ..Self::default() };
         controller.handle_all(cluster);
         controller.handle_confirmed(cluster);
@@ -79,7 +114,11 @@ impl Controller {
 
     /// Looks at those that a fact concerns.
     pub(crate) fn handle_concern(&mut self, concern: Concern, cluster: &Cluster) {
-        let Concern { services, eips, records, reach: _ } = concern;
+        let Concern { services, eips, records, reach, choices } = concern;
+        if choices {
+            self.ipam.handle_node_addresses(cluster.node_addresses());
+            self.retry();
+        }
         for name in &eips {
             self.ipam.handle_eip(name, cluster.eips.get(name));
         }
@@ -89,15 +128,43 @@ impl Controller {
         };
         if records && eips.iter().any(foreign) {
             // What is held was written by somebody else: that is how it is.
-            self.ipam = Ipam::restore(cluster.eips.iter());
+            self.ipam = restored(cluster);
             self.handle_all(cluster);
         }
         if !eips.is_empty() {
             self.stocktaking = true;
-            self.services.append(&mut self.waiting);
+            self.retry();
         }
-        self.services.extend(services);
-        self.eips.extend(eips);
+        for name in services {
+            // Whoever shares an address with it may have to make way, or to follow.
+            for holding in self.ipam.holdings_of(&name) {
+                self.services.extend(self.ipam.holders_of(holding.address).cloned());
+            }
+            self.waiting.remove(&name);
+            self.services.insert(name);
+        }
+        if reach || !eips.is_empty() {
+            // What one Eip hands out may be in the way of another; all may be on the same link.
+            self.eips.extend(cluster.eips.iter().map(|(name, _)| name.clone()));
+        }
+    }
+
+    /// Looks at those again who wait for an address: one may be free now.
+    fn retry(&mut self) {
+        self.services.extend(std::mem::take(&mut self.waiting).into_keys());
+    }
+
+    /// Takes in the passage of time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for object in self.grace.take_due(now) {
+            self.handle_object(object);
+        }
+    }
+
+    /// When to call `handle_timeout`.
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.grace.poll_timeout()
     }
 
     /// Looks at everything that may be answered with a MAC that has just become known.
@@ -144,33 +211,38 @@ impl Controller {
     }
 
     /// The next write that is due. Settles on the way what is answered.
-    pub(crate) fn poll_write(
-        &mut self,
-        around: &mut Surroundings<'_>,
-    ) -> Option<(Object, Version, Write)> {
+    pub(crate) fn poll_write(&mut self, around: &mut Surroundings<'_>) -> Option<Due> {
         if std::mem::take(&mut self.stocktaking) {
             self.silence_strays(around);
             self.take_back(around.cluster);
         }
-        while let Some(name) = self.services.pop_first() {
-            let Some(change) = self.step_service(&name, around) else { continue };
-            let object = Object::Service(name.clone());
-            if let Some((version, _)) = around.cluster.services.versioned(&name)
-                && around.ledger.is_free(&object, around.now)
-            {
-                return Some((object, version, Write::Service(name, version, change)));
+        loop {
+            while let Some(name) = self.services.pop_first() {
+                let Some((change, events)) = self.step_service(&name, around) else { continue };
+                let object = Object::Service(name.clone());
+                if let Some((version, _)) = around.cluster.services.versioned(&name)
+                    && around.ledger.is_free(&object, around.now)
+                {
+                    let write = Write::Service(name, version, change);
+                    return Some(Due { object, version, write, events, rest: Duration::ZERO });
+                }
             }
+            let Some((_, name)) = self.lacking.pop_first() else { break };
+            self.step_lacking(&name, around.cluster);
         }
         while let Some(name) = self.eips.pop_first() {
-            let Some(change) = self.step_eip(&name, around.cluster) else { continue };
+            let Some((change, events)) = self.step_eip(&name, around) else { continue };
             let object = Object::Eip(name.clone());
             if let Some((version, _)) = around.cluster.eips.versioned(&name)
                 && around.ledger.is_free(&object, around.now)
             {
+                let mut rest = Duration::ZERO;
                 if let EipChange::Status(status) = &change {
                     self.written.insert(name.clone(), status.used.clone());
+                    rest = STATUS_EVERY;
                 }
-                return Some((object, version, Write::Eip(name, version, change)));
+                let write = Write::Eip(name, version, change);
+                return Some(Due { object, version, write, events, rest });
             }
         }
         None
@@ -195,13 +267,27 @@ impl Controller {
     /// gets it.
     fn take_back(&mut self, cluster: &Cluster) {
         for name in cluster.concerned() {
-            let service = cluster.services.get(name).filter(|_| self.ipam.holding(name).is_none());
-            if let Some(service) = service
-                && let Some(shown) = service.shown().next()
-                && let Some(request) = cluster.request(service)
-            {
-                self.ipam.take_back(name, &request, shown);
+            let Some(service) = cluster.services.get(name) else { continue };
+            let Some(request) = cluster.request(service) else { continue };
+            let asker = asker(name, service, &request, cluster);
+            for address in service.shown() {
+                self.ipam.take_back(&asker, address);
             }
         }
     }
+}
+
+fn asker<'a>(
+    name: &'a ServiceName,
+    service: &'a Service,
+    request: &'a Request,
+    cluster: &'a Cluster,
+) -> Asker<'a> {
+    let labels = cluster.namespace_labels(name);
+    Asker { name, service, request, labels, services: &cluster.services }
+}
+
+/// What is recorded.
+fn restored(cluster: &Cluster) -> Ipam {
+    Ipam::restore(cluster.eips.iter(), &cluster.services, cluster.node_addresses())
 }

@@ -104,6 +104,14 @@ impl Family {
             IpAddr::V6(_) => Self::V6,
         }
     }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -2,19 +2,51 @@
 //!
 //! `Eip.status.used` is the only store of it. A leader reads it once when it starts to lead, and
 //! from then on is the only one who changes it; what it has decided but not written yet is here.
+//!
+//! An address has one owner, the Eip of which it is held, and is never given by another, whatever
+//! becomes of the ranges. What is held stays held until it is released: an Eip that is edited,
+//! disabled, overlapped or gone changes only what is given next. Each step costs O(log n) in what is
+//! held, whatever the size and the fill of a pool, and O(n) in the number of Eips.
+
+mod capacity;
+mod choice;
+mod free;
+mod pool;
+mod refusal;
+mod sharing;
+mod standing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
-use crate::{AddressRange, Eip, EipName, LinkName, ServiceName, keys, request::Request};
+pub(crate) use self::{
+    capacity::Record,
+    choice::Asker,
+    refusal::{Named, PassedOver, Refusal},
+    sharing::Unshareable,
+    standing::{Standing, is_layer2, link_of},
+};
+use self::{
+    capacity::entry,
+    pool::{Pool, Served, Terms},
+};
+use crate::{AddressRange, Eip, EipName, Family, Service, ServiceName, store::Store};
 
-/// The addresses of all layer2 Eips and who holds them.
+/// The addresses of all Eips and who holds them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ipam {
+    /// Every Eip, of every protocol, and those gone of which something is still held.
     pools: BTreeMap<EipName, Pool>,
-    held: BTreeMap<ServiceName, Holding>,
+    /// The served Eip by the first address of its range: these ranges do not overlap.
+    served: BTreeMap<IpAddr, EipName>,
+    /// The Eip that each held address is held of.
+    owners: BTreeMap<IpAddr, EipName>,
+    /// What each Service holds, by [`Family`].
+    held: BTreeMap<ServiceName, [Option<Holding>; 2]>,
+    /// The addresses of nodes, which are never given.
+    nodes: BTreeSet<IpAddr>,
 }
 
 /// An address that a Service holds.
@@ -24,41 +56,73 @@ pub(crate) struct Holding {
     pub(crate) address: IpAddr,
 }
 
-#[derive(Clone, Debug)]
-struct Pool {
-    /// `None`: the address of the Eip is malformed, or the Eip is gone.
-    range: Option<AddressRange>,
-    /// Whether new addresses are handed out.
-    open: bool,
-    is_default: bool,
-    used: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
-    /// No address below this one is free.
-    free_from: Option<IpAddr>,
-}
-
-/// Whether an Eip is one of those that this project serves.
-pub(crate) fn is_layer2(eip: &Eip) -> bool {
-    eip.protocol.as_deref() == Some(keys::LAYER2_PROTOCOL)
-}
-
-/// The link that an Eip is served on.
-pub(crate) fn link_of(eip: &Eip) -> Option<LinkName> {
-    eip.interface.as_deref().and_then(LinkName::new)
-}
-
 impl Ipam {
     /// Takes in what is recorded: the state in which a leader starts.
-    pub(crate) fn restore<'a>(eips: impl Iterator<Item = (&'a EipName, &'a Eip)>) -> Self {
-        let mut ipam = Self::default();
-        for (name, eip) in eips.filter(|(_, eip)| is_layer2(eip)) {
-            ipam.handle_eip(name, Some(eip));
-            for (&address, services) in &eip.status.used {
-                for service in services {
-                    ipam.hold(service, Holding { eip: name.clone(), address });
+    ///
+    /// Records are taken as they are: who may not share an address is found by
+    /// [`Self::sharing_conflict`]. Of several records of one Service in one family the one that it
+    /// shows counts, else the first of the oldest Eip; of several Eips that record one address, the
+    /// one whose holder shows it, else the oldest. What does not count is not in [`Self::used`].
+    pub(crate) fn restore<'a>(
+        eips: impl Iterator<Item = (&'a EipName, &'a Eip)>,
+        services: &Store<ServiceName, Service>,
+        nodes: &BTreeSet<IpAddr>,
+    ) -> Self {
+        let mut ipam = Self { nodes: nodes.clone(), ..Self::default() };
+        let mut recorded = BTreeMap::new();
+        for (name, eip) in eips {
+            let terms = Terms::of(name, eip);
+            if is_layer2(eip) {
+                recorded.insert(terms.age.clone(), (name, &eip.status.used));
+            }
+            ipam.pools.entry(name.clone()).or_default().terms = Some(terms);
+        }
+        ipam.settle(ipam.pools.keys().cloned().collect());
+        let shows = |service: &ServiceName, address: IpAddr| {
+            services.get(service).is_some_and(|service| service.shown().any(|ip| ip == address))
+        };
+        for shown in [true, false] {
+            for (eip, used) in recorded.values() {
+                for (&address, holders) in *used {
+                    for service in holders.iter().filter(|name| shows(name, address) == shown) {
+                        ipam.hold(service, Holding { eip: (*eip).clone(), address });
+                    }
                 }
             }
         }
         ipam
+    }
+
+    /// Takes in what an Eip is now. Its `status` is not read: what is held is known here.
+    pub(crate) fn handle_eip(&mut self, name: &EipName, eip: Option<&Eip>) {
+        let terms = eip.map(|eip| Terms::of(name, eip));
+        let pool = self.pools.entry(name.clone()).or_default();
+        if terms == pool.terms {
+            self.forget(name);
+            return; // Its status changed, and nothing else.
+        }
+        let before = std::mem::replace(&mut pool.terms, terms).and_then(|terms| terms.range);
+        let touched: Vec<_> = before.into_iter().chain(self.range(name)).collect();
+        let others = self.pools.iter().filter(|(_, pool)| {
+            pool.range().is_some_and(|range| touched.iter().any(|other| range.overlaps(other)))
+        });
+        let mut affected: BTreeSet<_> = others.map(|(other, _)| other.clone()).collect();
+        affected.insert(name.clone());
+        self.settle(affected);
+        self.forget(name);
+    }
+
+    /// Takes in all addresses of nodes: they are not given any more, and what was is held on.
+    pub(crate) fn handle_node_addresses(&mut self, nodes: &BTreeSet<IpAddr>) {
+        let before = std::mem::replace(&mut self.nodes, nodes.clone());
+        for &address in nodes.difference(&before) {
+            if let Some(served) = self.served_mut(address) {
+                served.take(address);
+            }
+        }
+        for &address in before.difference(nodes) {
+            self.give_back(address);
+        }
     }
 
     /// Everybody who holds an address.
@@ -66,251 +130,202 @@ impl Ipam {
         self.held.keys()
     }
 
-    /// Takes in what an Eip is now. Its `status` is not read: what is held is known here.
-    pub(crate) fn handle_eip(&mut self, name: &EipName, eip: Option<&Eip>) {
-        let Some(eip) = eip.filter(|eip| is_layer2(eip)) else {
-            if let Some(pool) = self.pools.get_mut(name) {
-                pool.range = None;
-                pool.open = false;
-            }
-            return;
-        };
-        let range = AddressRange::parse(&eip.address).ok();
-        let default = keys::DEFAULT_EIP.find(&eip.metadata.annotations);
-        let used = self.pools.remove(name).map(|pool| pool.used).unwrap_or_default();
-        let pool = Pool {
-            range,
-            open: !eip.disable && !eip.metadata.deleting && link_of(eip).is_some(),
-            is_default: default.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true")),
-            used,
-            free_from: range.map(|range| range.first()),
-        };
-        self.pools.insert(name.clone(), pool);
-    }
-
-    /// Every address that is held.
+    /// Everything that is held. A shared address is there once for each sharer.
     pub(crate) fn holdings(&self) -> impl Iterator<Item = &Holding> {
-        self.held.values()
+        self.held.values().flatten().flatten()
     }
 
-    /// What `service` holds.
-    pub(crate) fn holding(&self, service: &ServiceName) -> Option<&Holding> {
-        self.held.get(service)
+    /// What a Service holds, IPv4 first.
+    pub(crate) fn holdings_of(&self, service: &ServiceName) -> impl Iterator<Item = &Holding> {
+        self.held.get(service).into_iter().flatten().flatten()
     }
 
-    /// Who holds an address, and which, of one Eip.
-    pub(crate) fn used(&self, eip: &EipName) -> BTreeMap<IpAddr, BTreeSet<ServiceName>> {
-        self.pools.get(eip).map(|pool| pool.used.clone()).unwrap_or_default()
+    /// What a Service holds of one family.
+    pub(crate) fn holding(&self, service: &ServiceName, family: Family) -> Option<&Holding> {
+        self.held.get(service)?[family as usize].as_ref()
     }
 
-    /// The range of an Eip.
+    /// Who holds an address.
+    pub(crate) fn holders_of(&self, address: IpAddr) -> impl Iterator<Item = &ServiceName> {
+        let pool = self.owners.get(&address).and_then(|eip| self.pools.get(eip));
+        pool.and_then(|pool| pool.used.get(&address)).into_iter().flatten()
+    }
+
+    /// The Eip of which an address is held.
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<&EipName> {
+        self.owners.get(&address)
+    }
+
+    /// Whether an address is one of a layer2 Eip, held or not: nobody else shows it.
+    pub(crate) fn covers(&self, address: IpAddr) -> bool {
+        let has = |pool: &Pool| {
+            let ours = pool.standing.as_ref().is_some_and(|it| *it != Standing::NotLayer2);
+            ours && pool.range().is_some_and(|range| range.contains(address))
+        };
+        self.owners.contains_key(&address) || self.pools.values().any(has)
+    }
+
+    /// Which addresses of an Eip are held, and by whom.
+    pub(crate) fn used(&self, eip: &EipName) -> &BTreeMap<IpAddr, BTreeSet<ServiceName>> {
+        static NONE: BTreeMap<IpAddr, BTreeSet<ServiceName>> = BTreeMap::new();
+        self.pools.get(eip).map_or(&NONE, |pool| &pool.used)
+    }
+
+    /// What the holders of an Eip weigh in its status.
+    pub(crate) fn record(&self, eip: &EipName) -> Record {
+        self.pools.get(eip).map(|pool| pool.record).unwrap_or_default()
+    }
+
+    /// The range of an Eip, whether it is served or not.
     pub(crate) fn range(&self, eip: &EipName) -> Option<AddressRange> {
-        self.pools.get(eip)?.range
+        self.pools.get(eip)?.range()
+    }
+
+    /// Whether an Eip is served, and if not, why; `None` if there is no such Eip.
+    pub(crate) fn standing(&self, eip: &EipName) -> Option<&Standing> {
+        self.pools.get(eip)?.standing.as_ref()
     }
 
     /// Whether any Service holds an address of the Eip.
     pub(crate) fn in_use(&self, eip: &EipName) -> bool {
-        self.pools.get(eip).is_some_and(|pool| !pool.used.is_empty())
+        !self.used(eip).is_empty()
     }
 
-    /// Gives `service` an address that it asks for: `shown`, the one it already shows to the world
-    /// if that is free, else the lowest free one. `None` if there is none.
-    ///
-    /// Eips are tried in the order of [`Self::choices`].
+    /// Gives a Service an address of a family; see [`choice`] for which. What it holds of that family
+    /// already is returned as it is: release it first if it is not what the Service asks for.
     pub(crate) fn allocate(
         &mut self,
-        service: &ServiceName,
-        request: &Request,
-        shown: Option<IpAddr>,
-    ) -> Option<&Holding> {
-        let asked = match &request.address {
-            Some(Ok(address)) => Some(*address),
-            Some(Err(_)) => return None,
-            None => None,
-        };
-        let wanted = asked.or(shown).and_then(|address| self.find(request, address));
-        let holding = match asked {
-            Some(_) => wanted?,
-            None => wanted.or_else(|| self.lowest(request))?,
-        };
-        self.hold(service, holding);
-        self.held.get(service)
-    }
-
-    /// Gives `service` the address that it shows to the world, if it asks for no other and that one
-    /// is free.
-    pub(crate) fn take_back(&mut self, service: &ServiceName, request: &Request, shown: IpAddr) {
-        if let Some(holding) = self.find(request, shown)
-            && request.is_met_by(&holding.eip, shown)
-        {
-            self.hold(service, holding);
+        asker: &Asker<'_>,
+        family: Family,
+    ) -> Result<Holding, Refusal> {
+        if let Some(holding) = self.holding(asker.name, family) {
+            return Ok(holding.clone());
         }
+        let holding = self.choose(asker, family)?;
+        self.hold(asker.name, holding.clone());
+        Ok(holding)
     }
 
-    /// An address as one of an Eip that may serve a request, if it is free.
-    fn find(&self, request: &Request, address: IpAddr) -> Option<Holding> {
-        let mut choices = self.choices(request).into_iter();
-        let eip = choices.find(|eip| self.pools[eip].has(address))?;
-        (!self.is_used(address)).then_some(Holding { eip, address })
+    /// Gives a Service an address that it shows to the world, if it asks for no other, holds none of
+    /// the family and may have that one. Says whether it did.
+    pub(crate) fn take_back(&mut self, asker: &Asker<'_>, address: IpAddr) -> bool {
+        if self.holding(asker.name, Family::of(address)).is_some() {
+            return false;
+        }
+        let holding = self.find(asker, address);
+        holding.is_some_and(|holding| self.hold(asker.name, holding))
     }
 
-    /// The lowest free address of the first Eip that may serve a request and has one.
-    fn lowest(&self, request: &Request) -> Option<Holding> {
-        self.choices(request).into_iter().find_map(|eip| {
-            let address = self.lowest_free(&eip)?;
-            Some(Holding { eip, address })
-        })
-    }
-
-    /// Frees what `service` holds. Returns the Eip whose status has to say so.
-    pub(crate) fn release(&mut self, service: &ServiceName) -> Option<EipName> {
-        let Holding { eip, address } = self.held.remove(service)?;
-        let pool = self.pools.get_mut(&eip).expect("whoever holds an address holds it in a pool");
+    /// Frees what a Service holds of a family. Returns the Eip whose status has to say so.
+    pub(crate) fn release(&mut self, service: &ServiceName, family: Family) -> Option<EipName> {
+        let held = self.held.get_mut(service)?;
+        let Holding { eip, address } = held[family as usize].take()?;
+        if held.iter().all(Option::is_none) {
+            self.held.remove(service);
+        }
+        let pool = self.pools.get_mut(&eip).expect("whoever holds an address holds it of a pool");
         let holders = pool.used.get_mut(&address).expect("a held address is used");
         holders.remove(service);
+        pool.record.remove(entry(address, service));
         if holders.is_empty() {
             pool.used.remove(&address);
-            if pool.range.is_some_and(|range| range.contains(address)) {
-                pool.free_from = pool.free_from.map_or(Some(address), |low| Some(low.min(address)));
-            }
+            self.owners.remove(&address);
+            self.give_back(address);
         }
+        self.forget(&eip);
         Some(eip)
     }
 
-    /// The Eips that may serve a request, in this order: the default Eip, then by name.
-    fn choices(&self, request: &Request) -> Vec<EipName> {
-        let named = |eip: &EipName| request.eip.as_ref().is_none_or(|named| named == eip);
-        let open = self.pools.iter().filter(|(eip, pool)| pool.open && named(eip));
-        let mut choices: Vec<_> = open.map(|(eip, pool)| (!pool.is_default, eip.clone())).collect();
-        choices.sort();
-        choices.into_iter().map(|(_, eip)| eip).collect()
-    }
-
-    /// Whether an address is held, of whichever Eip: their ranges may overlap.
-    fn is_used(&self, address: IpAddr) -> bool {
-        self.pools.values().any(|pool| pool.used.contains_key(&address))
-    }
-
-    fn lowest_free(&self, eip: &EipName) -> Option<IpAddr> {
-        let pool = &self.pools[eip];
-        let mut address = pool.free_from?;
-        while self.is_used(address) {
-            address = pool.range?.after(address)?;
-        }
-        Some(address)
-    }
-
-    fn hold(&mut self, service: &ServiceName, holding: Holding) {
-        if self.held.contains_key(service) {
-            return; // Recorded twice: the first one stands, and the record is put right.
+    /// Puts a holding on record, unless the Service has one of the family already, or the address is
+    /// held of another Eip. Says whether it did.
+    fn hold(&mut self, service: &ServiceName, holding: Holding) -> bool {
+        let address = holding.address;
+        let family = Family::of(address);
+        let elsewhere = self.owners.get(&address).is_some_and(|owner| *owner != holding.eip);
+        if elsewhere || self.holding(service, family).is_some() {
+            return false;
         }
         let pool = self.pools.get_mut(&holding.eip).expect("an address is taken from a pool");
-        pool.used.entry(holding.address).or_default().insert(service.clone());
-        if pool.free_from == Some(holding.address) {
-            pool.free_from = pool.range.and_then(|range| range.after(holding.address));
+        pool.used.entry(address).or_default().insert(service.clone());
+        pool.record.add(entry(address, service));
+        self.owners.insert(address, holding.eip.clone());
+        if let Some(served) = self.served_mut(address) {
+            served.take(address);
         }
-        self.held.insert(service.clone(), holding);
+        self.held.entry(service.clone()).or_default()[family as usize] = Some(holding);
+        true
     }
-}
 
-impl Pool {
-    fn has(&self, address: IpAddr) -> bool {
-        self.range.is_some_and(|range| range.contains(address))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::Spelling;
-
-    fn eip(address: &str) -> Eip {
-        Eip {
-            address: address.to_owned(),
-            interface: Some("eth0".to_owned()),
-            protocol: Some("layer2".to_owned()),
-            ..Eip::default()
+    /// Makes an address free, unless it is a node's or held.
+    fn give_back(&mut self, address: IpAddr) {
+        if self.nodes.contains(&address) || self.owners.contains_key(&address) {
+            return;
+        }
+        if let Some(served) = self.served_mut(address) {
+            served.give_back(address);
         }
     }
 
-    fn ipam(eips: &[(&str, Eip)]) -> Ipam {
-        let mut ipam = Ipam::default();
-        for (name, eip) in eips {
-            ipam.handle_eip(&EipName::from(*name), Some(eip));
+    /// The served Eip whose range an address is in.
+    fn server_of(&self, address: IpAddr) -> Option<&EipName> {
+        let (_, eip) = self.served.range(..=address).next_back()?;
+        let range = self.pools[eip].served.as_ref()?.range;
+        range.contains(address).then_some(eip)
+    }
+
+    fn served_mut(&mut self, address: IpAddr) -> Option<&mut Served> {
+        let eip = self.server_of(address)?.clone();
+        self.pools.get_mut(&eip)?.served.as_mut()
+    }
+
+    /// Brings the standing of some Eips, and what they hand out, in line with what they all say.
+    fn settle(&mut self, names: BTreeSet<EipName>) {
+        let judged: Vec<_> = names.iter().map(|name| (name, self.judge(name))).collect();
+        for (name, judged) in &judged {
+            let pool = self.pools.get_mut(*name).expect("it was just judged");
+            let range = pool.range().filter(|_| *judged == Some(Standing::Served));
+            pool.standing.clone_from(judged);
+            if let Some(served) = pool.served.take_if(|served| Some(served.range) != range) {
+                self.served.remove(&served.range.first());
+            }
         }
-        ipam
-    }
-
-    fn any() -> Request {
-        Request { spelling: Spelling::Porter, layer2: true, eip: None, address: None }
-    }
-
-    fn service(name: &str) -> ServiceName {
-        ServiceName::new("default", name)
-    }
-
-    fn given(ipam: &mut Ipam, name: &str, request: &Request) -> Option<String> {
-        let holding = ipam.allocate(&service(name), request, None)?;
-        Some(format!("{} {}", holding.eip, holding.address))
-    }
-
-    #[test]
-    fn the_lowest_free_address_is_given_and_a_freed_one_at_once_again() {
-        let mut ipam = ipam(&[("pool", eip("172.22.0.188-172.22.0.190"))]);
-        for (name, last) in [("a", 188), ("b", 189), ("c", 190)] {
-            let expected = format!("pool 172.22.0.{last}");
-            assert_eq!(given(&mut ipam, name, &any()), Some(expected));
+        // What one Eip gives up another may take up, so this comes after all have given up.
+        for (name, _) in judged.into_iter().filter(|(_, judged)| *judged == Some(Standing::Served))
+        {
+            let pool = self.pools.get_mut(name).expect("it was just judged");
+            if let (None, Some(range)) = (&pool.served, pool.range()) {
+                let mut served = Served::new(range);
+                let held = self.owners.range(range.first()..=range.last()).map(|(held, _)| *held);
+                let nodes = self.nodes.range(range.first()..=range.last()).copied();
+                held.chain(nodes).for_each(|taken| served.take(taken));
+                pool.served = Some(served);
+                self.served.insert(range.first(), name.clone());
+            }
         }
-        assert_eq!(given(&mut ipam, "d", &any()), None);
-        ipam.release(&service("b"));
-        assert_eq!(given(&mut ipam, "d", &any()), Some("pool 172.22.0.189".to_owned()));
     }
 
-    #[test]
-    fn the_default_eip_comes_first_and_others_by_name() {
-        let mut default = eip("10.0.9.1");
-        let key = "eip.porter.kubesphere.io/is-default-eip".to_owned();
-        default.metadata.annotations.insert(key, "true".to_owned());
-        let mut ipam = ipam(&[("b", eip("10.0.2.1")), ("z", default), ("a", eip("10.0.1.1"))]);
-        let order = ["1", "2", "3"].map(|name| given(&mut ipam, name, &any()).unwrap());
-        assert_eq!(order, ["z 10.0.9.1", "a 10.0.1.1", "b 10.0.2.1"]);
+    /// The standing of an Eip among all others.
+    fn judge(&self, name: &EipName) -> Option<Standing> {
+        let own = self.pools.get(name)?.terms.as_ref()?;
+        let alone = own.alone.clone();
+        let Some(ours) = own.range.filter(|_| alone == Standing::Served) else {
+            return Some(alone);
+        };
+        let others = self.pools.values().filter_map(|pool| pool.terms.as_ref());
+        let older = others.filter(|other| other.age < own.age);
+        let older = older.filter_map(|other| Some((other, other.range?)));
+        let elders = older.filter(|(_, theirs)| theirs.overlaps(&ours));
+        let oldest = elders.min_by(|(a, _), (b, _)| a.age.cmp(&b.age));
+        Some(match oldest {
+            Some((elder, theirs)) => Standing::Overlaps { with: elder.age.2.clone(), theirs, ours },
+            None => alone,
+        })
     }
 
-    #[test]
-    fn an_address_asked_for_is_given_if_it_is_free_and_no_other() {
-        let mut ipam = ipam(&[("pool", eip("10.0.0.0/30"))]);
-        let asks = |text: &str| Request { address: Some(Ok(text.parse().unwrap())), ..any() };
-        assert_eq!(given(&mut ipam, "a", &asks("10.0.0.3")), Some("pool 10.0.0.3".to_owned()));
-        assert_eq!(given(&mut ipam, "b", &asks("10.0.0.3")), None);
-        assert_eq!(given(&mut ipam, "c", &asks("10.0.0.4")), None);
-        let nonsense = Request { address: Some(Err("ten".to_owned())), ..any() };
-        assert_eq!(given(&mut ipam, "d", &nonsense), None);
-    }
-
-    #[test]
-    fn an_eip_that_is_disabled_or_another_protocols_gives_nothing() {
-        let disabled = Eip { disable: true, ..eip("10.0.0.1") };
-        let bgp = Eip { protocol: Some("bgp".to_owned()), ..eip("10.0.1.1") };
-        let mut ipam = ipam(&[("disabled", disabled), ("bgp", bgp)]);
-        assert_eq!(given(&mut ipam, "a", &any()), None);
-    }
-
-    #[test]
-    fn what_is_recorded_is_taken_over() {
-        let mut recorded = eip("10.0.0.0/30");
-        let holder = BTreeSet::from([service("here")]);
-        recorded.status.used.insert([10, 0, 0, 0].into(), holder);
-        let name = EipName::from("pool");
-        let mut ipam = Ipam::restore([(&name, &recorded)].into_iter());
-        assert_eq!(ipam.holding(&service("here")).unwrap().address.to_string(), "10.0.0.0");
-        assert_eq!(given(&mut ipam, "new", &any()), Some("pool 10.0.0.1".to_owned()));
-    }
-
-    #[test]
-    fn a_service_gets_back_the_address_it_shows() {
-        let mut ipam = ipam(&[("pool", eip("10.0.0.0/30"))]);
-        let shown = Some([10, 0, 0, 2].into());
-        let holding = ipam.allocate(&service("a"), &any(), shown).unwrap();
-        assert_eq!(holding.address.to_string(), "10.0.0.2");
+    /// Drops a pool whose Eip is gone once nothing of it is held.
+    fn forget(&mut self, name: &EipName) {
+        if self.pools.get(name).is_some_and(|pool| pool.terms.is_none() && pool.used.is_empty()) {
+            self.pools.remove(name);
+        }
     }
 }

@@ -31,11 +31,21 @@ impl Key {
         }
     }
 
-    /// What a map of annotations or labels has under this key, the `porter` spelling first.
+    /// What a map of annotations or labels has under this key, the `porter` spelling first, without
+    /// white space around it. A blank value counts as absent.
     pub(crate) fn find(self, map: &BTreeMap<String, String>) -> Option<(Spelling, &str)> {
         [Spelling::Porter, Spelling::OpenElb].into_iter().find_map(|spelling| {
-            map.get(self.spelled(spelling)).map(|value| (spelling, value.as_str()))
+            let value = map.get(self.spelled(spelling))?.trim();
+            (!value.is_empty()).then_some((spelling, value))
         })
+    }
+
+    /// What a map has under each of the two spellings, if these contradict one another: the one
+    /// that counts, then the other.
+    pub(crate) fn contradiction(self, map: &BTreeMap<String, String>) -> Option<(&str, &str)> {
+        let (_, counts) = self.find(map)?;
+        let other = map.get(self.openelb)?.trim();
+        (!other.is_empty() && other != counts).then_some((counts, other))
     }
 
     /// What to set in a map so that it says `value` under this key: every spelling that it uses

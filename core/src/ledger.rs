@@ -26,10 +26,19 @@ pub(crate) enum Object {
 /// The outstanding writes.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    pending: BTreeMap<WriteId, (Object, Version)>,
+    pending: BTreeMap<WriteId, Pending>,
     busy: BTreeSet<Object>,
     failures: BTreeMap<Object, (u32, Instant)>,
     resting: BTreeSet<(Instant, Object)>,
+}
+
+/// A write without a verdict.
+#[derive(Debug)]
+struct Pending {
+    object: Object,
+    version: Version,
+    /// How long the object rests if it succeeds.
+    rest: Duration,
 }
 
 impl Ledger {
@@ -39,10 +48,11 @@ impl Ledger {
         rested && !self.busy.contains(object)
     }
 
-    /// Takes down that a write of `object`, as it was at `version`, is on its way.
-    pub(crate) fn begin(&mut self, id: WriteId, object: Object, version: Version) {
+    /// Takes down that a write of `object`, as it was at `version`, is on its way. Once it has
+    /// succeeded the object rests for `rest`, so that what comes up meanwhile goes into one write.
+    pub(crate) fn begin(&mut self, id: WriteId, object: Object, version: Version, rest: Duration) {
         self.busy.insert(object.clone());
-        self.pending.insert(id, (object, version));
+        self.pending.insert(id, Pending { object, version, rest });
     }
 
     /// Takes down the verdict: the version that the write has left, if it succeeded. Returns what was
@@ -53,10 +63,14 @@ impl Ledger {
         written: Option<Version>,
         now: Instant,
     ) -> Option<(Object, Version)> {
-        let (object, version) = self.pending.remove(&id)?;
+        let Pending { object, version, rest } = self.pending.remove(&id)?;
         self.busy.remove(&object);
         if written.is_some_and(|written| written != version) {
             self.failures.remove(&object);
+            if !rest.is_zero() {
+                self.failures.insert(object.clone(), (0, now + rest));
+                self.resting.insert((now + rest, object.clone()));
+            }
         } else {
             let failures = self.failures.get(&object).map_or(0, |&(failures, _)| failures);
             let rest = REST * 2u32.pow(failures.min(DOUBLINGS_MAX));
@@ -90,7 +104,7 @@ mod tests {
         let mut now = Instant::ZERO;
         for (id, rest) in [(1, 250), (2, 500), (3, 1_000)] {
             assert!(ledger.is_free(&object, now));
-            ledger.begin(WriteId(id), object.clone(), Version(1));
+            ledger.begin(WriteId(id), object.clone(), Version(1), Duration::ZERO);
             assert!(!ledger.is_free(&object, now));
             let unchanged = Version(1);
             ledger.end(WriteId(id), (id == 2).then_some(unchanged), now);
@@ -101,8 +115,12 @@ mod tests {
             assert_eq!(ledger.poll_rested(now), Some(object.clone()));
             assert_eq!(ledger.poll_rested(now), None);
         }
-        ledger.begin(WriteId(4), object.clone(), Version(1));
+        ledger.begin(WriteId(4), object.clone(), Version(1), REST);
         ledger.end(WriteId(4), Some(Version(2)), now);
+        assert!(!ledger.is_free(&object, now));
+        assert!(ledger.is_free(&object, now + REST));
+        ledger.begin(WriteId(5), object.clone(), Version(2), Duration::ZERO);
+        ledger.end(WriteId(5), Some(Version(3)), now);
         assert!(ledger.is_free(&object, now));
     }
 }

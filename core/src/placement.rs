@@ -6,47 +6,83 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::IpAddr,
 };
 
+use ipnet::IpNet;
+
 use crate::{
-    Link, Node, NodeName, ServiceName, Slice, TrafficPolicy, Uid,
-    keys::{self, Spelling},
-    random,
+    Family, Link, Node, NodeName, Service, ServiceName, Slice, TrafficPolicy, Uid, keys, random,
 };
 
-/// The nodes that can serve a Service now, in the order of their names.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Candidates {
-    /// No endpoint could take traffic: not answered, under either policy.
-    NoEndpoint,
-    /// These; none if no node with an endpoint, and for `Cluster` no node at all, is usable.
-    Nodes(BTreeMap<NodeName, IpAddr>),
+/// The usable nodes of one link and family, with their addresses there.
+pub(crate) type Usable = BTreeMap<NodeName, IpAddr>;
+
+/// The nodes that can serve one address now.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidates<'a> {
+    /// The usable nodes with an endpoint; `None`: no endpoint could take traffic.
+    near: Option<Usable>,
+    /// All usable nodes, if any of them passes on what arrives: the policy is `Cluster`.
+    any: Option<&'a Usable>,
 }
 
-impl Candidates {
-    /// The candidates for a Service with this policy and these slices, on a link of the replica,
-    /// for an EIP of the family of `eip`.
-    pub(crate) fn of<'a>(
+impl<'a> Candidates<'a> {
+    /// The candidates for an address that these Services hold together, or one of them alone, each
+    /// with the slices of the address's family.
+    ///
+    /// A node that has endpoints of all of them comes first; under `Cluster` one that has endpoints
+    /// of any will do, and if there is none, any node. Services without endpoints do not count.
+    pub(crate) fn of<'s>(
         policy: TrafficPolicy,
-        slices: impl Iterator<Item = &'a Slice> + Clone,
-        nodes: &'a BTreeMap<NodeName, IpAddr>,
+        sharers: impl Iterator<Item = Vec<&'s Slice>>,
+        usable: &'a Usable,
     ) -> Self {
-        let Some(holders) = endpoint_nodes(slices) else { return Self::NoEndpoint };
-        let near = nodes.iter().filter(|(name, _)| holders.contains(name));
-        let near: BTreeMap<_, _> = near.map(|(name, &address)| (name.clone(), address)).collect();
-        match policy {
-            TrafficPolicy::Cluster if near.is_empty() => Self::Nodes(nodes.clone()),
-            TrafficPolicy::Cluster | TrafficPolicy::Local => Self::Nodes(near),
+        let any = (policy == TrafficPolicy::Cluster).then_some(usable);
+        let nodes: Vec<_> = sharers.filter_map(|slices| endpoint_nodes(&slices)).collect();
+        if nodes.is_empty() {
+            return Self { near: None, any };
         }
+        let near = |counts: fn(usize, usize) -> bool| -> Usable {
+            let with = |node: &NodeName| nodes.iter().filter(|there| there.contains(node)).count();
+            let near = usable.iter().filter(|(node, _)| counts(with(node), nodes.len()));
+            near.map(|(node, &address)| (node.clone(), address)).collect()
+        };
+        let of_all = near(|with, all| with == all);
+        let near = match policy {
+            TrafficPolicy::Cluster if of_all.is_empty() => near(|with, _| with > 0),
+            TrafficPolicy::Cluster | TrafficPolicy::Local => of_all,
+        };
+        Self { near: Some(near), any }
     }
 
-    /// The address of `node` on the link, if it is a candidate.
-    pub(crate) fn address(&self, node: &NodeName) -> Option<IpAddr> {
-        match self {
-            Self::NoEndpoint => None,
-            Self::Nodes(nodes) => nodes.get(node).copied(),
-        }
+    /// Whether there is an endpoint at all.
+    pub(crate) fn has_endpoint(&self) -> bool {
+        self.near.is_some()
+    }
+
+    /// The nodes to choose among.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&NodeName, IpAddr)> {
+        let near = self.near.as_ref();
+        let nodes = match self.any {
+            Some(any) if near.is_some_and(Usable::is_empty) => Some(any),
+            Some(_) | None => near,
+        };
+        nodes.into_iter().flatten().map(|(node, &address)| (node, address))
+    }
+
+    /// Whether a node has an endpoint.
+    pub(crate) fn is_near(&self, node: &NodeName) -> bool {
+        self.near.as_ref().is_some_and(|near| near.contains_key(node))
+    }
+
+    /// The address of a node that may be answered: a candidate, or one that was taken for lack of
+    /// one (`stays`), which stays as long as it is usable at all.
+    pub(crate) fn address(&self, node: &NodeName, stays: bool) -> Option<IpAddr> {
+        let near = self.near.as_ref()?;
+        let far = self.any.filter(|_| stays || near.is_empty());
+        near.get(node).or_else(|| far?.get(node)).copied()
     }
 }
 
@@ -55,10 +91,8 @@ impl Candidates {
 ///
 /// As kube-proxy does (KEP-1669): ready endpoints, and if there are none, those that still serve
 /// while they terminate.
-fn endpoint_nodes<'a>(
-    slices: impl Iterator<Item = &'a Slice> + Clone,
-) -> Option<BTreeSet<&'a NodeName>> {
-    let endpoints = slices.flat_map(|slice| &slice.endpoints);
+pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<BTreeSet<&'a NodeName>> {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let any_ready = endpoints.clone().any(|endpoint| endpoint.ready);
     let mut usable = endpoints.filter(|endpoint| match any_ready {
         true => endpoint.ready,
@@ -68,32 +102,85 @@ fn endpoint_nodes<'a>(
     Some(usable.chain([first]).filter_map(|endpoint| endpoint.node.as_ref()).collect())
 }
 
-/// The address of a node on a link of ours, if the node may be answered at all: it is Ready, its
-/// network is available, and it is neither being deleted nor excluded nor out of service.
-///
-/// The Node's own annotation names the address; otherwise it is the first of its addresses, of the
-/// family that is asked for, in a subnet of the link.
-pub(crate) fn usable_address(node: &Node, link: &Link, v4: bool) -> Option<IpAddr> {
-    let barred = node.network_unavailable
-        || node.metadata.deleting
-        || node.excluded
-        || node.out_of_service
-        || !node.ready;
-    if barred {
-        return None;
-    }
-    let annotated = keys::LAYER2.find(&node.metadata.annotations);
-    let annotated = annotated.and_then(|(_, address)| address.parse().ok());
-    let mut addresses = annotated.into_iter().chain(node.addresses.iter().copied());
-    addresses.find(|&address| {
-        address.is_ipv4() == v4 && (link.owns(address) || link.address_beside(address).is_some())
-    })
+/// Whether any node passes on what arrives for a Service.
+pub(crate) fn is_cluster_wide(service: &Service) -> bool {
+    service.policy == TrafficPolicy::Cluster
 }
 
-/// The node on record for a Service, and the spelling it was written in.
-pub(crate) fn record(annotations: &BTreeMap<String, String>) -> Option<(Spelling, NodeName)> {
-    let (spelling, node) = keys::LAYER2.find(annotations)?;
-    Some((spelling, NodeName::from(node)))
+/// Why a node may not be answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Obstacle {
+    /// It is being deleted.
+    Deleting,
+    /// It has the label `node.kubernetes.io/exclude-from-external-load-balancers`.
+    Excluded,
+    /// None of its addresses of the family is in a subnet of the link.
+    NoAddress,
+    /// Its condition `NetworkUnavailable` is true.
+    NetworkUnavailable,
+    /// It is not Ready.
+    NotReady,
+    /// It has the taint `node.kubernetes.io/out-of-service`.
+    OutOfService,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleting => "is being deleted",
+            Self::Excluded => {
+                "has the label node.kubernetes.io/exclude-from-external-load-balancers"
+            }
+            Self::NoAddress => "has no address in a subnet of the interface",
+            Self::NetworkUnavailable => "has its network unavailable",
+            Self::NotReady => "is not Ready",
+            Self::OutOfService => "has the taint node.kubernetes.io/out-of-service",
+        })
+    }
+}
+
+/// The address of a node on a link of ours, if the node may be answered at all.
+///
+/// The Node's own annotation names the address, or by a CIDR those of its addresses that may be
+/// taken; otherwise it is the first of its addresses, of the family that is asked for, in a subnet of
+/// the link. `excludes`: whether the label that excludes a node counts; it does not when every node
+/// has it.
+pub(crate) fn usable_address(
+    node: &Node,
+    link: &Link,
+    family: Family,
+    excludes: bool,
+) -> Result<IpAddr, Obstacle> {
+    let barred = [
+        (node.metadata.deleting, Obstacle::Deleting),
+        (node.out_of_service, Obstacle::OutOfService),
+        (!node.ready, Obstacle::NotReady),
+        (node.network_unavailable, Obstacle::NetworkUnavailable),
+        (excludes && node.excluded, Obstacle::Excluded),
+    ];
+    if let Some((_, obstacle)) = barred.into_iter().find(|(barred, _)| *barred) {
+        return Err(obstacle);
+    }
+    let text = keys::LAYER2.find(&node.metadata.annotations).map(|(_, text)| text.trim());
+    let net: Option<IpNet> = text.and_then(|text| text.parse().ok());
+    let named = text.and_then(|text| text.parse().ok()).into_iter();
+    let own = node.addresses.iter().copied();
+    let own = own.filter(|address| net.is_none_or(|net| net.contains(address)));
+    let mut addresses = named.chain(own).filter(|&address| Family::of(address) == family);
+    let on_link = |address: &IpAddr| link.owns(*address) || link.address_beside(*address).is_some();
+    addresses.find(on_link).ok_or(Obstacle::NoAddress)
+}
+
+/// The addresses that a node has, on whichever link: no Service may have them.
+pub(crate) fn addresses(node: &Node) -> impl Iterator<Item = IpAddr> + '_ {
+    let named = keys::LAYER2.find(&node.metadata.annotations);
+    let named = named.and_then(|(_, text)| text.trim().parse().ok());
+    node.addresses.iter().copied().chain(named)
+}
+
+/// The node on record for a Service.
+pub(crate) fn record(annotations: &BTreeMap<String, String>) -> Option<NodeName> {
+    keys::LAYER2.find(annotations).map(|(_, node)| NodeName::from(node))
 }
 
 /// Which node each Service is placed on, and how many each node has.
@@ -109,6 +196,9 @@ pub(crate) struct Placed {
     pub(crate) node: NodeName,
     /// Whether the API server has confirmed it: only then is it answered.
     pub(crate) committed: bool,
+    /// Whether it was taken for lack of a usable node with an endpoint, and stays until it is
+    /// unusable itself.
+    pub(crate) fallback: bool,
 }
 
 impl Load {
@@ -163,14 +253,49 @@ mod tests {
     }
 
     fn names(policy: TrafficPolicy, endpoints: Vec<Endpoint>) -> Option<String> {
-        let slice =
-            Slice { service: ServiceName::new("default", "web"), family: Family::V4, endpoints };
-        match Candidates::of(policy, [&slice].into_iter(), &nodes(&["a", "b", "c"])) {
-            Candidates::NoEndpoint => None,
-            Candidates::Nodes(nodes) => {
-                Some(nodes.keys().map(NodeName::as_str).collect::<Vec<_>>().join(" "))
-            }
-        }
+        shared(policy, vec![endpoints])
+    }
+
+    fn shared(policy: TrafficPolicy, sharers: Vec<Vec<Endpoint>>) -> Option<String> {
+        let service = ServiceName::new("default", "web");
+        let slice = |endpoints| Slice { service: service.clone(), family: Family::V4, endpoints };
+        let slices: Vec<_> = sharers.into_iter().map(slice).collect();
+        let usable = nodes(&["a", "b", "c"]);
+        let candidates = Candidates::of(policy, slices.iter().map(|slice| vec![slice]), &usable);
+        let names = candidates.nodes().map(|(node, _)| node.as_str());
+        candidates.has_endpoint().then(|| names.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn sharers_are_served_where_all_are_else_where_any_is_and_the_idle_do_not_count() {
+        let on = |nodes: &[&str]| {
+            nodes.iter().map(|node| endpoint(Some(node), true, false)).collect::<Vec<_>>()
+        };
+        let of = |policy, sharers: &[&[&str]]| {
+            shared(policy, sharers.iter().map(|nodes| on(nodes)).collect())
+        };
+        let (cluster, local) = (TrafficPolicy::Cluster, TrafficPolicy::Local);
+        assert_eq!(of(cluster, &[&["a", "b"], &["b", "c"]]).as_deref(), Some("b"));
+        assert_eq!(of(cluster, &[&["a"], &["b"]]).as_deref(), Some("a b"));
+        assert_eq!(of(local, &[&["a"], &["b"]]).as_deref(), Some(""));
+        assert_eq!(of(local, &[&[], &["b"]]).as_deref(), Some("b"));
+        assert_eq!(of(cluster, &[&[], &[]]), None);
+    }
+
+    #[test]
+    fn a_node_taken_for_lack_of_another_stays_while_it_is_usable() {
+        let slice = Slice {
+            service: ServiceName::new("default", "web"),
+            family: Family::V4,
+            endpoints: vec![endpoint(Some("a"), true, false)],
+        };
+        let usable = nodes(&["a", "b"]);
+        let of = |policy| Candidates::of(policy, [vec![&slice]].into_iter(), &usable);
+        let stays = |policy, node: &str, stays| of(policy).address(&node.into(), stays).is_some();
+        assert!(stays(TrafficPolicy::Cluster, "b", true));
+        assert!(!stays(TrafficPolicy::Cluster, "b", false));
+        assert!(!stays(TrafficPolicy::Local, "b", true));
+        assert!(!stays(TrafficPolicy::Cluster, "c", true));
     }
 
     #[test]
@@ -219,20 +344,42 @@ mod tests {
         let link = Link { mac, addresses: vec![net], carrier: true };
         let addresses = vec![[10, 0, 0, 1].into(), [172, 22, 0, 3].into()];
         let node = Node { ready: true, addresses, ..Node::default() };
-        assert_eq!(usable_address(&node, &link, true), Some([172, 22, 0, 3].into()));
-        assert_eq!(usable_address(&node, &link, false), None);
+        let of = |node: &Node, family| usable_address(node, &link, family, true);
+        assert_eq!(of(&node, Family::V4), Ok([172, 22, 0, 3].into()));
+        assert_eq!(of(&node, Family::V6), Err(Obstacle::NoAddress));
         let mut annotated = node.clone();
         let key = "layer2.openelb.kubesphere.io/v1alpha1".to_owned();
         annotated.metadata.annotations.insert(key, "172.22.0.4".to_owned());
-        assert_eq!(usable_address(&annotated, &link, true), Some([172, 22, 0, 4].into()));
-        for barred in [
-            Node { ready: false, ..node.clone() },
-            Node { excluded: true, ..node.clone() },
-            Node { out_of_service: true, ..node.clone() },
-            Node { network_unavailable: true, ..node.clone() },
-            Node { addresses: vec![], ..node },
+        assert_eq!(of(&annotated, Family::V4), Ok([172, 22, 0, 4].into()));
+        for (barred, obstacle) in [
+            (Node { ready: false, ..node.clone() }, Obstacle::NotReady),
+            (Node { excluded: true, ..node.clone() }, Obstacle::Excluded),
+            (Node { out_of_service: true, ..node.clone() }, Obstacle::OutOfService),
+            (Node { network_unavailable: true, ..node.clone() }, Obstacle::NetworkUnavailable),
+            (Node { addresses: vec![], ..node.clone() }, Obstacle::NoAddress),
         ] {
-            assert_eq!(usable_address(&barred, &link, true), None);
+            assert_eq!(of(&barred, Family::V4), Err(obstacle));
         }
+        let excluded = Node { excluded: true, ..node };
+        assert!(usable_address(&excluded, &link, Family::V4, false).is_ok());
+    }
+
+    #[test]
+    fn the_annotation_of_a_node_may_name_a_subnet_instead_of_an_address() {
+        let link = Link {
+            mac: MacAddr::new(2, 0, 0, 0, 0, 9),
+            addresses: vec!["172.22.0.9/16".parse().unwrap()],
+            carrier: true,
+        };
+        let addresses = vec![[172, 22, 0, 3].into(), [172, 22, 9, 3].into()];
+        let mut node = Node { ready: true, addresses, ..Node::default() };
+        let mut of = |text: &str| {
+            let key = "layer2.porter.kubesphere.io/v1alpha1".to_owned();
+            node.metadata.annotations.insert(key, text.to_owned());
+            usable_address(&node, &link, Family::V4, true)
+        };
+        assert_eq!(of("172.22.9.0/24"), Ok([172, 22, 9, 3].into()));
+        assert_eq!(of("172.22.7.0/24"), Err(Obstacle::NoAddress));
+        assert_eq!(of("nonsense"), Ok([172, 22, 0, 3].into()));
     }
 }

@@ -7,6 +7,8 @@ use std::{error, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
+use crate::Family;
+
 /// An inclusive range of addresses of one family.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AddressRange {
@@ -57,26 +59,37 @@ impl AddressRange {
 
     /// The number of addresses, saturated at `i64::MAX`: what a status field can hold.
     pub fn size(&self) -> i64 {
-        let size = (bits(self.last) - bits(self.first)).saturating_add(1);
+        let size = (to_bits(self.last) - to_bits(self.first)).saturating_add(1);
         i64::try_from(size).unwrap_or(i64::MAX)
     }
 
-    /// The address after `address`, while there is one in the range.
-    pub fn after(&self, address: IpAddr) -> Option<IpAddr> {
-        if address >= self.last {
-            return None;
-        }
-        Some(match address {
-            IpAddr::V4(address) => IpAddr::V4((address.to_bits() + 1).into()),
-            IpAddr::V6(address) => IpAddr::V6((address.to_bits() + 1).into()),
-        })
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.first)
+    }
+
+    /// Whether any address is in both ranges.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.family() == other.family() && self.first <= other.last && other.first <= self.last
     }
 }
 
-fn bits(address: IpAddr) -> u128 {
+/// An address as a number, in the order of the addresses of its family.
+pub(crate) fn to_bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The address of which [`to_bits`] made the number.
+pub(crate) fn from_bits(family: Family, bits: u128) -> IpAddr {
+    match family {
+        Family::V4 => {
+            let bits = u32::try_from(bits).expect("the number was made of an IPv4 address");
+            IpAddr::V4(bits.into())
+        }
+        Family::V6 => IpAddr::V6(bits.into()),
     }
 }
 
@@ -170,10 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_ends_at_the_last_address() {
-        let range = AddressRange::parse("255.255.255.254-255.255.255.255").unwrap();
-        let second = range.after(range.first()).unwrap();
-        assert_eq!(second.to_string(), "255.255.255.255");
-        assert_eq!(range.after(second), None);
+    fn ranges_overlap_when_they_share_an_address_of_one_family() {
+        let range = |text| AddressRange::parse(text).unwrap();
+        let low = range("10.0.0.1-10.0.0.99");
+        assert!(low.overlaps(&range("10.0.0.99-10.0.0.200")));
+        assert!(low.overlaps(&range("10.0.0.0/8")) && range("10.0.0.0/8").overlaps(&low));
+        assert!(!low.overlaps(&range("10.0.0.100")));
+        assert!(!range("0.0.0.0/0").overlaps(&range("::/0")));
+    }
+
+    #[test]
+    fn an_address_is_the_number_it_was_made_of() {
+        for text in ["0.0.0.0", "255.255.255.255", "::", "fd00::1", "ffff::"] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(from_bits(Family::of(address), to_bits(address)), address);
+        }
     }
 }

@@ -1,23 +1,83 @@
 //! Which Services are ours, and what they ask for.
+//!
+//! What people wrote is read leniently and judged strictly: white space around a value and blank
+//! values mean nothing, both spellings of a key are read, and whatever contradicts itself is decided
+//! by a fixed rule and reported ([`Contradiction`]). Text that is no address is kept as it is, so
+//! that the refusal can quote it.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use crate::{
-    EipName, Service,
-    keys::{self, Spelling},
+    EipName, Family, Service,
+    keys::{self, Key, Spelling},
 };
 
 /// What a Service of ours asks for.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Request {
     /// The spelling in which the Service addresses us, and is answered.
     pub(crate) spelling: Spelling,
     /// Whether the Service says itself that it wants layer2; if not, the Eip it names must.
     pub(crate) layer2: bool,
     /// The Eip it names.
-    pub(crate) eip: Option<EipName>,
+    pub(crate) eip: Option<Asked<EipName>>,
     /// The address it names, or the text that is none.
-    pub(crate) address: Option<Result<IpAddr, String>>,
+    pub(crate) address: Option<Asked<Result<IpAddr, String>>>,
+    /// The families it wants an address of, in its order; empty: one of any family.
+    pub(crate) families: Vec<Family>,
+    /// Where it contradicts itself.
+    pub(crate) contradictions: Vec<Contradiction>,
+}
+
+/// Something asked for by name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Asked<T> {
+    /// Where it is written: `spec.loadBalancerIP`, or the key of an annotation.
+    pub(crate) field: &'static str,
+    /// What is written there.
+    pub(crate) value: T,
+}
+
+/// Two statements of one Service of which only one can hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Contradiction {
+    /// `spec.loadBalancerIP` and the annotation name different addresses; the spec counts.
+    Address {
+        /// What the spec says.
+        spec: String,
+        /// The key of the annotation.
+        key: &'static str,
+        /// What it says.
+        annotation: String,
+    },
+    /// The two spellings of one annotation differ; `porter` counts.
+    Spellings {
+        /// The annotation.
+        key: Key,
+        /// What its `porter` spelling says.
+        porter: String,
+        /// What its `openelb` spelling says.
+        openelb: String,
+    },
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { spec, key, annotation } => write!(
+                f,
+                "spec.loadBalancerIP {spec:?} counts, and the annotation {key} {annotation:?} does \
+                 not; remove one of them"
+            ),
+            Self::Spellings { key, porter, openelb } => write!(
+                f,
+                "the annotation {} {porter:?} counts, and {} {openelb:?} does not; remove one of \
+                 them",
+                key.spelled(Spelling::Porter),
+                key.spelled(Spelling::OpenElb),
+            ),
+        }
+    }
 }
 
 impl Request {
@@ -30,7 +90,7 @@ impl Request {
     pub(crate) fn of(service: &Service) -> Option<Self> {
         let annotations = &service.metadata.annotations;
         let by_class = service.class.as_deref() == Some(keys::CLASS);
-        let by_annotation = match annotations.get(keys::LOAD_BALANCER).map(String::as_str) {
+        let by_annotation = match annotations.get(keys::LOAD_BALANCER).map(|text| text.trim()) {
             Some("porter") if service.class.is_none() => Some(Spelling::Porter),
             Some("openelb") if service.class.is_none() => Some(Spelling::OpenElb),
             Some(_) | None => None,
@@ -39,32 +99,73 @@ impl Request {
             return None;
         }
         let spelling = by_annotation.or_else(|| by_class.then_some(Spelling::Porter))?;
-        let protocol = keys::PROTOCOL.find(annotations).map(|(_, protocol)| protocol);
-        let eip = keys::EIP.find(annotations).map(|(_, eip)| EipName::from(eip));
-        let layer2 = match protocol {
-            Some(keys::LAYER2_PROTOCOL) => true,
+        let eip = annotated(service, keys::EIP);
+        let layer2 = match keys::PROTOCOL.find(annotations) {
+            Some((_, keys::LAYER2_PROTOCOL)) => true,
             Some(_) => return None,
             None if by_class => true,
             None if eip.is_some() => false,
             None => return None,
         };
-        let address = service.requested_ip.as_deref();
-        let address =
-            address.or_else(|| keys::REQUESTED_IP.find(annotations).map(|(_, text)| text));
-        let address = address.map(|text| text.parse().map_err(|_| text.to_owned()));
-        Some(Self { spelling, layer2, eip, address })
+        let address = requested_ip(service).or_else(|| annotated(service, keys::REQUESTED_IP));
+        let parsed = |text: &str| text.parse().map_err(|_| text.to_owned());
+        Some(Self {
+            spelling,
+            layer2,
+            eip: eip.map(|eip| Asked { field: eip.field, value: EipName::from(eip.value) }),
+            address: address.map(|text| Asked { field: text.field, value: parsed(text.value) }),
+            families: service.families.clone(),
+            contradictions: contradictions(service),
+        })
     }
 
-    /// Whether an address that the Service holds is what it asks for.
-    pub(crate) fn is_met_by(&self, eip: &EipName, address: IpAddr) -> bool {
-        let named = self.eip.as_ref().is_none_or(|named| named == eip);
-        // Text that is no address asks for nothing that could be given instead.
-        let asked = match &self.address {
-            Some(Ok(asked)) => *asked == address,
-            Some(Err(_)) | None => true,
-        };
-        named && asked
+    /// The address it names, if that is one.
+    pub(crate) fn asked_address(&self) -> Option<IpAddr> {
+        self.address.as_ref().and_then(|asked| asked.value.as_ref().ok()).copied()
     }
+
+    /// Whether it wants an address of this family.
+    pub(crate) fn wants(&self, family: Family) -> bool {
+        self.families.is_empty() || self.families.contains(&family)
+    }
+}
+
+fn requested_ip(service: &Service) -> Option<Asked<&str>> {
+    let value = service.requested_ip.as_deref()?.trim();
+    (!value.is_empty()).then_some(Asked { field: "spec.loadBalancerIP", value })
+}
+
+fn annotated(service: &Service, key: Key) -> Option<Asked<&str>> {
+    let (spelling, value) = key.find(&service.metadata.annotations)?;
+    Some(Asked { field: key.spelled(spelling), value })
+}
+
+fn contradictions(service: &Service) -> Vec<Contradiction> {
+    let annotations = &service.metadata.annotations;
+    let keys = [keys::PROTOCOL, keys::REQUESTED_IP, keys::EIP];
+    let spellings = keys.into_iter().filter_map(|key| {
+        let (porter, openelb) = key.contradiction(annotations)?;
+        let (porter, openelb) = (porter.to_owned(), openelb.to_owned());
+        Some(Contradiction::Spellings { key, porter, openelb })
+    });
+    let mut found: Vec<_> = spellings.collect();
+    let spec = requested_ip(service);
+    if let (Some(spec), Some(asked)) = (spec, annotated(service, keys::REQUESTED_IP))
+        && !same_address(spec.value, asked.value)
+    {
+        found.push(Contradiction::Address {
+            spec: spec.value.to_owned(),
+            key: asked.field,
+            annotation: asked.value.to_owned(),
+        });
+    }
+    found
+}
+
+/// Whether two texts name one address: IPv6 can be written in many ways.
+fn same_address(a: &str, b: &str) -> bool {
+    let parsed = |text: &str| text.parse::<IpAddr>().ok();
+    a == b || parsed(a).is_some_and(|address| parsed(b) == Some(address))
 }
 
 #[cfg(test)]
@@ -80,6 +181,16 @@ mod tests {
 
     const OURS: (&str, &str) = ("lb.kubesphere.io/v1alpha1", "porter");
     const LAYER2: (&str, &str) = ("protocol.porter.kubesphere.io/v1alpha1", "layer2");
+    const IP: &str = "eip.porter.kubesphere.io/v1alpha1";
+    const IP_RENAMED: &str = "eip.openelb.kubesphere.io/v1alpha1";
+    const EIP: &str = "eip.porter.kubesphere.io/v1alpha2";
+    const EIP_RENAMED: &str = "eip.openelb.kubesphere.io/v1alpha2";
+
+    fn request(annotations: &[(&str, &str)]) -> Request {
+        let mut all = vec![OURS, LAYER2];
+        all.extend(annotations);
+        Request::of(&service(&all)).unwrap()
+    }
 
     #[test]
     fn the_guides_service_is_ours_in_either_spelling() {
@@ -114,13 +225,67 @@ mod tests {
     }
 
     #[test]
-    fn the_address_in_the_spec_wins_over_the_annotation() {
-        let asked = ("eip.porter.kubesphere.io/v1alpha1", "172.22.0.190");
-        let annotated = service(&[OURS, LAYER2, asked]);
-        let address = |service: &Service| Request::of(service).unwrap().address;
-        assert_eq!(address(&annotated), Some(Ok([172, 22, 0, 190].into())));
+    fn the_address_in_the_spec_wins_over_the_annotation_and_says_so() {
+        let annotated = service(&[OURS, LAYER2, (IP, "172.22.0.190")]);
+        let request = Request::of(&annotated).unwrap();
+        assert_eq!(request.asked_address(), Some([172, 22, 0, 190].into()));
+        assert_eq!(request.contradictions, []);
         let spec = Some("172.22.0.191".to_owned());
-        let both = Service { requested_ip: spec, ..annotated };
-        assert_eq!(address(&both), Some(Ok([172, 22, 0, 191].into())));
+        let request = Request::of(&Service { requested_ip: spec, ..annotated }).unwrap();
+        assert_eq!(request.asked_address(), Some([172, 22, 0, 191].into()));
+        assert_eq!(
+            request.contradictions[0].to_string(),
+            "spec.loadBalancerIP \"172.22.0.191\" counts, and the annotation \
+             eip.porter.kubesphere.io/v1alpha1 \"172.22.0.190\" does not; remove one of them"
+        );
+    }
+
+    #[test]
+    fn one_address_written_in_two_ways_is_no_contradiction() {
+        let annotated = service(&[OURS, LAYER2, (IP, "FD00:0::1")]);
+        let both = Service { requested_ip: Some("fd00::1".to_owned()), ..annotated };
+        assert_eq!(Request::of(&both).unwrap().contradictions, []);
+    }
+
+    #[test]
+    fn the_porter_spelling_wins_over_a_different_openelb_one_and_says_so() {
+        let request = request(&[(EIP, "ours"), (EIP_RENAMED, "theirs")]);
+        assert_eq!(request.eip.unwrap(), Asked { field: EIP, value: EipName::from("ours") });
+        assert_eq!(
+            request.contradictions[0].to_string(),
+            "the annotation eip.porter.kubesphere.io/v1alpha2 \"ours\" counts, and \
+             eip.openelb.kubesphere.io/v1alpha2 \"theirs\" does not; remove one of them"
+        );
+    }
+
+    #[test]
+    fn both_spellings_with_one_value_are_no_contradiction() {
+        let request = request(&[(EIP, "pool"), (EIP_RENAMED, " pool ")]);
+        assert_eq!(request.contradictions, []);
+    }
+
+    #[test]
+    fn blank_values_count_as_absent_and_white_space_around_a_value_means_nothing() {
+        let asked = request(&[(IP, " "), (IP_RENAMED, " 10.0.0.1\n"), (EIP, "")]);
+        let expected = Asked { field: IP_RENAMED, value: Ok([10, 0, 0, 1].into()) };
+        assert_eq!((asked.address, asked.eip), (Some(expected), None));
+        assert_eq!(asked.contradictions, []);
+        let blank = Service { requested_ip: Some("  ".into()), ..service(&[OURS, LAYER2]) };
+        assert_eq!(Request::of(&blank).unwrap().address, None);
+    }
+
+    #[test]
+    fn text_that_is_no_address_is_kept_to_be_quoted() {
+        let asked = request(&[(IP, "10.0.0.300")]).address.unwrap();
+        assert_eq!(asked, Asked { field: IP, value: Err("10.0.0.300".to_owned()) });
+    }
+
+    #[test]
+    fn a_service_that_names_no_family_wants_any() {
+        let any = request(&[]);
+        assert!(any.wants(Family::V4) && any.wants(Family::V6));
+        let families = vec![Family::V6];
+        let v6 = Request::of(&Service { families, ..service(&[OURS, LAYER2]) }).unwrap();
+        assert!(!v6.wants(Family::V4) && v6.wants(Family::V6));
     }
 }

@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
-    Answers, Config, Election, Generation, Got, Identity, Input, Instant, Kind, LinkName, Output,
-    Read, ReadError, ReadId, Wanted, Write, WriteError, WriteId, Written,
+    Answers, Config, Election, Event, Generation, Got, Identity, Input, Instant, Kind, LinkName,
+    Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError, WriteId, Written,
     announcer::Announcer,
     cluster::{Cluster, Concern},
-    controller::{Controller, Surroundings},
+    controller::{Controller, Due, Surroundings},
     ledger::{Ledger, Object},
     neighbor::Neighbors,
     publication::Publication,
@@ -47,6 +47,10 @@ pub struct Speaker {
     read_again_at: Instant,
     lease_request: Option<u64>,
     next_id: u64,
+    /// What people are told once a write is made.
+    events: BTreeMap<WriteId, Vec<Event>>,
+    /// The time by the wall clock at [`Instant::ZERO`].
+    epoch: Timestamp,
     broken: BTreeMap<Kind, Instant>,
     vacated_at: Option<Instant>,
     stands_back_until: Option<Instant>,
@@ -89,6 +93,8 @@ impl Speaker {
             read_again_at: Instant::ZERO,
             lease_request: None,
             next_id: 0,
+            events: BTreeMap::new(),
+            epoch: config.epoch,
             broken: BTreeMap::new(),
             vacated_at: None,
             stands_back_until: None,
@@ -143,6 +149,9 @@ impl Speaker {
         if self.neighbors.handle_timeout(now) {
             self.handle_neighbors();
         }
+        if let Standing::Speak(_, controller) = &mut self.standing {
+            controller.handle_timeout(now);
+        }
         self.settle(now);
     }
 
@@ -164,7 +173,12 @@ impl Speaker {
         let blind = self.broken_at().map(|at| at + BLIND_MAX);
         let blind = blind.filter(|_| self.election.until().is_some());
         let blind = blind.map(|at| self.vacated_at.map_or(at, |last| at.max(last + VACATE_EVERY)));
+        let controller = match &self.standing {
+            Standing::Speak(_, controller) => controller.poll_timeout(),
+            Standing::Silent | Standing::Confirm(_) => None,
+        };
         let timeouts = [
+            controller,
             self.election.poll_timeout(),
             self.neighbors.poll_timeout(),
             self.announcer.poll_timeout().filter(|_| self.publication.is_clear()),
@@ -283,7 +297,11 @@ impl Speaker {
             Ok(Written::Eip(version, _) | Written::Service(version, _)) => Some(*version),
             Ok(Written::Lease(..)) | Err(_) => None,
         };
+        let events = self.events.remove(&id).unwrap_or_default();
         let Some((object, expected)) = self.ledger.end(id, written, now) else { return };
+        if written.is_some_and(|written| written != expected) {
+            self.outputs.extend(events.into_iter().map(Output::Event));
+        }
         if matches!(verdict, Err(WriteError::Conflict)) {
             match &object {
                 Object::Eip(name) => self.cluster.eips.doubt(name, expected),
@@ -382,11 +400,16 @@ impl Speaker {
                 publication: &mut self.publication,
                 ledger: &self.ledger,
                 now,
+                wall_time: self.epoch + now.since(Instant::ZERO),
             };
-            let Some((object, version, write)) = controller.poll_write(&mut around) else { return };
+            let Some(due) = controller.poll_write(&mut around) else { return };
+            let Due { object, version, write, events, rest } = due;
             self.next_id += 1;
             let id = WriteId(self.next_id);
-            self.ledger.begin(id, object, version);
+            if !events.is_empty() {
+                self.events.insert(id, events);
+            }
+            self.ledger.begin(id, object, version, rest);
             self.outputs.push_back(Output::Write(id, write));
         }
     }

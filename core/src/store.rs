@@ -124,6 +124,11 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         self.objects.get(key).map(|(_, object)| object)
     }
 
+    /// The object with its name.
+    pub(crate) fn entry(&self, key: &K) -> Option<(&K, &T)> {
+        self.objects.get_key_value(key).map(|(key, (_, object))| (key, object))
+    }
+
     /// The object with the version that a write to it must name.
     pub(crate) fn versioned(&self, key: &K) -> Option<(Version, &T)> {
         self.objects.get(key).map(|(version, object)| (*version, object))

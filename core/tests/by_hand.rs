@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Ingress, Input, Link, LinkName, ServiceName, keys};
+use porter_core::{Ingress, Input, Link, LinkName, ServiceName, Timestamp, keys};
 
 const EIP_LABEL: &str = "eip.porter.kubesphere.io/v1alpha2";
 
@@ -73,7 +73,9 @@ fn a_service_that_changes_its_spelling_is_recorded_where_it_is_read() {
 #[test]
 fn two_eips_that_overlap_never_give_one_address_twice() {
     let mut bench = Bench::serving();
-    bench.eip(&"a-second".into(), Some(layer2("172.22.0.188/31")));
+    let mut second = layer2("172.22.0.188/31");
+    second.metadata.created = Timestamp(1);
+    bench.eip(&"a-second".into(), Some(second));
     for name in ["a", "b", "c"] {
         bench.service(&ServiceName::new("default", name), Some(asking()));
     }
@@ -125,6 +127,7 @@ fn a_service_lives_until_its_address_is_recorded_as_free() {
     while bench.used().contains_key(&eip(188)) {
         assert!(bench.api.services.contains_key(&web()), "gone, and holding an address");
         bench.judge(Verdict::Done);
+        bench.run(Duration::from_millis(50));
     }
     bench.replies = true;
     bench.pump();
@@ -141,6 +144,6 @@ fn an_address_that_was_given_up_before_it_was_recorded_goes_to_the_next() {
     bench.service(&next, Some(asking()));
     bench.edit_service(&web(), |service| service.load_balancer = false);
     bench.replies = true;
-    bench.pump();
+    bench.run(Duration::from_secs(3));
     assert_eq!(bench.shown(&next).ingress, [shows(188)]);
 }

@@ -36,6 +36,7 @@ fn an_eip_that_is_made_again_gives_its_addresses_to_those_who_show_them() {
     let early = ServiceName::new("default", "early");
     bench.service(&early, Some(asking()));
     bench.eip(&pool(), Some(again));
+    bench.run(Duration::from_secs(3));
     assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
     assert_eq!(bench.shown(&early).ingress, [shows(189)]);
     assert_eq!(bench.ask(188), Some(mac(9)));
@@ -122,6 +123,7 @@ fn a_new_leader_that_knows_an_old_record_does_not_act_on_it() {
     bench.edit_service(&web(), |service| service.ingress = vec![shows(189)]);
     let mut passed_on = bench.shown(&web()).clone();
     passed_on.ingress = vec![shows(188)];
+    passed_on.announced = None;
     bench.service(&other, Some(passed_on));
     bench.watches = true;
     bench.run(Duration::from_secs(8));

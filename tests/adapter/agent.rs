@@ -18,17 +18,18 @@ use porter_sim::apiserver::Resource;
 use serde_json::{Value, json};
 use tokio::{
     sync::oneshot,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use crate::cluster::{Cluster, PATIENCE};
 
-const NODE1: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
-const NODE3: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
-const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
+pub(crate) const NODE1: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
+pub(crate) const NODE3: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
+pub(crate) const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
 
 /// What is answered.
-type Published = Arc<Mutex<BTreeMap<IpAddr, MacAddr>>>;
+pub(crate) type Published = Arc<Mutex<BTreeMap<IpAddr, MacAddr>>>;
 
 /// The links of node1: eth0, on which every other node is at one MAC.
 struct Lan {
@@ -81,7 +82,7 @@ fn node(name: &str, address: &str) -> Value {
 }
 
 /// The guide's Eip and Service, and the endpoint of a pod on node3.
-fn objects() -> [Value; 5] {
+pub(crate) fn objects() -> [Value; 5] {
     let endpoint = json!({ "addresses": ["10.0.0.1"], "nodeName": "node3" });
     [
         node("node1", "172.22.0.3"),
@@ -124,7 +125,7 @@ fn objects() -> [Value; 5] {
 }
 
 /// Looks until something is found.
-async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let found = async {
         loop {
             if let Some(found) = look().await {
@@ -136,28 +137,54 @@ async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     timeout(PATIENCE, found).await.expect("it comes about in time")
 }
 
+/// A replica that runs.
+pub(crate) struct Replica {
+    pub(crate) published: Published,
+    leave: oneshot::Sender<()>,
+    driven: JoinHandle<()>,
+}
+
+impl Replica {
+    pub(crate) async fn start(cluster: &Cluster, identity: &str) -> Self {
+        let published = Published::default();
+        let mut lan = Lan { news: VecDeque::new(), published: published.clone() };
+        let mut api_server =
+            cluster.connect(Timeouts::default()).await.expect("the kind Eip is known");
+        let config = Config {
+            identity: Identity::from(identity),
+            epoch: clock::epoch(),
+            lease: LeaseTiming::default(),
+        };
+        let (leave, asked) = oneshot::channel::<()>();
+        let driven = tokio::spawn(async move {
+            let asked = async { asked.await.expect("the test asks") };
+            drive(Speaker::new(config, 7), &mut api_server, &mut lan, asked).await;
+        });
+        Self { published, leave, driven }
+    }
+
+    /// What it answers for an EIP.
+    pub(crate) fn answers(&self, eip: IpAddr) -> Option<MacAddr> {
+        self.published.lock().expect("nobody panicked").get(&eip).copied()
+    }
+
+    pub(crate) async fn leave(self) {
+        self.leave.send(()).expect("the replica runs");
+        timeout(PATIENCE, self.driven)
+            .await
+            .expect("it leaves in time")
+            .expect("it does not panic");
+    }
+}
+
 #[tokio::test]
 async fn a_replica_serves_the_guide_and_hands_over_when_it_leaves() {
     let cluster = Cluster::new().await;
     for object in objects() {
         cluster.create(object).await;
     }
-    let published = Published::default();
-    let mut lan = Lan { news: VecDeque::new(), published: published.clone() };
-    let mut api_server = cluster.connect(Timeouts::default()).await.expect("the kind Eip is known");
-    let config = Config {
-        identity: Identity::from("porter-1"),
-        epoch: clock::epoch(),
-        lease: LeaseTiming::default(),
-    };
-    let (leave, asked) = oneshot::channel::<()>();
-    let replica = tokio::spawn(async move {
-        let asked = async { asked.await.expect("the test asks") };
-        drive(Speaker::new(config, 7), &mut api_server, &mut lan, asked).await;
-    });
-
-    let answered = async || published.lock().expect("nobody panicked").get(&EIP).copied();
-    assert_eq!(eventually(answered).await, NODE3);
+    let replica = Replica::start(&cluster, "porter-1").await;
+    assert_eq!(eventually(async || replica.answers(EIP)).await, NODE3);
     let service = eventually(async || {
         let service = cluster.find(&Resource::SERVICES, "default", "web").await?;
         service["status"]["loadBalancer"]["ingress"][0]["ip"].is_string().then_some(service)
@@ -167,8 +194,7 @@ async fn a_replica_serves_the_guide_and_hands_over_when_it_leaves() {
     let annotations = &service["metadata"]["annotations"];
     assert_eq!(annotations["layer2.porter.kubesphere.io/v1alpha1"], "node3");
 
-    leave.send(()).expect("the replica runs");
-    timeout(PATIENCE, replica).await.expect("it leaves in time").expect("it does not panic");
+    replica.leave().await;
     let lease = cluster.find(&Resource::LEASES, "porter-system", "porter-speaker").await;
     let lease = lease.expect("the Lease stays");
     assert_eq!(lease["spec"]["holderIdentity"], Value::Null);

@@ -98,6 +98,12 @@ impl Cluster {
         faults
     }
 
+    /// What it keeps.
+    pub(crate) fn store(&self) -> &Store {
+        let Server::Lab { store, .. } = &self.server else { panic!("a real one keeps it in etcd") };
+        store
+    }
+
     /// Forgets the past.
     pub(crate) fn compact(&self) {
         let Server::Lab { store, .. } = &self.server else { panic!("a real one does so in time") };

@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 mod agent;
+#[cfg(target_os = "linux")]
+mod budget;
 mod cluster;
 #[path = "../envtest.rs"]
 mod envtest;

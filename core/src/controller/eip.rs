@@ -1,73 +1,184 @@
-//! What one Eip needs next.
+//! What one Eip needs next, and what its condition `Ready` says.
+//!
+//! | reason | met | what it means |
+//! |---|---|---|
+//! | `Served` | yes | its addresses are handed out and answered |
+//! | `Disabled` | yes | it hands out no new address; those in use are answered |
+//! | `Full` | yes | every address is in use |
+//! | `RecordNearlyFull` | yes | its status has little room for more holders, however many addresses are free |
+//! | `OffLink` | yes | served, but not within a subnet of the interface: hosts need a route |
+//! | `InterfaceMissing` | no | the interface does not exist where the leader runs, or is down |
+//! | `Deleting` | no | it is held until its last address is given back |
+//!
+//! The other reasons are those of [`Standing`](crate::ipam::Standing).
 
-use super::Controller;
-use crate::{
-    Condition, EipChange, EipName, EipStatus, MetadataChange, claim, cluster::Cluster, ipam,
-    keys::EIP_FINALIZER,
+use super::{
+    Controller, Surroundings,
+    announced::{self, Word},
 };
+use crate::{
+    About, Condition, Eip, EipChange, EipName, EipStatus, Event, LinkName, MetadataChange, claim,
+    cluster::Cluster,
+    ipam::{self, Standing},
+    keys::EIP_FINALIZER,
+    ledger::Object,
+};
+
+/// So many holders are named in a message.
+const NAMED: usize = 3;
+
+/// A change of an Eip, and what people are told when it is made.
+pub(super) type Step = (EipChange, Vec<Event>);
 
 impl Controller {
     /// What `name` needs next: its finalizer, its status, or to be let go.
-    pub(super) fn step_eip(&self, name: &EipName, cluster: &Cluster) -> Option<EipChange> {
-        let eip = cluster.eips.get(name).filter(|eip| ipam::is_layer2(eip))?;
+    pub(super) fn step_eip(&mut self, name: &EipName, around: &Surroundings<'_>) -> Option<Step> {
+        let object = Object::Eip(name.clone());
+        let Some(eip) = around.cluster.eips.get(name).filter(|eip| ipam::is_layer2(eip)) else {
+            self.grace.end(&object);
+            return None;
+        };
+        if let Some(change) = self.step_finalizer(name, eip) {
+            return Some((change, vec![]));
+        }
+        let status = self.status(name, eip, around);
+        let news = status.ready != eip.status.ready;
+        let bad = status.ready.as_ref().is_some_and(|ready| !ready.met);
+        let said = !news || !bad || self.grace.lasts(object.clone(), around.now);
+        let status = match said {
+            true => status,
+            false => EipStatus { ready: eip.status.ready.clone(), ..status },
+        };
+        if !news || !bad {
+            self.grace.end(&object);
+        }
+        if status == eip.status && !self.unproved.contains_key(name) {
+            return None;
+        }
+        let mut events = Vec::new();
+        if let Some(ready) = status.ready.as_ref().filter(|_| said && news) {
+            events.push(Event {
+                about: About::Eip(name.clone(), eip.metadata.uid.clone()),
+                warning: !ready.met,
+                reason: if ready.met { "ConfigSpeaker" } else { "ConfigSpeakerFailed" },
+                message: ready.message.clone(),
+            });
+        }
+        Some((EipChange::Status(status), events))
+    }
+
+    /// The finalizer stays until nobody holds an address, and the status says so.
+    fn step_finalizer(&self, name: &EipName, eip: &Eip) -> Option<EipChange> {
         let finalizers = &eip.metadata.finalizers;
         let finalized = finalizers.iter().any(|finalizer| finalizer == EIP_FINALIZER);
         if !finalized && !eip.metadata.deleting {
             let added = [EIP_FINALIZER.to_owned()];
             return Some(finalizers_change(finalizers.iter().cloned().chain(added)));
         }
-        let status = self.status(name, &eip.status, cluster);
-        if status != eip.status || self.unproved.contains_key(name) {
-            return Some(EipChange::Status(status));
-        }
-        if finalized && eip.metadata.deleting && !self.ipam.in_use(name) {
+        let in_use = self.ipam.in_use(name) || !eip.status.used.is_empty();
+        (finalized && eip.metadata.deleting && !in_use).then(|| {
             let others = finalizers.iter().filter(|finalizer| *finalizer != EIP_FINALIZER);
-            return Some(finalizers_change(others.cloned()));
-        }
-        None
+            finalizers_change(others.cloned())
+        })
     }
 
     /// The status of an Eip as it should be: a holder is recorded once its finalizer is in place.
-    fn status(&self, name: &EipName, recorded: &EipStatus, cluster: &Cluster) -> EipStatus {
-        let mut used = self.ipam.used(name);
+    fn status(&self, name: &EipName, eip: &Eip, around: &Surroundings<'_>) -> EipStatus {
+        let cluster = around.cluster;
+        let mut used = self.ipam.used(name).clone();
         for (address, holders) in &mut used {
             holders.retain(|holder| {
-                let before = recorded.used.get(address).is_some_and(|used| used.contains(holder));
-                let holder = cluster.services.get(holder);
-                before || holder.is_some_and(|service| claim::is_claimed(service, name))
+                let recorded = eip.status.used.get(address);
+                recorded.is_some_and(|used| used.contains(holder))
+                    || cluster.services.get(holder).is_some_and(|service| {
+                        let first = self.ipam.holdings_of(holder).next();
+                        first.is_some_and(|first| claim::is_claimed(service, &first.eip))
+                    })
             });
         }
         used.retain(|_, holders| !holders.is_empty());
-        match self.ipam.range(name) {
-            Some(range) => EipStatus {
-                pool_size: range.size(),
-                first: Some(range.first()),
-                last: Some(range.last()),
-                used,
-                ready: Some(ready(true, &recorded.ready)),
-            },
-            None => EipStatus {
-                pool_size: 0,
-                first: None,
-                last: None,
-                used,
-                ready: Some(ready(false, &recorded.ready)),
-            },
+        let range = self.ipam.range(name);
+        let mut status = EipStatus {
+            pool_size: range.map_or(0, |range| range.size()),
+            first: range.map(|range| range.first()),
+            last: range.map(|range| range.last()),
+            used,
+            ready: None,
+        };
+        let said = eip.status.ready.as_ref();
+        status.ready = match self.ready(name, eip, &status, cluster) {
+            Word::Later => said.cloned(),
+            Word::Now { met, reason, message } => {
+                let since = said.filter(|said| said.met == met).map(|said| said.since);
+                let ready = Condition {
+                    met,
+                    reason: reason.to_owned(),
+                    message,
+                    generation: eip.metadata.generation,
+                    since: since.unwrap_or(around.wall_time),
+                };
+                said.filter(|said| said.says_as(&ready)).cloned().or(Some(ready))
+            }
+        };
+        status
+    }
+
+    fn ready(&self, name: &EipName, eip: &Eip, status: &EipStatus, cluster: &Cluster) -> Word {
+        if eip.metadata.deleting {
+            return Word::not("Deleting", deleting(status));
         }
+        match self.ipam.standing(name) {
+            Some(Standing::Served) => {}
+            Some(standing) => return Word::not(standing.reason(), standing.to_string()),
+            None => return Word::Later,
+        }
+        let Some(link) = ipam::link_of(eip) else { return Word::Later };
+        if let Some(lack) = announced::lacks_link(link, cluster) {
+            return Word::not("InterfaceMissing", lack);
+        }
+        let record = self.ipam.record(name);
+        let (reason, message) = if eip.disable {
+            ("Disabled", "hands out no new address while spec.disable is true".to_owned())
+        } else if status.occupied() {
+            ("Full", "every address is in use; enlarge spec.address or add an Eip".to_owned())
+        } else if record.is_high() {
+            let message = format!(
+                "{} Services are on record, and status.used has room for few more; add another Eip",
+                record.services
+            );
+            ("RecordNearlyFull", message)
+        } else if is_on_link(link, status, cluster) {
+            ("Served", format!("served on {link}"))
+        } else {
+            let message = format!(
+                "served on {link}, but some addresses are in none of its subnets: hosts reach \
+                 those only by a route that leads to its LAN"
+            );
+            ("OffLink", message)
+        };
+        Word::Now { met: true, reason, message }
     }
 }
 
-fn ready(met: bool, recorded: &Option<Condition>) -> Condition {
-    match recorded {
-        Some(recorded) if recorded.met == met => recorded.clone(),
-        Some(_) | None => Condition {
-            met,
-            reason: if met { "Served" } else { "InvalidAddress" }.to_owned(),
-            message: String::new(),
-            generation: 0,
-            since: crate::Timestamp(0),
-        },
-    }
+/// Whether every address is in a subnet of the link.
+fn is_on_link(link: LinkName, status: &EipStatus, cluster: &Cluster) -> bool {
+    let (Some(first), Some(last)) = (status.first, status.last) else { return false };
+    let subnets = cluster.links.get(&link).map_or(&[][..], |link| &link.addresses);
+    subnets.iter().any(|net| net.contains(&first) && net.contains(&last))
+}
+
+fn deleting(status: &EipStatus) -> String {
+    let holders = status.used.iter();
+    let holders: Vec<_> = holders
+        .flat_map(|(address, holders)| holders.iter().map(move |holder| (address, holder)))
+        .collect();
+    let named = holders.iter().take(NAMED).map(|(address, holder)| format!("{holder} ({address})"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = match holders.len().checked_sub(NAMED) {
+        Some(more) if more > 0 => format!(" and {more} more"),
+        Some(_) | None => String::new(),
+    };
+    format!("goes when its last address is given back; held by {named}{more}")
 }
 
 fn finalizers_change(finalizers: impl Iterator<Item = String>) -> EipChange {

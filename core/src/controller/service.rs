@@ -1,17 +1,25 @@
 //! What one Service needs next: a step up the ladder, or down.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
-use super::{Controller, Surroundings};
+use super::{
+    Controller, Surroundings,
+    announced::{self, Word},
+    placing::{Placing, sharers},
+};
 use crate::{
-    Ingress, LinkName, MetadataChange, NodeName, Service, ServiceChange, ServiceName,
-    ServiceStatus, Silence, claim,
+    About, Condition, Event, Family, Ingress, MetadataChange, Service, ServiceChange, ServiceName,
+    ServiceStatus, claim,
     cluster::Cluster,
-    ipam::{self, Holding},
+    ipam::{Asker, Holding},
     keys,
-    placement::{self, Candidates, Placed},
+    ledger::Object,
+    placement,
     request::Request,
 };
+
+/// A change of a Service, and what people are told when it is made.
+pub(super) type Step = (ServiceChange, Vec<Event>);
 
 impl Controller {
     /// What `name` needs next.
@@ -19,191 +27,318 @@ impl Controller {
         &mut self,
         name: &ServiceName,
         around: &mut Surroundings<'_>,
-    ) -> Option<ServiceChange> {
+    ) -> Option<Step> {
         let cluster = around.cluster;
-        let holding = self.ipam.holding(name).cloned();
         let Some(service) = cluster.services.get(name) else {
-            self.step_missing(name, &holding?, around);
+            self.step_missing(name, around);
             return None;
         };
         self.missing.remove(name);
         self.gone.remove(name);
         let request = cluster.request(service);
-        if holding.is_none() {
-            self.load.place(name, None);
+        let asker = request.as_ref().map(|request| super::asker(name, service, request, cluster));
+        let fits =
+            |holding: &Holding| asker.as_ref().is_some_and(|asker| self.fits(asker, holding));
+        let held = self.ipam.holdings_of(name).cloned();
+        let (kept, dropped): (Vec<_>, Vec<_>) = held.partition(fits);
+        if !dropped.is_empty() {
+            return self.step_down(name, service, &kept, &dropped, around);
         }
-        match (request, holding) {
-            (Some(request), Some(holding)) if self.fits(&request, &holding, cluster) => {
-                self.step_up(name, service, &request, &holding, around)
+        let Some(asker) = asker else { return self.step_undo(name, service, around) };
+        if !self.waiting.contains_key(name) && !self.lacks(&asker).is_empty() {
+            self.lacking.insert((super::age(service), name.clone()));
+            if kept.is_empty() {
+                return None;
             }
-            (_, Some(holding)) => self.step_down(name, service, &holding, around),
-            (Some(request), None) => {
-                let shown = service.shown().next();
-                let Some(holding) = self.ipam.allocate(name, &request, shown).cloned() else {
-                    self.waiting.insert(name.clone());
-                    return None;
-                };
-                self.step_up(name, service, &request, &holding, around)
-            }
-            (None, None) => {
-                self.waiting.remove(name);
-                let freed = cluster.recorded(name).is_none();
-                (freed && cluster.is_traced(service)).then(|| claim::undo(service))
-            }
+        }
+        match kept.is_empty() {
+            true => self.step_waiting(name, service, around),
+            false => self.step_up(&asker, &kept, around),
         }
     }
 
-    fn fits(&self, request: &Request, holding: &Holding, cluster: &Cluster) -> bool {
-        let served = cluster.eips.get(&holding.eip).is_some_and(ipam::is_layer2);
-        served && request.is_met_by(&holding.eip, holding.address)
+    /// Gives a Service the addresses that it lacks, or takes down why there are none.
+    pub(super) fn step_lacking(&mut self, name: &ServiceName, cluster: &Cluster) {
+        let Some(service) = cluster.services.get(name) else { return };
+        let Some(request) = cluster.request(service) else { return };
+        let asker = super::asker(name, service, &request, cluster);
+        let holds_nothing = self.ipam.holdings_of(name).next().is_none();
+        let (mut given, mut refused) = (Vec::new(), Vec::new());
+        for family in self.lacks(&asker) {
+            match self.ipam.allocate(&asker, family) {
+                Ok(_) => given.push(family),
+                Err(refusal) => refused.push((family, refusal)),
+            }
+        }
+        if service.requires_dual_stack && holds_nothing && !refused.is_empty() {
+            // Both or none: what is not to be shown is left to others.
+            for family in given {
+                self.ipam.release(name, family);
+            }
+        }
+        match refused.is_empty() {
+            true => self.waiting.remove(name),
+            false => self.waiting.insert(name.clone(), refused),
+        };
+        self.services.insert(name.clone());
+    }
+
+    /// The families of which a Service lacks an address.
+    fn lacks(&self, asker: &Asker<'_>) -> Vec<Family> {
+        let mut families = self.ipam.families(asker);
+        families.retain(|family| self.ipam.holding(asker.name, *family).is_none());
+        families
+    }
+
+    fn fits(&self, asker: &Asker<'_>, holding: &Holding) -> bool {
+        self.ipam.meets(asker, holding) && self.ipam.sharing_conflict(asker, holding).is_none()
     }
 
     /// The next step of a Service towards being answered.
     fn step_up(
         &mut self,
-        name: &ServiceName,
-        service: &Service,
-        request: &Request,
-        holding: &Holding,
+        &Asker { name, service, request, .. }: &Asker<'_>,
+        held: &[Holding],
         around: &mut Surroundings<'_>,
-    ) -> Option<ServiceChange> {
-        self.waiting.remove(name);
-        if let Some(change) = claim::due(service, request, holding) {
-            return Some(change);
+    ) -> Option<Step> {
+        if let Some(change) = self.step_orphans(service, around.cluster) {
+            return Some((change, vec![]));
         }
-        let eip = around.cluster.eips.get(&holding.eip)?;
-        let recorded = eip.status.used.get(&holding.address);
-        if !recorded.is_some_and(|holders| holders.contains(name)) {
-            self.eips.insert(holding.eip.clone());
+        if let Some(change) = claim::due(service, request, &held[0]) {
+            return Some((change, vec![]));
+        }
+        let shown: BTreeSet<_> = service.shown().collect();
+        let mut up = Vec::new();
+        for holding in held {
+            let recorded = around.cluster.eips.get(&holding.eip);
+            let recorded = recorded.and_then(|eip| eip.status.used.get(&holding.address));
+            if !recorded.is_some_and(|holders| holders.contains(name)) {
+                self.eips.insert(holding.eip.clone());
+            } else if !shown.contains(&holding.address) && !self.proved.contains(&holding.eip) {
+                // What a Service shows was confirmed when the term began, and shown after it was
+                // recorded; anything else has to be.
+                self.unproved.entry(holding.eip.clone()).or_default().insert(name.clone());
+                self.eips.insert(holding.eip.clone());
+            } else {
+                up.push(holding.clone());
+            }
+        }
+        if up.is_empty() {
             return None;
         }
-        // What a Service shows was confirmed when the term began, and shown after it was recorded.
-        let ingress = vec![Ingress::Address(holding.address)];
-        if service.ingress != ingress && !self.proved.contains(&holding.eip) {
-            self.unproved.entry(holding.eip.clone()).or_default().insert(name.clone());
-            self.eips.insert(holding.eip.clone());
-            return None;
+        let mut placing = self.place(name, service, &up, around);
+        if let Some(step) = step_record(name, service, request, &mut placing) {
+            return Some(step);
         }
-        let placing = self.step_placement(name, service, holding, around);
-        if placing.is_some() {
-            return placing.map(|node| {
-                let annotations = &service.metadata.annotations;
-                let annotations =
-                    keys::LAYER2.entries(annotations, node.as_str(), request.spelling);
-                ServiceChange::Metadata(MetadataChange { annotations, ..MetadataChange::default() })
-            });
+        let mut word = announced::word(name, &placing, around);
+        if let Word::Now { met, reason, message } = &mut word
+            && let Some(refused) = self.waiting.get(name)
+        {
+            for (family, refusal) in refused {
+                let _ = write!(message, "; no {family} address: {}", refusal.message());
+            }
+            if service.requires_dual_stack && *met {
+                (*met, *reason) = (false, refused[0].1.reason());
+            }
         }
-        (service.ingress != ingress).then(|| status(ingress))
+        if let Word::Now { message, .. } = &mut word {
+            for contradiction in &request.contradictions {
+                let _ = write!(message, "; {contradiction}");
+            }
+        }
+        let ours = held.iter().map(|holding| holding.address);
+        let ours = ours.filter(|ours| {
+            shown.contains(ours) || up.iter().any(|holding| holding.address == *ours)
+        });
+        let ours: Vec<_> = ours.collect();
+        self.step_status(name, service, &ours, word, around)
     }
 
-    /// Settles what is answered for a Service that holds an address. Returns the node to put on
-    /// record, if another than the recorded one is to be answered.
-    fn step_placement(
+    /// Takes back what is shown of an Eip that is gone, now that another serves.
+    fn step_orphans(&self, service: &Service, cluster: &Cluster) -> Option<ServiceChange> {
+        let (_, eip) = keys::EIP.find(&service.metadata.labels)?;
+        if cluster.eips.get(&eip.into()).is_some() {
+            return None;
+        }
+        let stays = |entry: &&Ingress| match entry {
+            Ingress::Address(address) => self.ipam.covers(*address),
+            Ingress::Other(_) => true,
+        };
+        let ingress: Vec<_> = service.ingress.iter().filter(stays).cloned().collect();
+        let announced = service.announced.clone();
+        (ingress != service.ingress)
+            .then_some(ServiceChange::Status(ServiceStatus { ingress, announced }))
+    }
+
+    /// What a Service is told that has no address.
+    fn step_waiting(
         &mut self,
         name: &ServiceName,
         service: &Service,
-        holding: &Holding,
         around: &mut Surroundings<'_>,
-    ) -> Option<NodeName> {
-        let cluster = around.cluster;
-        let link = cluster.eips.get(&holding.eip).and_then(ipam::link_of)?;
-        let candidates = cluster.candidates(name, service, link, holding.address);
-        let record = placement::record(&service.metadata.annotations).map(|(_, node)| node);
-        let record = record.filter(|node| candidates.address(node).is_some());
-        let placed = self.load.placed(name).filter(|p| candidates.address(&p.node).is_some());
-        // A record that was removed or spoilt by hand does not move an EIP that is answered.
-        let stays = record.clone().map(|node| Placed { node, committed: true });
-        let stays = stays.or_else(|| placed.cloned());
-        let placed = match stays {
-            Some(placed) => Some(placed),
-            None => self.pick(service, &candidates, link, around),
-        };
-        self.load.place(name, placed.clone());
-        let mac_of = |node: &NodeName| {
-            let address = candidates.address(node)?;
-            let own = cluster.links.get(&link).filter(|link| link.owns(address));
-            own.map(|link| link.mac).or_else(|| around.neighbors.mac((link, address)))
-        };
-        let answer = match (&candidates, &placed) {
-            (Candidates::NoEndpoint, _) => Err(Silence::NoEndpoint),
-            (Candidates::Nodes(_), None) => Err(Silence::NoNode),
-            (_, Some(placed)) if !placed.committed => Err(Silence::Uncommitted),
-            (_, Some(placed)) => mac_of(&placed.node).ok_or(Silence::MacUnknown),
-        };
-        around.publication.set(link, holding.address, Some(answer));
-        placed.map(|placed| placed.node).filter(|node| record.as_ref() != Some(node))
+    ) -> Option<Step> {
+        let refused = self.waiting.get(name)?;
+        let (_, refusal) = refused.first()?;
+        let mut message = refusal.message();
+        for (family, other) in refused.iter().skip(1).filter(|(_, other)| other != refusal) {
+            let _ = write!(message, "; no {family} address: {}", other.message());
+        }
+        let word = Word::not(refusal.reason(), message);
+        self.step_status(name, service, &[], word, around)
     }
 
-    /// Picks a node among those that answer, once it is known of every candidate whether it does.
-    fn pick(
-        &self,
+    /// The status that is due: the addresses to show, and the word on them.
+    fn step_status(
+        &mut self,
+        name: &ServiceName,
         service: &Service,
-        candidates: &Candidates,
-        link: LinkName,
-        around: &Surroundings<'_>,
-    ) -> Option<Placed> {
-        let Candidates::Nodes(nodes) = candidates else { return None };
-        let own = around.cluster.links.get(&link);
-        let is_own = |address| own.is_some_and(|link| link.owns(address));
-        let settled = |address| is_own(address) || around.neighbors.settled((link, address));
-        if !nodes.values().all(|&address| settled(address)) {
+        ours: &[IpAddr],
+        word: Word,
+        around: &mut Surroundings<'_>,
+    ) -> Option<Step> {
+        let object = Object::Service(name.clone());
+        let ingress = self.ingress(service, ours);
+        let shown: BTreeSet<_> = service.shown().collect();
+        let shows = |address: &IpAddr| ingress.contains(&Ingress::Address(*address));
+        let takes_back = shown.iter().any(|address| !shows(address));
+        let said = service.announced.as_ref();
+        let announced = match word {
+            Word::Later => said.cloned(),
+            Word::Now { met, reason, message } => {
+                Some(condition(met, reason, message, said, around))
+            }
+        };
+        let news = match (said, &announced) {
+            (Some(said), Some(announced)) => !said.says_as(announced),
+            (None, Some(_)) | (Some(_), None) => true,
+            (None, None) => false,
+        };
+        if ingress == service.ingress && !news {
+            self.grace.end(&object);
             return None;
         }
-        let answers = |address| is_own(address) || around.neighbors.mac((link, address)).is_some();
-        let open = nodes
-            .iter()
-            .filter(|&(node, &address)| answers(address) && !around.cluster.is_cordoned(node));
-        let load = |node: &NodeName| self.load.count(node);
-        let node =
-            placement::pick(open.map(|(node, _)| node), service.metadata.uid.as_ref(), load)?;
-        Some(Placed { node: node.clone(), committed: false })
+        let good = announced.as_ref().is_some_and(|announced| announced.met) && news;
+        if !good && !takes_back && !self.grace.lasts(object, around.now) {
+            return None;
+        }
+        let mut events = Vec::new();
+        let about = About::Service(name.clone(), service.metadata.uid.clone());
+        for &address in ours.iter().filter(|address| !shown.contains(address)) {
+            let message = match self.ipam.owner(address) {
+                Some(eip) => format!("assigned {address} of Eip {eip}"),
+                None => format!("assigned {address}"),
+            };
+            events.push(Event {
+                about: about.clone(),
+                warning: false,
+                reason: "AssignIP",
+                message,
+            });
+        }
+        events.extend(released(&about, shown.iter().copied().filter(|address| !shows(address))));
+        if let Some(announced) = announced.as_ref().filter(|_| news) {
+            let failed = if ours.is_empty() { "AssignIPFailed" } else { "SetBalancer" };
+            events.push(Event {
+                about,
+                warning: !announced.met,
+                reason: if announced.met { "SetBalancer" } else { failed },
+                message: announced.message.clone(),
+            });
+        }
+        Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events))
     }
 
-    /// The next step of a Service that gives its address back.
+    /// The next step of a Service that gives addresses back.
     fn step_down(
         &mut self,
         name: &ServiceName,
         service: &Service,
-        holding: &Holding,
+        kept: &[Holding],
+        dropped: &[Holding],
         around: &mut Surroundings<'_>,
-    ) -> Option<ServiceChange> {
-        if !self.silence(name, holding, around) {
+    ) -> Option<Step> {
+        let mut silent = true;
+        for holding in dropped {
+            let shared = self.ipam.holders_of(holding.address).nth(1).is_some();
+            silent &= match shared {
+                true => self.is_handed_on(name, holding, around.cluster),
+                false => self.silence(name, holding, around),
+            };
+        }
+        if !silent {
             return None;
         }
-        let others =
-            service.ingress.iter().filter(|&other| *other != Ingress::Address(holding.address));
-        let others: Vec<_> = others.cloned().collect();
-        if service.ingress != others {
-            return Some(status(others));
+        let goes = |address| dropped.iter().any(|holding| holding.address == address);
+        let stays = |entry: &&Ingress| match entry {
+            Ingress::Address(address) => !goes(*address),
+            Ingress::Other(_) => true,
+        };
+        let ingress: Vec<_> = service.ingress.iter().filter(stays).cloned().collect();
+        if service.ingress != ingress {
+            let announced = service
+                .announced
+                .clone()
+                .filter(|_| !kept.is_empty() || around.cluster.request(service).is_some());
+            let about = About::Service(name.clone(), service.metadata.uid.clone());
+            let events = released(&about, dropped.iter().map(|holding| holding.address)).collect();
+            return Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events));
         }
-        self.free(name);
+        for holding in dropped {
+            self.free(name, holding);
+        }
         None
     }
 
-    /// A holder that is not there: gives its address back once the API server has confirmed that.
-    fn step_missing(
+    /// The last steps of a Service that asks for nothing and holds nothing.
+    fn step_undo(
         &mut self,
         name: &ServiceName,
-        holding: &Holding,
-        around: &mut Surroundings<'_>,
-    ) {
-        let silent = self.silence(name, holding, around);
+        service: &Service,
+        around: &Surroundings<'_>,
+    ) -> Option<Step> {
+        self.waiting.remove(name);
+        self.grace.end(&Object::Service(name.clone()));
+        if service.announced.is_some() && !service.metadata.deleting {
+            let ingress = service.ingress.clone();
+            let status = ServiceStatus { ingress, announced: None };
+            return Some((ServiceChange::Status(status), vec![]));
+        }
+        let freed = around.cluster.recorded(name).is_none();
+        let traced = around.cluster.is_traced(service);
+        (freed && traced).then(|| (claim::undo(service), vec![]))
+    }
+
+    /// A holder that is not there: gives its addresses back once the API server has confirmed that.
+    fn step_missing(&mut self, name: &ServiceName, around: &mut Surroundings<'_>) {
+        self.waiting.remove(name);
+        self.grace.end(&Object::Service(name.clone()));
+        let held: Vec<_> = self.ipam.holdings_of(name).cloned().collect();
+        if held.is_empty() {
+            self.load.place(name, None);
+            return;
+        }
+        let mut silent = true;
+        for holding in &held {
+            let shared = self.ipam.holders_of(holding.address).nth(1).is_some();
+            silent &= shared || self.silence(name, holding, around);
+        }
         if !self.gone.contains(name) {
             self.missing.insert(name.clone());
         } else if silent {
             self.gone.remove(name);
-            self.free(name);
+            for holding in &held {
+                self.free(name, holding);
+            }
         }
     }
 
-    /// Silences the EIP of a holder. Says whether every responder is silent already.
+    /// Silences an address. Says whether every responder is silent already.
     fn silence(
         &mut self,
         name: &ServiceName,
         holding: &Holding,
         around: &mut Surroundings<'_>,
     ) -> bool {
-        self.load.place(name, None);
         let links: BTreeSet<_> = around.publication.links_of(holding.address).collect();
         for &link in &links {
             around.publication.set(link, holding.address, None);
@@ -215,13 +350,95 @@ impl Controller {
         silent
     }
 
-    fn free(&mut self, name: &ServiceName) {
-        self.eips.extend(self.ipam.release(name));
-        self.services.append(&mut self.waiting);
+    /// Whether the next of those who share an address carries the node that is answered, so that
+    /// `name` may go.
+    fn is_handed_on(&mut self, name: &ServiceName, holding: &Holding, cluster: &Cluster) -> bool {
+        let sharers = sharers(&self.ipam, std::slice::from_ref(holding), cluster);
+        let mut stay = sharers
+            .iter()
+            .filter(|(sharer, service)| *sharer != name && cluster.request(service).is_some());
+        let heads = sharers.first().is_some_and(|(head, _)| *head == name);
+        let placed = self.load.placed(name).filter(|placed| heads && placed.committed);
+        let (Some(placed), Some((next, service))) = (placed, stay.next()) else { return true };
+        if placement::record(&service.metadata.annotations).as_ref() == Some(&placed.node) {
+            return true;
+        }
+        let next = (*next).clone();
+        self.leaving.insert(name.clone());
+        self.services.insert(next);
+        false
+    }
+
+    fn free(&mut self, name: &ServiceName, holding: &Holding) {
+        self.load.place(name, None);
+        self.services.extend(self.ipam.holders_of(holding.address).cloned());
+        self.eips.extend(self.ipam.release(name, Family::of(holding.address)));
+        self.retry();
         self.services.insert(name.clone());
+    }
+
+    /// What to show: our addresses, and what is no address of an Eip as it is: other controllers show
+    /// it, or it is of an Eip that is gone and may come back.
+    fn ingress(&self, service: &Service, ours: &[IpAddr]) -> Vec<Ingress> {
+        let foreign = |entry: &&Ingress| match entry {
+            Ingress::Address(address) => !self.ipam.covers(*address),
+            Ingress::Other(_) => true,
+        };
+        let shown = service.ingress.iter().filter_map(|entry| match entry {
+            Ingress::Address(address) => ours.contains(address).then_some(address),
+            Ingress::Other(_) => None,
+        });
+        let others = service.ingress.iter().filter(foreign).cloned();
+        let rest = service.ingress.len() - others.clone().count();
+        if shown.eq(ours) && rest == ours.len() {
+            return service.ingress.clone();
+        }
+        ours.iter().map(|address| Ingress::Address(*address)).chain(others).collect()
     }
 }
 
-fn status(ingress: Vec<Ingress>) -> ServiceChange {
-    ServiceChange::Status(ServiceStatus { ingress, announced: None })
+/// The record of the node that is due, in every spelling that the Service uses.
+fn step_record(
+    name: &ServiceName,
+    service: &Service,
+    request: &Request,
+    placing: &mut Placing,
+) -> Option<Step> {
+    let node = placing.node.as_ref()?;
+    let annotations = &service.metadata.annotations;
+    let entries = keys::LAYER2.entries(annotations, node.as_str(), request.spelling);
+    if entries.iter().all(|(key, value)| annotations.get(key) == value.as_ref()) {
+        return None;
+    }
+    let rejected = placing.rejected.take().map(|rejected| Event {
+        about: About::Service(name.clone(), service.metadata.uid.clone()),
+        warning: true,
+        reason: "PinRejected",
+        message: format!(
+            "{rejected} cannot be answered for the Service now; {node} stays. A node to pin must be \
+             usable, and have an endpoint if any usable node has"
+        ),
+    });
+    let change = MetadataChange { annotations: entries, ..MetadataChange::default() };
+    Some((ServiceChange::Metadata(change), rejected.into_iter().collect()))
+}
+
+fn released(about: &About, gone: impl Iterator<Item = IpAddr>) -> impl Iterator<Item = Event> {
+    gone.map(|address| Event {
+        about: about.clone(),
+        warning: false,
+        reason: "ReleaseIP",
+        message: format!("released {address}"),
+    })
+}
+
+fn condition(
+    met: bool,
+    reason: &str,
+    message: String,
+    said: Option<&Condition>,
+    around: &Surroundings<'_>,
+) -> Condition {
+    let since = said.filter(|said| said.met == met).map_or(around.wall_time, |said| said.since);
+    Condition { met, reason: reason.to_owned(), message, generation: 0, since }
 }

@@ -185,7 +185,7 @@ impl Bench {
     /// Puts a Service in place, or removes it.
     pub(crate) fn service(&mut self, name: &ServiceName, service: Option<Service>) {
         self.api.put_service(name, service);
-        self.pump();
+        self.settle();
     }
 
     /// Changes a Service as a person would.
@@ -199,7 +199,7 @@ impl Bench {
     /// Puts an Eip in place, or removes it.
     pub(crate) fn eip(&mut self, name: &EipName, eip: Option<Eip>) {
         self.api.put_eip(name, eip);
-        self.pump();
+        self.settle();
     }
 
     /// Changes an Eip as a person would.
@@ -222,13 +222,22 @@ impl Bench {
         let name = SliceName::new(&service.namespace, &service.name);
         let slice = Slice { service: service.clone(), family: Family::V4, endpoints };
         self.api.put_slice(&name, slice);
-        self.pump();
+        self.settle();
     }
 
     /// Puts a node in place, or removes it.
     pub(crate) fn node(&mut self, name: &str, node: Option<Node>) {
         self.api.put_node(&NodeName::from(name), node);
+        self.settle();
+    }
+
+    /// Does what is wanted, and unless something is held back also what is written a little later
+    /// on purpose: the status of an Eip.
+    fn settle(&mut self) {
         self.pump();
+        if self.watches && self.replies && self.acknowledges {
+            self.run(Duration::from_millis(250));
+        }
     }
 
     pub(crate) fn tell(&mut self, input: Input) {

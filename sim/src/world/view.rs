@@ -160,10 +160,14 @@ impl World {
         assert!(owed, "{}", self.report(&format!("it is owed that {what}")));
     }
 
-    /// The MAC that every host should have for an EIP: that of the recorded node, if it can serve.
+    /// The MAC that every host should have for an EIP: that of the recorded node, if it can serve. A
+    /// node without a pod can if the Service says that it was taken for lack of another.
     pub fn owed_mac(&self, service: &ServiceName) -> Option<MacAddr> {
         let node = self.recorded_node(service)?;
-        self.nodes_behind(service).contains(&node).then(|| self.mac_of(&node)).flatten()
+        let announced = self.api.services.get(service)?.1.announced.as_ref();
+        let elsewhere = announced.is_some_and(|it| it.reason == "AnnouncedElsewhere");
+        let serves = elsewhere || self.nodes_behind(service).contains(&node);
+        serves.then(|| self.mac_of(&node)).flatten()
     }
 
     /// Every Service of ours.
