@@ -11,10 +11,14 @@
 mod capacity;
 mod choice;
 mod free;
+#[cfg(test)]
+mod laws;
 mod pool;
 mod refusal;
 mod sharing;
 mod standing;
+#[cfg(test)]
+mod stories;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -136,7 +140,10 @@ impl Ipam {
     }
 
     /// What a Service holds, IPv4 first.
-    pub(crate) fn holdings_of(&self, service: &ServiceName) -> impl Iterator<Item = &Holding> {
+    pub(crate) fn holdings_of<'a>(
+        &'a self,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = &'a Holding> + use<'a> {
         self.held.get(service).into_iter().flatten().flatten()
     }
 
