@@ -108,6 +108,7 @@ async fn a_service_costs_three_writes_a_move_two_and_a_leader_change_none() {
 
 /// `PORTER_SERVICES` sets how many Services there are.
 #[tokio::test]
+#[expect(clippy::print_stderr, reason = "what it counts is worth reading")]
 async fn services_that_come_at_once_share_the_writes_of_their_eip() {
     let n_services = env::var("PORTER_SERVICES").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
     let cluster = Cluster::of_the_lab().await;
@@ -142,6 +143,7 @@ async fn services_that_come_at_once_share_the_writes_of_their_eip() {
     assert_eq!(n_services_written, 3 * n_services);
     assert!(n_eips_written * 10 <= n_services, "{n_eips_written} writes of one Eip");
     let first: IpAddr = [172, 22, 0, 0].into();
-    assert_eq!(replica.answers(first), Some(NODE3));
+    // A replica that was kept from renewing by the load has to lead again first.
+    assert_eq!(eventually(async || replica.answers(first)).await, NODE3);
     replica.leave().await;
 }

@@ -222,7 +222,7 @@ mod addresses {
             world.ask("c", at("10.0.0.2", web())),
             "AddressIsNodes: 10.0.0.2 is the address of a node of this cluster; name another address"
         );
-        assert_eq!(world.ipam.usage(&"pool".into()), 2);
+        assert_eq!(world.ipam.used(&"pool".into()).len(), 2);
         world.release("a");
         assert_eq!(world.ask("d", web()), "pool 10.0.0.4");
         world.ipam.handle_node_addresses(&BTreeSet::new());
@@ -648,7 +648,7 @@ mod shared {
         let mut world = pool();
         assert_eq!(world.ask("a", at(ONE, web())), "pool 10.0.0.1");
         assert_eq!(world.ask("b", on(443, at(ONE, web()))), "pool 10.0.0.1");
-        assert_eq!(world.ipam.usage(&"pool".into()), 1);
+        assert_eq!(world.ipam.used(&"pool".into()).len(), 1);
         assert_eq!(world.ipam.record(&"pool".into()).services, 2);
         assert_eq!(world.ipam.holders_of(ONE.parse().unwrap()).count(), 2);
         world.release("a");
