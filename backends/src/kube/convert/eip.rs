@@ -64,7 +64,9 @@ fn status_fact(status: &EipStatus) -> porter_core::EipStatus {
 /// The object to put to the status subresource.
 ///
 /// Put, not patched: an address that is free again must go from the map `used`, and a merge patch
-/// would have to know what it was. The API server takes nothing but `status` from it.
+/// would have to know what it was. The API server takes nothing but `status` from it. All of the
+/// status is ours, so that a condition of another type, which another writer left, goes with the
+/// next write.
 pub(super) fn status_body(
     name: &EipName,
     version: Version,
@@ -127,6 +129,17 @@ mod tests {
             ("fd00::7".parse().unwrap(), BTreeSet::from([service("d")])),
         ];
         assert_eq!(eip.status.used, expected.into());
+    }
+
+    #[test]
+    fn what_a_pool_is_for_is_read_as_written() {
+        let spec = json!({ "address": "192.0.2.7", "priority": -3, "disable": true,
+                           "namespaces": ["shop", "blog"], "namespaceSelector": { "tier": "front" } });
+        let metadata = json!({ "name": "pool", "resourceVersion": "5", "generation": 7 });
+        let eip = read::<Eip>(json!({ "metadata": metadata, "spec": spec })).unwrap().2.unwrap();
+        assert_eq!((eip.priority, eip.disable, eip.metadata.generation), (-3, true, 7));
+        assert_eq!(eip.namespaces, ["blog", "shop"].map(str::to_owned).into());
+        assert_eq!(eip.namespace_selector, [("tier".to_owned(), "front".to_owned())].into());
     }
 
     #[test]

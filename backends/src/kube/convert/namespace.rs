@@ -27,3 +27,23 @@ impl Watched for Namespace {
         Input::Namespaces(listing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kube::convert::read;
+
+    #[test]
+    fn every_label_is_known_since_an_eip_may_select_by_any() {
+        let labels = json!({ "kubernetes.io/metadata.name": "shop", "tier": "front" });
+        let metadata = json!({ "name": "shop", "resourceVersion": "3", "labels": labels });
+        let (name, version, namespace) =
+            read::<Namespace>(json!({ "metadata": metadata })).unwrap();
+        assert_eq!((name, version), (NamespaceName::from("shop"), Version(3)));
+        let expected = [("kubernetes.io/metadata.name", "shop"), ("tier", "front")];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(namespace.unwrap().labels, expected.into());
+    }
+}

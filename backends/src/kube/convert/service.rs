@@ -186,4 +186,76 @@ mod tests {
         assert_eq!(service.class.as_deref(), Some("example.com/other"));
         assert_eq!(service.requested_ip.as_deref(), Some("192.0.2.7"));
     }
+
+    fn of_spec(spec: Value) -> porter_core::Service {
+        let metadata = json!({ "name": "web", "namespace": "default", "resourceVersion": "1" });
+        read::<Service>(json!({ "metadata": metadata, "spec": spec })).unwrap().2.unwrap()
+    }
+
+    fn of_status(status: Value) -> porter_core::Service {
+        let metadata = json!({ "name": "web", "namespace": "default", "resourceVersion": "1" });
+        read::<Service>(json!({ "metadata": metadata, "status": status })).unwrap().2.unwrap()
+    }
+
+    #[test]
+    fn ports_and_selector_are_read_as_kubernetes_means_them() {
+        let ports = json!([
+            { "port": 53, "protocol": "UDP" },
+            { "port": 53 },
+            { "port": 80, "protocol": "TCP", "targetPort": 8080, "nodePort": 30000 }
+        ]);
+        let service = of_spec(json!({ "ports": ports, "selector": { "app": "dns" } }));
+        let port = |protocol: &str, number| Port { protocol: protocol.into(), number };
+        assert_eq!(service.ports, [port("TCP", 53), port("TCP", 80), port("UDP", 53)].into());
+        assert_eq!(service.selector, [("app".to_owned(), "dns".to_owned())].into());
+    }
+
+    #[test]
+    fn families_keep_their_order_and_only_one_policy_requires_both() {
+        let service = |policy: &str| {
+            of_spec(json!({ "ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": policy }))
+        };
+        assert_eq!(service("RequireDualStack").families, [Family::V6, Family::V4]);
+        assert!(service("RequireDualStack").requires_dual_stack);
+        assert!(!service("PreferDualStack").requires_dual_stack);
+        assert!(!service("SingleStack").requires_dual_stack);
+        assert!(of_spec(json!({})).families.is_empty());
+    }
+
+    #[test]
+    fn entries_of_others_are_written_back_word_for_word() {
+        let foreign = json!([
+            { "hostname": "a.example" },
+            { "hostname": "b.example", "ip": "192.0.2.8" },
+            { "ip": "192.0.2.9", "ipMode": "Proxy" },
+            { "ip": "192.0.2.10", "ports": [{ "port": 80, "protocol": "TCP" }] },
+            { "ip": "somewhere" }
+        ]);
+        let service = of_status(json!({ "loadBalancer": { "ingress": foreign } }));
+        assert_eq!(service.shown().next(), None);
+        let status = ServiceStatus { ingress: service.ingress, announced: None };
+        let patch = status_patch(Version(1), &status);
+        assert_eq!(patch["status"]["loadBalancer"]["ingress"], foreign);
+    }
+
+    #[test]
+    fn an_entry_of_ours_is_known_with_and_without_its_mode() {
+        let ours = json!([{ "ip": "192.0.2.7" }, { "ip": "fd00::7", "ipMode": "VIP" }]);
+        let service = of_status(json!({ "loadBalancer": { "ingress": ours } }));
+        let addresses: [IpAddr; 2] = ["192.0.2.7".parse().unwrap(), "fd00::7".parse().unwrap()];
+        assert_eq!(service.ingress, addresses.map(Ingress::Address));
+    }
+
+    #[test]
+    fn only_the_condition_of_ours_is_read() {
+        let condition = |kind: &str, reason: &str| {
+            json!({ "type": kind, "status": "True", "reason": reason, "message": "",
+                    "lastTransitionTime": "2020-08-05T12:00:00Z" })
+        };
+        let others = condition("LoadBalancerPortsError", "Elsewhere");
+        let ours = condition("porter.kubesphere.io/Announced", "Announced");
+        let service = of_status(json!({ "conditions": [others, ours] }));
+        assert_eq!(service.announced.unwrap().reason, "Announced");
+        assert_eq!(of_status(json!({ "conditions": [others] })).announced, None);
+    }
 }

@@ -96,6 +96,13 @@ mod tests {
     }
 
     #[test]
+    fn the_family_is_that_of_the_addresses() {
+        let labels = || json!({ "kubernetes.io/service-name": "web" });
+        assert_eq!(slice(labels(), "IPv4").unwrap().family, Family::V4);
+        assert_eq!(slice(labels(), "IPv6").unwrap().family, Family::V6);
+    }
+
+    #[test]
     fn a_slice_of_no_service_or_of_names_is_as_good_as_gone() {
         assert_eq!(slice(json!({}), "IPv4"), None);
         assert_eq!(slice(json!({ "kubernetes.io/service-name": "web" }), "FQDN"), None);
