@@ -211,4 +211,6 @@ fn last_applied(config: &Value) -> String {
 }
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;
