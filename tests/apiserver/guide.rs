@@ -249,6 +249,23 @@ async fn small_changes_by_hand_reach_the_object() {
 }
 
 #[tokio::test]
+async fn every_kubectl_at_hand_makes_and_deletes_a_namespace() {
+    let server = Server::start().await;
+    let Some(kubectl) = kubectl(&server, "namespaces") else { return };
+    for kubectl in [kubectl].into_iter().chain(other_versions(&server)) {
+        assert_eq!(kubectl.says("create namespace green").await, "namespace/green created\n");
+        let shown = kubectl.says("get namespace green --show-labels --no-headers").await;
+        assert!(
+            shown.contains("Active") && shown.contains("kubernetes.io/metadata.name=green"),
+            "{shown}"
+        );
+        kubectl.says("delete namespace green").await;
+        let gone = kubectl.fails("get namespace green", "").await;
+        assert!(gone.contains("NotFound"), "{gone}");
+    }
+}
+
+#[tokio::test]
 async fn a_deletion_waits_for_the_finalizer() {
     let server = Server::with_eips().await;
     let Some(kubectl) = kubectl(&server, "deletion") else { return };

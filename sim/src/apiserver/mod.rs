@@ -13,9 +13,9 @@
 //! one that is there; `managed_fields` notes who changed what. [`serve_with`] also takes what should go wrong: requests
 //! that are refused, never answered, or cut off.
 //!
-//! Not there, and refused with a [`Status`] that says so: objects in protobuf or YAML, applying to a scale,
-//! subresources other than `status` and `scale`, conversion between versions that differ in more than their name.
-//! Accepted without effect: grace periods. Events stay until they are deleted.
+//! Not there, and refused with a [`Status`] that says so: objects in protobuf (but for namespaces) or YAML, applying to
+//! a scale, subresources other than `status` and `scale`, conversion between versions that differ in more than their
+//! name. Accepted without effect: grace periods. Events stay until they are deleted.
 
 mod apply;
 mod crd;

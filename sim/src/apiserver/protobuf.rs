@@ -1,21 +1,22 @@
-//! The one message that is read in protobuf: `DeleteOptions`, which kubectl's typed clients, such as `drain`,
-//! send with a deletion whatever the server prefers.
+//! The two messages that are read in protobuf, which kubectl's typed clients send whatever the server prefers:
+//! `DeleteOptions`, with a deletion by `drain`, and `Namespace`, by `create namespace`.
+//!
+//! The numbers of the fields are those in `generated.proto` of `k8s.io/apimachinery` and `k8s.io/api`.
 
 use serde_json::{Value, json};
 
 /// The media type of Kubernetes' protobuf.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
-/// What Kubernetes puts before every message: these bytes, then an envelope whose second field is the message.
+/// What Kubernetes puts before every message: these bytes, then an envelope that says in its first field what the
+/// message in its second field is.
 const MAGIC: &[u8] = b"k8s\0";
 
 /// Reads `DeleteOptions` into their JSON form; `None` if these bytes are none.
 pub(crate) fn delete_options(body: &[u8]) -> Option<Value> {
     let envelope = fields(body.strip_prefix(MAGIC)?)?;
-    let message =
-        envelope.iter().find_map(|(number, field)| field.bytes().filter(|_| *number == 2))?;
     let mut options = json!({});
-    for (number, field) in fields(message)? {
+    for (number, field) in fields(nested(&envelope, 2)?)? {
         match (number, field) {
             (1, Field::Number(seconds)) => options["gracePeriodSeconds"] = json!(seconds),
             (2, Field::Bytes(preconditions)) => {
@@ -31,6 +32,37 @@ pub(crate) fn delete_options(body: &[u8]) -> Option<Value> {
         }
     }
     Some(options)
+}
+
+/// Reads a `Namespace` into its JSON form: its name, labels and annotations, which is what a client can say of it.
+/// `None` if these bytes are none.
+pub(crate) fn namespace(body: &[u8]) -> Option<Value> {
+    let envelope = fields(body.strip_prefix(MAGIC)?)?;
+    let kind = fields(nested(&envelope, 1)?)?;
+    if nested(&kind, 1)? != b"v1" || nested(&kind, 2)? != b"Namespace" {
+        return None;
+    }
+    let object = fields(nested(&envelope, 2)?)?;
+    let mut metadata = json!({});
+    for (number, field) in fields(nested(&object, 1)?)? {
+        match number {
+            1 if !field.text()?.is_empty() => metadata["name"] = json!(field.text()?),
+            2 if !field.text()?.is_empty() => metadata["generateName"] = json!(field.text()?),
+            11 | 12 => {
+                let entry = fields(field.bytes()?)?;
+                let text = |number| str::from_utf8(nested(&entry, number).unwrap_or_default()).ok();
+                let map = if number == 11 { "labels" } else { "annotations" };
+                metadata[map][text(1)?] = json!(text(2)?);
+            }
+            _ => {}
+        }
+    }
+    Some(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }))
+}
+
+/// The bytes of one field.
+fn nested<'a>(fields: &[(u64, Field<'a>)], wanted: u64) -> Option<&'a [u8]> {
+    fields.iter().find_map(|(number, field)| field.bytes().filter(|_| *number == wanted))
 }
 
 /// The value of one field; fixed-width ones do not occur here.
@@ -102,8 +134,30 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_is_read_with_what_a_client_can_say_of_it() {
+        let body = |kind: &str| {
+            let field = |number: u8, bytes: &[u8]| {
+                let length = u8::try_from(bytes.len()).expect("a short field");
+                [&[number << 3 | 2, length], bytes].concat()
+            };
+            let label = [field(1, b"rack"), field(2, b"a")].concat();
+            let metadata = [field(1, b"green"), field(2, b""), field(11, &label)].concat();
+            let object = [field(1, &metadata), field(2, b""), field(3, b"")].concat();
+            let kind = [field(1, b"v1"), field(2, kind.as_bytes())].concat();
+            [MAGIC.to_vec(), field(1, &kind), field(2, &object)].concat()
+        };
+        let expected = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "green", "labels": { "rack": "a" } },
+        });
+        assert_eq!(namespace(&body("Namespace")), Some(expected));
+        assert_eq!(namespace(&body("Service")), None);
+    }
+
+    #[test]
     fn cut_or_foreign_bytes_are_no_options() {
         assert_eq!(delete_options(b"{}"), None);
+        assert_eq!(namespace(b"{}"), None);
+        assert_eq!(namespace(b"k8s\0\x12\x05\x08"), None);
         assert_eq!(delete_options(b"k8s\0\x12\x05\x08"), None);
         assert_eq!(
             delete_options(b"k8s\0\x12\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),

@@ -183,6 +183,11 @@ fn part(target: &Target) -> Subresource {
 
 /// The body, as JSON.
 pub(crate) fn json(call: &Call) -> Result<Value, Status> {
+    if content_type(&call.headers) == protobuf::MEDIA_TYPE
+        && let Some(namespace) = protobuf::namespace(&call.body)
+    {
+        return Ok(namespace);
+    }
     if content_type(&call.headers) != "application/json" {
         return Err(Status::unsupported_media_type(
             "the lab's API server reads objects in JSON only; kubectl sends it with apply, run, expose and create -f",
