@@ -261,6 +261,21 @@ fn a_rule_of_a_change_is_looked_at_only_when_there_was_something_before() {
 }
 
 #[test]
+fn a_rule_of_a_change_holds_for_every_write_also_for_one_that_changes_nothing_there() {
+    let store = store(with_rule(
+        json!({ "type": "integer" }),
+        json!({ "rule": "self.field > oldSelf.field", "message": "has to grow" }),
+    ));
+    store.create(pool(json!({ "field": 1 }))).expect("there was nothing before");
+    let mut other = pool(json!({ "field": 1 }));
+    other["metadata"]["labels"] = json!({ "b": "c" });
+    let refused = store.replace(other.clone()).expect_err("it does not grow");
+    assert_eq!(causes(&refused)[0].2, "Invalid value: \"object\": has to grow");
+    other["spec"]["field"] = json!(2);
+    store.replace(other).expect("it grows");
+}
+
+#[test]
 fn a_rule_may_ask_whether_there_was_something_before() {
     let store = store(with_rule(
         json!({ "type": "string" }),
