@@ -17,7 +17,12 @@ use super::{
     Surroundings,
     placing::{self, Answer, Placing},
 };
-use crate::{Family, LinkName, NodeName, ServiceName, Silence, cluster::Cluster, placement};
+use crate::{
+    Family, LinkName, NodeName, ServiceName, Silence,
+    cluster::Cluster,
+    ipam::{self, Holding},
+    placement,
+};
 
 /// The reason that says of a node that it has no endpoint. It is read again by the next leader: a
 /// node that was taken so stays until it is unusable itself.
@@ -98,6 +103,17 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         }
     }
     word
+}
+
+/// What is to be said if an address is held of an Eip that names no link any more.
+pub(super) fn linkless(held: &[Holding], cluster: &Cluster) -> Option<Word> {
+    let link = |holding: &&Holding| cluster.eips.get(&holding.eip).and_then(ipam::link_of);
+    let Holding { eip, address } = held.iter().find(|holding| link(holding).is_none())?;
+    let message = format!(
+        "{address} is not answered: Eip {eip} names no network interface; correct spec.interface of \
+         the Eip"
+    );
+    Some(Word::not("InterfaceMissing", message))
 }
 
 /// What is wrong with a link, if anything is.

@@ -46,10 +46,9 @@ impl Controller {
         }
         let Some(asker) = asker else { return self.step_undo(name, service, around) };
         if !self.waiting.contains_key(name) && !self.lacks(&asker).is_empty() {
+            // What to say of those it holds depends on why it lacks others.
             self.lacking.insert((super::age(service), name.clone()));
-            if kept.is_empty() {
-                return None;
-            }
+            return None;
         }
         match kept.is_empty() {
             true => self.step_waiting(name, service, around),
@@ -130,7 +129,10 @@ impl Controller {
         if let Some(step) = step_record(name, service, request, &mut placing) {
             return Some(step);
         }
-        let mut word = announced::word(name, &placing, around);
+        let mut word = match announced::linkless(&up, around.cluster) {
+            Some(word) => word,
+            None => announced::word(name, &placing, around),
+        };
         if let Word::Now { met, reason, message } = &mut word
             && let Some(refused) = self.waiting.get(name)
         {

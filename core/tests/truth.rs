@@ -1,0 +1,38 @@
+//! Conditions say what is, and come to rest.
+
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::*;
+use porter_core::{Family, Service};
+
+#[test]
+fn a_service_that_gets_one_of_two_families_is_told_so_once() {
+    let mut bench = Bench::leading();
+    bench.endpoints(&web(), &["node3"]);
+    let families = vec![Family::V4, Family::V6];
+    bench.service(&web(), Some(Service { families, ..asking() }));
+    bench.run(Duration::from_secs(20));
+    let said = bench.shown(&web()).announced.clone().unwrap();
+    assert!(said.met && said.message.contains("; no IPv6 address: "), "{said:?}");
+    let n_written = bench.written.len();
+    bench.endpoints(&web(), &[]);
+    bench.run(Duration::from_secs(60));
+    assert_eq!(bench.written.len(), n_written + 1, "{:?}", bench.written);
+}
+
+#[test]
+fn a_service_of_an_eip_that_names_no_interface_any_more_is_not_said_to_be_announced() {
+    let mut bench = Bench::serving();
+    bench.run(Duration::from_secs(5));
+    assert!(bench.shown(&web()).announced.as_ref().unwrap().met);
+    bench.edit_eip(&pool(), |eip| eip.interface = Some("a/b".to_owned()));
+    bench.run(Duration::from_secs(5));
+    assert_eq!(bench.ask(188), None);
+    let said = bench.shown(&web()).announced.clone().unwrap();
+    assert_eq!((said.met, said.reason.as_str()), (false, "InterfaceMissing"), "{said:?}");
+    assert!(said.message.contains("Eip pool names no network interface"), "{said:?}");
+}
