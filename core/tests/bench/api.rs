@@ -14,9 +14,9 @@ pub(crate) struct Api {
     pub(crate) lease: Option<(Version, LeaseRecord)>,
     pub(crate) eips: BTreeMap<EipName, (Version, Eip)>,
     pub(crate) services: BTreeMap<ServiceName, (Version, Service)>,
-    namespaces: BTreeMap<NamespaceName, (Version, Namespace)>,
-    nodes: BTreeMap<NodeName, (Version, Node)>,
-    slices: BTreeMap<SliceName, (Version, Slice)>,
+    pub(crate) namespaces: BTreeMap<NamespaceName, (Version, Namespace)>,
+    pub(crate) nodes: BTreeMap<NodeName, (Version, Node)>,
+    pub(crate) slices: BTreeMap<SliceName, (Version, Slice)>,
     pub(crate) watch: VecDeque<Input>,
 }
 

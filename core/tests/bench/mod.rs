@@ -45,6 +45,10 @@ pub(crate) struct Bench {
     pub(crate) writes: VecDeque<(WriteId, Write)>,
     pub(crate) reads: VecDeque<(ReadId, Read)>,
     pub(crate) unacknowledged: Option<Generation>,
+    /// Writes that were given up and may still take effect.
+    late: Vec<Write>,
+    /// How many processes there were.
+    n_started: u64,
 }
 
 pub(crate) fn eth0() -> LinkName {
@@ -123,7 +127,31 @@ impl Bench {
             writes: VecDeque::new(),
             reads: VecDeque::new(),
             unacknowledged: None,
+            late: Vec::new(),
+            n_started: 1,
         }
+    }
+
+    /// Replaces the replica by a new process that knows nothing. What the old one asked for may
+    /// still take effect.
+    pub(crate) fn restart(&mut self) {
+        self.n_started += 1;
+        let identity = Identity::from(format!("node1-{}", self.n_started).as_str());
+        let config = Config { identity, epoch: Timestamp(0), lease: LeaseTiming::default() };
+        self.speaker = Speaker::new(config, self.n_started);
+        self.answers = Arc::default();
+        self.until = Instant::ZERO;
+        self.unacknowledged = None;
+        self.reads.clear();
+        self.late.extend(self.writes.drain(..).map(|(_, write)| write));
+    }
+
+    /// Lets the writes that were given up take effect, where their objects still are as expected.
+    pub(crate) fn land(&mut self) {
+        for write in std::mem::take(&mut self.late) {
+            let _ = self.api.write(write);
+        }
+        self.pump();
     }
 
     /// A replica that leads, with the guide's Eip and three nodes.
@@ -284,8 +312,10 @@ impl Bench {
             Output::Listen(_) => {}
             Output::Permit(until) => self.until = until,
             Output::Probe(probe) => {
-                let IpAddr::V4(target) = probe.target else { unreachable!("IPv4 only") };
-                let mac = mac(target.octets()[3]);
+                let mac = match probe.target {
+                    IpAddr::V4(target) => mac(target.octets()[3]),
+                    IpAddr::V6(target) => mac(target.octets()[15]),
+                };
                 let (link, target, to) = (probe.link, probe.target, Some(probe.sender));
                 let heard = Input::Heard(IsAt { link, target, mac, to, via: mac });
                 self.speaker.handle_input(heard, self.now);
@@ -363,6 +393,10 @@ impl Bench {
         let verdict = match verdict {
             Verdict::Done => self.api.write(write),
             Verdict::DoneUnheard => self.api.write(write).and(Err(WriteError::Unknown)),
+            Verdict::DoneLate => {
+                self.late.push(write);
+                Err(WriteError::Unknown)
+            }
             Verdict::Failed(error) => Err(error),
             Verdict::Undone => self.api.look(write),
         };
@@ -418,6 +452,8 @@ pub(crate) enum Verdict {
     Done,
     /// It takes effect, and nobody hears of it.
     DoneUnheard,
+    /// Nobody hears of it, and it takes effect only when [`Bench::land`] is called.
+    DoneLate,
     Failed(WriteError),
     /// The API server says that it is done, but something there has undone it on the way.
     Undone,
