@@ -1,17 +1,19 @@
 //! One replica on node1 and everything around it: an API server, a LAN on which nodes answer, and
 //! responders. A test may hold back the watch, the verdicts and the acknowledgements.
 
-#![allow(dead_code, reason = "no test needs all of it")]
+#![allow(dead_code, unused_imports, reason = "no test needs all of it")]
 
+mod acts;
 mod api;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
+pub(crate) use acts::*;
 pub(crate) use api::{Api, is_held};
 use porter_core::{
     Answers, Config, Eip, EipName, Endpoint, Event, Family, Generation, Got, Identity, Ingress,
@@ -36,6 +38,8 @@ pub(crate) struct Bench {
     pub(crate) events: Vec<Event>,
     pub(crate) written: Vec<Write>,
     pub(crate) left: bool,
+    /// Nodes' addresses that nobody answers for on the LAN.
+    pub(crate) mute: BTreeSet<IpAddr>,
     /// Whether the watch is delivered at once.
     pub(crate) watches: bool,
     /// Whether reads and writes get their verdicts at once.
@@ -121,6 +125,7 @@ impl Bench {
             events: Vec::new(),
             written: Vec::new(),
             left: false,
+            mute: BTreeSet::new(),
             watches: true,
             replies: true,
             acknowledges: true,
@@ -261,7 +266,7 @@ impl Bench {
 
     /// Does what is wanted, and unless something is held back also what is written a little later
     /// on purpose: the status of an Eip.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.pump();
         if self.watches && self.replies && self.acknowledges {
             self.run(Duration::from_millis(250));
@@ -318,7 +323,9 @@ impl Bench {
                 };
                 let (link, target, to) = (probe.link, probe.target, Some(probe.sender));
                 let heard = Input::Heard(IsAt { link, target, mac, to, via: mac });
-                self.speaker.handle_input(heard, self.now);
+                if !self.mute.contains(&target) {
+                    self.speaker.handle_input(heard, self.now);
+                }
             }
             Output::Publish(answers, generation) => {
                 self.answers = answers;
