@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announcements;
+mod changes;
 mod commits;
 mod endpoints;
 mod proofs;
@@ -14,7 +15,7 @@ mod writes;
 
 use std::{collections::BTreeMap, fmt};
 
-use porter_core::{Input, Instant, Output, keys};
+use porter_core::{Input, Instant, Output, Write, keys};
 
 use crate::world::{Api, Frame, Moment, NodeHost, World};
 
@@ -75,6 +76,11 @@ impl Checks {
         next_at: Option<Instant>,
     ) -> Result<(), Violation> {
         timers::check(name, now, next_at)
+    }
+
+    /// The API server is about to carry out a write.
+    pub(crate) fn written(&self, api: &Api, write: &Write) -> Result<(), Violation> {
+        changes::check(api, write)
     }
 
     /// Objects have changed at the API server.

@@ -98,6 +98,8 @@ impl World {
                 Verdict::Got(read_id, Got::Services(self.api.list_services()))
             }
             Ask::Write(write_id, write) => {
+                let verdict = self.checks.written(&self.api, &write);
+                self.owe(verdict);
                 let written = self.api.write(write);
                 match written {
                     Ok(Written::Service(_, None)) => self.reconcile(),
