@@ -87,6 +87,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Runs hold what a plain set of numbers holds, at either end of what can be counted too,
         /// and are never more than the gaps need.
         #[test]
