@@ -206,9 +206,41 @@ pub enum ServiceChange {
 pub struct ServiceStatus {
     /// `loadBalancer.ingress`, as a whole.
     pub ingress: Vec<Ingress>,
-    /// The condition [`keys::ANNOUNCED`](crate::keys::ANNOUNCED), or that there is none. Conditions
-    /// of other types stay.
-    pub announced: Option<Condition>,
+    /// The condition [`keys::ANNOUNCED`](crate::keys::ANNOUNCED). Conditions of other types stay.
+    pub announced: ConditionChange,
+}
+
+/// What to change of one condition.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum ConditionChange {
+    /// Nothing: it stays as it is, or away.
+    #[default]
+    Keep,
+    /// It goes.
+    Remove,
+    /// It is to be this.
+    Set(Condition),
+}
+
+impl ConditionChange {
+    /// What leads from one state of a condition to another.
+    pub fn between(old: Option<&Condition>, new: Option<Condition>) -> Self {
+        match (old, new) {
+            (Some(_), None) => Self::Remove,
+            (None, None) => Self::Keep,
+            (Some(old), Some(new)) if *old == new => Self::Keep,
+            (_, Some(new)) => Self::Set(new),
+        }
+    }
+
+    /// Carries the change out.
+    pub fn apply(self, condition: &mut Option<Condition>) {
+        match self {
+            Self::Keep => {}
+            Self::Remove => *condition = None,
+            Self::Set(new) => *condition = Some(new),
+        }
+    }
 }
 
 /// What to change of an object's `metadata`. What is not named stays.

@@ -36,8 +36,8 @@ pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, TimingError};
 pub use election::{Election, Wanted};
 pub use event::{
-    EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe, Read, ReadError,
-    ReadId, ServiceChange, ServiceStatus, Write, WriteError, WriteId, Written,
+    ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe, Read,
+    ReadError, ReadId, ServiceChange, ServiceStatus, Write, WriteError, WriteId, Written,
 };
 pub use facts::{
     Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn ingress(version: u64) -> Write {
     let ingress = vec![Ingress::Address(ADDRESS)];
-    let change = ServiceChange::Status(ServiceStatus { ingress, announced: None });
+    let change = ServiceChange::Status(ServiceStatus { ingress, ..ServiceStatus::default() });
     Write::Service(ServiceName::new("default", "web"), Version(version), change)
 }
 

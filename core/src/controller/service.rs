@@ -8,8 +8,8 @@ use super::{
     placing::{Placing, sharers},
 };
 use crate::{
-    About, Condition, Event, Family, Ingress, MetadataChange, Service, ServiceChange, ServiceName,
-    ServiceStatus, claim,
+    About, Condition, ConditionChange, Event, Family, Ingress, MetadataChange, Service,
+    ServiceChange, ServiceName, ServiceStatus, claim,
     cluster::Cluster,
     ipam::{Asker, Holding},
     keys,
@@ -167,9 +167,8 @@ impl Controller {
             Ingress::Other(_) => true,
         };
         let ingress: Vec<_> = service.ingress.iter().filter(stays).cloned().collect();
-        let announced = service.announced.clone();
-        (ingress != service.ingress)
-            .then_some(ServiceChange::Status(ServiceStatus { ingress, announced }))
+        let status = ServiceStatus { ingress, announced: ConditionChange::Keep };
+        (status.ingress != service.ingress).then_some(ServiceChange::Status(status))
     }
 
     /// What a Service is told that has no address.
@@ -247,6 +246,7 @@ impl Controller {
                 message: announced.message.clone(),
             });
         }
+        let announced = ConditionChange::between(said, announced);
         Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events))
     }
 
@@ -283,6 +283,7 @@ impl Controller {
                 .filter(|_| !kept.is_empty() || around.cluster.request(service).is_some());
             let about = About::Service(name.clone(), service.metadata.uid.clone());
             let events = released(&about, dropped.iter().map(|holding| holding.address)).collect();
+            let announced = ConditionChange::between(service.announced.as_ref(), announced);
             return Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events));
         }
         for holding in dropped {
@@ -302,7 +303,7 @@ impl Controller {
         self.grace.end(&Object::Service(name.clone()));
         if service.announced.is_some() && !service.metadata.deleting {
             let ingress = service.ingress.clone();
-            let status = ServiceStatus { ingress, announced: None };
+            let status = ServiceStatus { ingress, announced: ConditionChange::Remove };
             return Some((ServiceChange::Status(status), vec![]));
         }
         let freed = around.cluster.recorded(name).is_none();

@@ -170,7 +170,7 @@ impl Api {
                     ServiceChange::Metadata(change) => edit(&mut service.metadata, change),
                     ServiceChange::Status(status) => {
                         service.ingress = status.ingress;
-                        service.announced = status.announced;
+                        status.announced.apply(&mut service.announced);
                     }
                 }
                 if Some(&service) == self.services.get(&name).map(|(_, service)| service) {

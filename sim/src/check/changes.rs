@@ -58,7 +58,9 @@ fn check_service(
             if kept { Ok(()) } else { violation("with other foreign finalizers") }
         }
         ServiceChange::Status(status) => {
-            if status.ingress == service.ingress && status.announced == service.announced {
+            let mut announced = service.announced.clone();
+            status.announced.clone().apply(&mut announced);
+            if status.ingress == service.ingress && announced == service.announced {
                 return violation("as it is");
             }
             let foreign = |all: &[Ingress]| -> Vec<Ingress> {
@@ -124,7 +126,8 @@ mod tests {
     }
 
     fn shows(ingress: &[Ingress]) -> ServiceChange {
-        ServiceChange::Status(ServiceStatus { ingress: ingress.to_vec(), announced: None })
+        let status = ServiceStatus { ingress: ingress.to_vec(), ..ServiceStatus::default() };
+        ServiceChange::Status(status)
     }
 
     fn finalizers(names: &[&str]) -> ServiceChange {

@@ -65,7 +65,7 @@ impl Api {
                     ServiceChange::Metadata(change) => apply(&mut service.metadata, change),
                     ServiceChange::Status(status) => {
                         service.ingress = status.ingress;
-                        service.announced = status.announced;
+                        status.announced.apply(&mut service.announced);
                     }
                 }
                 Ok(match self.put_service(name.clone(), service) {
@@ -244,7 +244,10 @@ mod tests {
 
     fn ingress(address: [u8; 4]) -> ServiceChange {
         let ingress = vec![porter_core::Ingress::Address(std::net::IpAddr::from(address))];
-        ServiceChange::Status(porter_core::ServiceStatus { ingress, announced: None })
+        ServiceChange::Status(porter_core::ServiceStatus {
+            ingress,
+            announced: porter_core::ConditionChange::Keep,
+        })
     }
 
     fn finalizers(names: &[&str]) -> ServiceChange {

@@ -3,8 +3,8 @@
 use std::{fmt, net::IpAddr};
 
 use porter_core::{
-    About, Answers, Condition, EipChange, Identity, Ingress, Input, LeaseRecord, MetadataChange,
-    Read, ServiceChange, Version, Write, WriteError, Written,
+    About, Answers, Condition, ConditionChange, EipChange, Identity, Ingress, Input, LeaseRecord,
+    MetadataChange, Read, ServiceChange, Version, Write, WriteError, Written,
 };
 
 use super::clock::Moment;
@@ -92,9 +92,11 @@ pub(crate) fn write(write: &Write) -> String {
         }
         Write::Service(name, version, ServiceChange::Status(status)) => {
             let announced = match &status.announced {
-                Some(Condition { met: true, .. }) => " announced".to_owned(),
-                Some(Condition { reason, .. }) => format!(" not announced: {reason}"),
-                None => String::new(),
+                ConditionChange::Set(Condition { met: true, .. }) => " announced".to_owned(),
+                ConditionChange::Set(Condition { reason, .. }) => {
+                    format!(" not announced: {reason}")
+                }
+                ConditionChange::Keep | ConditionChange::Remove => String::new(),
             };
             format!("Service {name} {version} ingress [{}]{announced}", ingress(&status.ingress))
         }

@@ -104,8 +104,8 @@ mod tests {
     use std::{net::IpAddr, time::Duration};
 
     use porter_core::{
-        Condition, EipName, EipStatus, Identity, Ingress, LeaseRecord, MetadataChange, ServiceName,
-        ServiceStatus, Timestamp, Version,
+        Condition, ConditionChange, EipName, EipStatus, Identity, Ingress, LeaseRecord,
+        MetadataChange, ServiceName, ServiceStatus, Timestamp, Version,
     };
     use serde_json::json;
 
@@ -159,7 +159,7 @@ mod tests {
         let foreign = r#"{"hostname":"a.example"}"#.to_owned();
         let ingress = addresses.into_iter().map(Ingress::Address);
         let ingress = ingress.chain([Ingress::Other(foreign)]).collect();
-        let announced = Some(Condition {
+        let announced = ConditionChange::Set(Condition {
             met: true,
             reason: "Announced".to_owned(),
             message: "here".to_owned(),
@@ -181,10 +181,15 @@ mod tests {
                                "status": { "loadBalancer": { "ingress": ingress },
                                            "conditions": [condition] } });
         assert_eq!(body, expected);
-        let (.., body) = sent(&service(ServiceChange::Status(ServiceStatus::default())));
+        let sent_status = |announced| {
+            let status = ServiceStatus { ingress: vec![], announced };
+            sent(&service(ServiceChange::Status(status))).3["status"].clone()
+        };
         let removed = json!([{ "type": "porter.kubesphere.io/Announced", "$patch": "delete" }]);
         let expected = json!({ "loadBalancer": { "ingress": null }, "conditions": removed });
-        assert_eq!(body["status"], expected);
+        assert_eq!(sent_status(ConditionChange::Remove), expected);
+        let expected = json!({ "loadBalancer": { "ingress": null } });
+        assert_eq!(sent_status(ConditionChange::Keep), expected);
     }
 
     #[test]

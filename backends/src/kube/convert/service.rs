@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort};
 use porter_core::{
-    Family, Ingress, Input, Kind, Listing, Port, ServiceName, ServiceStatus, TrafficPolicy,
-    Version, keys::ANNOUNCED,
+    ConditionChange, Family, Ingress, Input, Kind, Listing, Port, ServiceName, ServiceStatus,
+    TrafficPolicy, Version, keys::ANNOUNCED,
 };
 use serde_json::{Value, json};
 
@@ -100,10 +100,18 @@ pub(super) fn status_patch(version: Version, status: &ServiceStatus) -> Value {
         true => Value::Null,
         false => json!(ingress),
     };
-    patch["status"]["conditions"] = match &status.announced {
-        Some(announced) => json!([condition::body(ANNOUNCED, announced)]),
-        None => json!([{ "type": ANNOUNCED, "$patch": "delete" }]),
-    };
+    match &status.announced {
+        ConditionChange::Keep => {}
+        ConditionChange::Set(announced) => {
+            patch["status"]["conditions"] = json!([condition::body(ANNOUNCED, announced)]);
+        }
+        // Only where there is one: what an API server makes of a directive without a list to apply it
+        // to differs by version.
+        ConditionChange::Remove => {
+            let directive = json!([{ "type": ANNOUNCED, "$patch": "delete" }]);
+            patch["status"]["conditions"] = directive;
+        }
+    }
     patch
 }
 
@@ -233,7 +241,7 @@ mod tests {
         ]);
         let service = of_status(json!({ "loadBalancer": { "ingress": foreign } }));
         assert_eq!(service.shown().next(), None);
-        let status = ServiceStatus { ingress: service.ingress, announced: None };
+        let status = ServiceStatus { ingress: service.ingress, announced: ConditionChange::Keep };
         let patch = status_patch(Version(1), &status);
         assert_eq!(patch["status"]["loadBalancer"]["ingress"], foreign);
     }
