@@ -5,6 +5,7 @@
 
 mod acts;
 mod api;
+mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,6 +22,7 @@ use porter_core::{
     Output, Read, ReadError, ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp,
     WhoHas, Write, WriteError, WriteId, keys,
 };
+pub(crate) use told::*;
 
 pub(crate) const PROTOCOL: &str = "protocol.porter.kubesphere.io/v1alpha1";
 pub(crate) const RECORD: &str = "layer2.porter.kubesphere.io/v1alpha1";
