@@ -72,6 +72,12 @@ impl<'a> Candidates<'a> {
         nodes.into_iter().flatten().map(|(node, &address)| (node, address))
     }
 
+    /// The nodes to choose among, or with `far` all those that could pass on what arrives.
+    pub(crate) fn within(&self, far: bool) -> impl Iterator<Item = (&NodeName, IpAddr)> {
+        let any = self.any.filter(|_| far && self.has_endpoint());
+        self.nodes().chain(any.into_iter().flatten().map(|(node, &address)| (node, address)))
+    }
+
     /// Whether a node has an endpoint.
     pub(crate) fn is_near(&self, node: &NodeName) -> bool {
         self.near.as_ref().is_some_and(|near| near.contains_key(node))
@@ -199,6 +205,9 @@ pub(crate) struct Placed {
     /// Whether it was taken for lack of a usable node with an endpoint, and stays until it is
     /// unusable itself.
     pub(crate) fallback: bool,
+    /// A record that is older than this placement, and no pin: the Service has brought it with it
+    /// when it became the oldest of those who share an address.
+    pub(crate) overrules: Option<NodeName>,
 }
 
 impl Load {

@@ -7,7 +7,9 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Endpoint, Family, Node, ServiceName, SliceName, TrafficPolicy, keys};
+use porter_core::{
+    Endpoint, Family, Node, ServiceName, SliceName, TrafficPolicy, WriteError, keys,
+};
 
 const OPENELB_RECORD: &str = "layer2.openelb.kubesphere.io/v1alpha1";
 
@@ -243,6 +245,31 @@ mod usable {
     }
 
     #[test]
+    fn a_service_whose_only_endpoint_is_on_a_cordoned_node_is_served_through_another() {
+        let mut bench = Bench::leading();
+        bench.edit_node("node3", |node| node.cordoned = true);
+        bench.endpoints(&web(), &["node3"]);
+        bench.service(&web(), Some(asking()));
+        bench.run(A_WHILE);
+        assert_eq!(bench.said(&web()), (true, "AnnouncedElsewhere"));
+        assert_ne!(bench.ask(188), Some(mac(9)));
+    }
+
+    #[test]
+    fn a_service_whose_only_endpoint_is_on_a_silent_node_is_served_through_another() {
+        let mut bench = Bench::new();
+        bench.mute.insert(eip(9));
+        bench.lead();
+        bench.endpoints(&web(), &["node3"]);
+        bench.service(&web(), Some(asking()));
+        bench.run(A_WHILE);
+        assert_eq!(bench.said(&web()), (true, "AnnouncedElsewhere"));
+        assert_ne!(bench.record(&web()), Some("node3"));
+        bench.change_leader();
+        assert_eq!(bench.said(&web()), (true, "AnnouncedElsewhere"));
+    }
+
+    #[test]
     fn a_node_is_answered_with_the_mac_at_the_address_that_its_annotation_names() {
         let mut bench = Bench::serving();
         bench.edit_node("node3", |node| {
@@ -351,6 +378,34 @@ mod pick {
     }
 
     #[test]
+    fn a_pin_that_is_rejected_is_told_with_the_reason() {
+        let mut bench = at_node3();
+        bench.pin(&web(), "nowhere");
+        bench.pin(&web(), "node1");
+        bench.edit_node("node4", |node| node.ready = false);
+        bench.pin(&web(), "node4");
+        let told = bench.told("PinRejected");
+        assert!(told[0].contains("nowhere is no Node of the cluster"), "{told:?}");
+        assert!(told[1].contains("node1 has no endpoint"), "{told:?}");
+        assert!(told[2].contains("node4 is not Ready"), "{told:?}");
+        assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node3"), Some(mac(9))));
+    }
+
+    #[test]
+    fn a_pin_to_a_node_that_does_not_answer_is_rejected() {
+        let mut bench = Bench::new();
+        bench.mute.insert(eip(10));
+        bench.lead();
+        bench.endpoints(&web(), &["node3", "node4"]);
+        bench.service(&web(), Some(asking()));
+        bench.run(A_WHILE);
+        assert_eq!(bench.ask(188), Some(mac(9)));
+        bench.pin(&web(), "node4");
+        assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node3"), Some(mac(9))));
+        assert_eq!(bench.told("PinRejected").len(), 1);
+    }
+
+    #[test]
     fn a_pin_that_a_new_leader_finds_is_no_pin_if_the_node_cannot_serve() {
         let mut bench = at_node3();
         bench.usurp();
@@ -411,6 +466,16 @@ mod pick {
         assert_eq!(bench.record(&web()), Some("node3"));
         bench.endpoints(&web(), &["node4", "node3"]);
         assert_eq!(bench.ask(188), Some(mac(9)));
+    }
+
+    #[test]
+    fn an_answer_is_taken_back_at_once_even_if_nothing_of_the_service_can_be_written() {
+        let mut bench = Bench::serving();
+        bench.replies = false;
+        bench.edit_service(&web(), |service| service.metadata.labels.clear());
+        bench.judge(Verdict::Failed(WriteError::Rejected("no".to_owned())));
+        bench.endpoints(&web(), &[]);
+        assert_eq!(bench.ask(188), None);
     }
 
     #[test]

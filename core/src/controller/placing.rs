@@ -22,13 +22,20 @@ pub(super) struct Placing {
     /// The node to have on record.
     pub(super) node: Option<NodeName>,
     /// A node that a person has put on record and that cannot be answered.
-    pub(super) rejected: Option<NodeName>,
+    pub(super) rejected: Option<Rejected>,
     /// What is answered for each address.
     pub(super) answers: Vec<Answer>,
     /// Whether it is still to be found out which nodes are there.
     pub(super) searches: bool,
     /// Whether the node was taken for lack of a usable one with an endpoint.
     pub(super) fallback: bool,
+}
+
+/// A pin that is not followed.
+pub(super) struct Rejected {
+    pub(super) node: NodeName,
+    /// What is wrong with the node, as a clause that follows its name.
+    pub(super) why: String,
 }
 
 /// What is answered for an address.
@@ -48,6 +55,13 @@ struct Spot<'a> {
 impl Spot<'_> {
     fn has_endpoint(&self) -> bool {
         self.candidates.has_endpoint()
+    }
+
+    /// The address of a node that may be answered here, taken for lack of another or not. One that
+    /// has an endpoint of another family of the Service may pass on what arrives in this one.
+    fn address_of(&self, node: &NodeName, fallback: bool, spots: &[Spot<'_>]) -> Option<IpAddr> {
+        let near = || spots.iter().any(|spot| spot.candidates.is_near(node));
+        self.candidates.address(node, fallback || near())
     }
 
     fn mac(&self, at: IpAddr, cluster: &Cluster, neighbors: &Neighbors) -> Option<MacAddr> {
@@ -71,7 +85,11 @@ impl Controller {
         around: &mut Surroundings<'_>,
     ) -> Placing {
         let cluster = around.cluster;
-        let sharers = sharers(&self.ipam, holdings, cluster);
+        let mut sharers = sharers(&self.ipam, holdings, cluster);
+        sharers.retain(|(sharer, _)| {
+            *sharer == name || is_recorded(&self.ipam, sharer, holdings, cluster)
+        });
+        self.hand_up(&sharers);
         let head =
             sharers.first().filter(|(head, _)| *head != name).map(|(head, _)| (*head).clone());
         let sharing = |(sharer, facts): &(&ServiceName, &Service)| {
@@ -89,23 +107,23 @@ impl Controller {
             Some(Spot { address, link, candidates })
         };
         let spots: Vec<_> = holdings.iter().filter_map(spot).collect();
-        let record = placement::record(&service.metadata.annotations);
         let (placed, searches) = match &head {
             // What the head has not committed is not copied.
             Some(head) => {
-                (self.load.placed(head).filter(|placed| placed.committed).cloned(), false)
+                let placed = self.load.placed(head);
+                let searches = placed.is_some_and(|placed| !placed.committed);
+                (placed.filter(|placed| placed.committed).cloned(), searches)
             }
-            None => {
-                let stays = self.stays((name, service), record.as_ref(), &spots, around);
-                match stays {
-                    Some(placed) => (Some(placed), false),
-                    None => self.pick(service, &spots, around),
-                }
-            }
+            None => self.decide((name, service), &sharers, &spots, around),
         };
+        let record = placement::record(&service.metadata.annotations);
         let rejected = record.filter(|record| {
             let kept = placed.as_ref().filter(|placed| placed.committed && head.is_none());
-            kept.is_some_and(|kept| kept.node != *record)
+            kept.is_some_and(|kept| kept.node != *record && kept.overrules.as_ref() != Some(record))
+        });
+        let rejected = rejected.map(|node| {
+            let why = flaw(&node, &spots, around);
+            Rejected { node, why }
         });
         let heads = placed.clone().filter(|_| head.is_none());
         if self.load.placed(name) != heads.as_ref() {
@@ -115,7 +133,7 @@ impl Controller {
         }
         self.load.place(name, heads);
         let answers = spots.iter().map(|spot| {
-            let is_at = answer(spot, placed.as_ref(), cluster, around.neighbors);
+            let is_at = answer(spot, &spots, placed.as_ref(), around);
             Answer { address: spot.address, link: spot.link, is_at }
         });
         let answers: Vec<_> = answers.collect();
@@ -130,6 +148,27 @@ impl Controller {
         Placing { node, rejected, answers, searches, fallback }
     }
 
+    /// The node of one that decides for itself and all who share an address with it. Says whether it
+    /// is still to be found out which nodes are there.
+    fn decide(
+        &self,
+        (name, service): (&ServiceName, &Service),
+        sharers: &[(&ServiceName, &Service)],
+        spots: &[Spot<'_>],
+        around: &Surroundings<'_>,
+    ) -> (Option<Placed>, bool) {
+        // An oldest sharer that has no record yet goes on with that of the next.
+        let copied =
+            || sharers.iter().find_map(|(_, it)| placement::record(&it.metadata.annotations));
+        let fresh = self.load.placed(name).is_none();
+        let record = placement::record(&service.metadata.annotations);
+        let record = record.or_else(|| fresh.then(copied).flatten());
+        match self.stays((name, service), record.as_ref(), spots, around) {
+            Some(placed) => (Some(placed), false),
+            None => self.pick(service, spots, around),
+        }
+    }
+
     /// The node that stays: the one on record, or else the one that is answered, which no edit of
     /// the record moves to a node that cannot be answered.
     fn stays(
@@ -140,10 +179,12 @@ impl Controller {
         around: &Surroundings<'_>,
     ) -> Option<Placed> {
         let served = |node: &NodeName, fallback: bool| {
-            let serves = |spot: &&Spot<'_>| spot.candidates.address(node, fallback).is_some();
+            let serves = |spot: &&Spot<'_>| spot.address_of(node, fallback, spots).is_some();
             spots.iter().filter(serves).count()
         };
         let placed = self.load.placed(name);
+        let overrules = placed.and_then(|placed| placed.overrules.as_ref());
+        let overrules = overrules.filter(|overrules| record == Some(*overrules));
         // An earlier leader has left word of why it took a node without an endpoint.
         let announced = service.announced.as_ref();
         let announced = announced.is_some_and(|announced| announced.reason == ELSEWHERE);
@@ -151,7 +192,22 @@ impl Controller {
             Some(placed) => placed.node == *node && placed.fallback,
             None => announced,
         };
-        let record = record.filter(|node| served(node, fallback(node)) > 0);
+        let answered = |node: &NodeName, fallback: bool| {
+            let answers = |spot: &&Spot<'_>| {
+                let at = spot.address_of(node, fallback, spots);
+                at.is_some_and(|at| spot.mac(at, around.cluster, around.neighbors).is_some())
+            };
+            spots.iter().filter(answers).count()
+        };
+        // A pin is followed if the node serves, and no less than the one that is answered does.
+        let does = |node: &NodeName| {
+            served(node, fallback(node)) > 0
+                && placed.is_none_or(|placed| {
+                    placed.node == *node
+                        || answered(node, false) >= answered(&placed.node, placed.fallback)
+                })
+        };
+        let record = record.filter(|node| overrules.is_none() && does(node));
         let stays = match (record, placed) {
             (Some(node), _) => (node, true, served(node, fallback(node))),
             (None, Some(placed)) => {
@@ -166,18 +222,38 @@ impl Controller {
         let wanted = spots.iter().filter(|spot| spot.has_endpoint()).count();
         let in_all = |node: &NodeName| {
             let answers = |spot: &Spot<'_>| {
-                let at = spot.candidates.address(node, false);
+                let at = spot.address_of(node, false, spots);
                 at.is_some_and(|at| spot.mac(at, around.cluster, around.neighbors).is_some())
             };
             spots.iter().filter(|spot| spot.has_endpoint()).all(answers)
         };
         let nodes = || spots.iter().flat_map(|spot| spot.candidates.nodes());
         let open = |node: &NodeName| !around.cluster.is_cordoned(node) && in_all(node);
-        if n_served < wanted && is_settled(spots, around) && nodes().any(|(node, _)| open(node)) {
+        if n_served < wanted
+            && is_settled(spots, false, around)
+            && nodes().any(|(node, _)| open(node))
+        {
             return None;
         }
         let fallback = !spots.iter().any(|spot| spot.candidates.is_near(node));
-        Some(Placed { node: node.clone(), committed, fallback })
+        Some(Placed { node: node.clone(), committed, fallback, overrules: overrules.cloned() })
+    }
+
+    /// Lets the oldest sharer go on with the node that is answered for a younger one, whatever node it
+    /// has on record from a time before it shared.
+    fn hand_up(&mut self, sharers: &[(&ServiceName, &Service)]) {
+        let Some(((oldest, service), younger)) = sharers.split_first() else { return };
+        if self.load.placed(oldest).is_some() {
+            return;
+        }
+        let incumbent = younger.iter().find(|(name, _)| self.load.placed(name).is_some());
+        let Some((incumbent, _)) = incumbent else { return };
+        let overrules = placement::record(&service.metadata.annotations);
+        let placed = self.load.placed(incumbent).cloned();
+        let placed = placed.map(|placed| Placed { overrules, ..placed });
+        self.load.place(incumbent, None);
+        self.load.place(oldest, placed);
+        self.services.insert((*oldest).clone());
     }
 
     /// Picks a node among those that answer, once it is known of every candidate whether it does.
@@ -189,29 +265,43 @@ impl Controller {
         around: &Surroundings<'_>,
     ) -> (Option<Placed>, bool) {
         let (cluster, neighbors) = (around.cluster, around.neighbors);
-        if !is_settled(spots, around) {
-            return (None, true);
-        }
-        let answered = |node: &NodeName| {
-            let answers = |spot: &&Spot<'_>| {
-                let at = spot.candidates.nodes().find(|(other, _)| *other == node);
-                at.is_some_and(|(_, at)| spot.mac(at, cluster, neighbors).is_some())
-            };
-            spots.iter().filter(answers).count()
-        };
-        let nodes = spots.iter().flat_map(|spot| spot.candidates.nodes().map(|(node, _)| node));
-        let open = nodes.filter(|node| !cluster.is_cordoned(node));
-        let open: Vec<_> = open.map(|node| (answered(node), node)).collect();
-        // One that answers in every family is better than one that does in some.
-        let most = open.iter().map(|(n_answered, _)| *n_answered).max().filter(|most| *most > 0);
-        let best = open.iter().filter(|(n_answered, _)| Some(*n_answered) == most);
-        let load = |node: &NodeName| self.load.count(node);
         let uid = service.metadata.uid.as_ref();
-        let node = placement::pick(best.map(|(_, node)| *node), uid, load);
+        let load = |node: &NodeName| self.load.count(node);
+        let best = |far: bool| {
+            let answered = |node: &NodeName| {
+                let answers = |spot: &&Spot<'_>| {
+                    let at = spot.address_of(node, far, spots);
+                    at.is_some_and(|at| spot.mac(at, cluster, neighbors).is_some())
+                };
+                spots.iter().filter(answers).count()
+            };
+            let nodes = spots.iter().flat_map(|spot| spot.candidates.within(far));
+            let open = nodes.map(|(node, _)| node).filter(|node| !cluster.is_cordoned(node));
+            let near =
+                |node: &NodeName| spots.iter().filter(|spot| spot.candidates.is_near(node)).count();
+            let open: Vec<_> = open.map(|node| ((answered(node), near(node)), node)).collect();
+            // One that answers in every family is better than one that does in some, and then one
+            // that has endpoints of every family.
+            let most = open.iter().map(|(rank, _)| *rank).max();
+            let most = most.filter(|(n_answered, _)| *n_answered > 0);
+            let best = open.iter().filter(|(rank, _)| Some(*rank) == most);
+            placement::pick(best.map(|(_, node)| *node), uid, load)
+        };
+        // Without one that has an endpoint and takes new EIPs, any that passes on what arrives.
+        let mut node = None;
+        for far in [false, true] {
+            if node.is_none() {
+                if !is_settled(spots, far, around) {
+                    return (None, true);
+                }
+                node = best(far);
+            }
+        }
         let placed = node.map(|node| Placed {
             node: node.clone(),
             committed: false,
             fallback: !spots.iter().any(|spot| spot.candidates.is_near(node)),
+            overrules: None,
         });
         (placed, false)
     }
@@ -231,10 +321,42 @@ pub(super) fn sharers<'a>(
     sharers
 }
 
+/// Whether the API server has it on record that a Service holds one of some addresses.
+pub(super) fn is_recorded(
+    ipam: &Ipam,
+    name: &ServiceName,
+    holdings: &[Holding],
+    cluster: &Cluster,
+) -> bool {
+    let holds = |holding: &&Holding| ipam.holders_of(holding.address).any(|holder| holder == name);
+    holdings.iter().filter(holds).any(|Holding { eip, address }| {
+        let used = cluster.eips.get(eip).and_then(|eip| eip.status.used.get(address));
+        used.is_some_and(|holders| holders.contains(name))
+    })
+}
+
+/// Why a node cannot be answered for some addresses, or less well than another.
+fn flaw(node: &NodeName, spots: &[Spot<'_>], around: &Surroundings<'_>) -> String {
+    let (cluster, neighbors) = (around.cluster, around.neighbors);
+    if cluster.nodes.get(node).is_none() {
+        return "is no Node of the cluster".to_owned();
+    }
+    let flaw = |spot: &Spot<'_>| match spot.address_of(node, false, spots) {
+        Some(at) if spot.mac(at, cluster, neighbors).is_some() => None,
+        Some(_) => Some(format!("does not answer on {}", spot.link)),
+        None => match cluster.obstacle(node, spot.link, Family::of(spot.address)) {
+            Some(obstacle) => Some(obstacle.to_string()),
+            None => Some(format!("has no endpoint for {}", spot.address)),
+        },
+    };
+    let flaw = spots.iter().filter(|spot| spot.has_endpoint()).find_map(flaw);
+    flaw.unwrap_or_else(|| "cannot be answered".to_owned())
+}
+
 /// Whether it is known of every candidate whether it answers.
-fn is_settled(spots: &[Spot<'_>], around: &Surroundings<'_>) -> bool {
+fn is_settled(spots: &[Spot<'_>], far: bool, around: &Surroundings<'_>) -> bool {
     let settled = |spot: &Spot<'_>| {
-        let mut nodes = spot.candidates.nodes();
+        let mut nodes = spot.candidates.within(far);
         nodes.all(|(_, at)| spot.is_settled(at, around.cluster, around.neighbors))
     };
     spots.iter().all(settled)
@@ -242,9 +364,9 @@ fn is_settled(spots: &[Spot<'_>], around: &Surroundings<'_>) -> bool {
 
 fn answer(
     spot: &Spot<'_>,
+    spots: &[Spot<'_>],
     placed: Option<&Placed>,
-    cluster: &Cluster,
-    neighbors: &Neighbors,
+    around: &Surroundings<'_>,
 ) -> Result<MacAddr, Silence> {
     if !spot.has_endpoint() {
         return Err(Silence::NoEndpoint);
@@ -253,8 +375,8 @@ fn answer(
     if !placed.committed {
         return Err(Silence::Uncommitted);
     }
-    let at = spot.candidates.address(&placed.node, placed.fallback).ok_or(Silence::NoNode)?;
-    spot.mac(at, cluster, neighbors).ok_or(Silence::MacUnknown)
+    let at = spot.address_of(&placed.node, placed.fallback, spots).ok_or(Silence::NoNode)?;
+    spot.mac(at, around.cluster, around.neighbors).ok_or(Silence::MacUnknown)
 }
 
 /// Whether nobody knows yet whether a node answers for an address of a family on a link.

@@ -11,7 +11,7 @@ use crate::{
     About, Condition, ConditionChange, Event, Family, Ingress, MetadataChange, Service,
     ServiceChange, ServiceName, ServiceStatus, claim,
     cluster::Cluster,
-    ipam::{Asker, Holding},
+    ipam::{self, Asker, Holding},
     keys,
     ledger::Object,
     placement,
@@ -100,12 +100,6 @@ impl Controller {
         held: &[Holding],
         around: &mut Surroundings<'_>,
     ) -> Option<Step> {
-        if let Some(change) = self.step_orphans(service, around.cluster) {
-            return Some((change, vec![]));
-        }
-        if let Some(change) = claim::due(service, request, &held[0]) {
-            return Some((change, vec![]));
-        }
         let shown: BTreeSet<_> = service.shown().collect();
         let mut up = Vec::new();
         for holding in held {
@@ -113,7 +107,10 @@ impl Controller {
             let recorded = recorded.and_then(|eip| eip.status.used.get(&holding.address));
             if !recorded.is_some_and(|holders| holders.contains(name)) {
                 self.eips.insert(holding.eip.clone());
-            } else if !shown.contains(&holding.address) && !self.proved.contains(&holding.eip) {
+            } else if !shown.contains(&holding.address)
+                && !self.proved.contains(&holding.eip)
+                && !is_spoken_of(holding, around)
+            {
                 // What a Service shows was confirmed when the term began, and shown after it was
                 // recorded; anything else has to be.
                 self.unproved.entry(holding.eip.clone()).or_default().insert(name.clone());
@@ -122,12 +119,20 @@ impl Controller {
                 up.push(holding.clone());
             }
         }
-        if up.is_empty() {
-            return None;
+        // What is answered follows the world first, whatever is to be written and whether it can be.
+        let placing = (!up.is_empty()).then(|| self.place(name, service, &up, around));
+        if let Some(change) = self.step_orphans(service, around.cluster) {
+            return Some((change, vec![]));
         }
-        let mut placing = self.place(name, service, &up, around);
+        if let Some(change) = claim::due(service, request, &held[0]) {
+            return Some((change, vec![]));
+        }
+        let mut placing = placing?;
         if let Some(step) = step_record(name, service, request, &mut placing) {
             return Some(step);
+        }
+        if service.requires_dual_stack && shown.is_empty() && up.len() < held.len() {
+            return None; // Both or none: the other is not on record yet.
         }
         let mut word = match announced::linkless(&up, around.cluster) {
             Some(word) => word,
@@ -259,6 +264,13 @@ impl Controller {
         dropped: &[Holding],
         around: &mut Surroundings<'_>,
     ) -> Option<Step> {
+        let shared = |holding: &&Holding| self.ipam.holders_of(holding.address).nth(1).is_some();
+        let spoken = kept.iter().chain(dropped.iter().filter(shared));
+        let spoken = spoken.filter(|holding| is_spoken_of(holding, around) || shared(holding));
+        let spoken: Vec<_> = spoken.cloned().collect();
+        if !spoken.is_empty() {
+            self.place(name, service, &spoken, around);
+        }
         let mut silent = true;
         for holding in dropped {
             let shared = self.ipam.holders_of(holding.address).nth(1).is_some();
@@ -357,11 +369,13 @@ impl Controller {
     /// `name` may go.
     fn is_handed_on(&mut self, name: &ServiceName, holding: &Holding, cluster: &Cluster) -> bool {
         let sharers = sharers(&self.ipam, std::slice::from_ref(holding), cluster);
-        let mut stay = sharers
-            .iter()
-            .filter(|(sharer, service)| *sharer != name && cluster.request(service).is_some());
-        let heads = sharers.first().is_some_and(|(head, _)| *head == name);
-        let placed = self.load.placed(name).filter(|placed| heads && placed.committed);
+        let stays = |service: &Service| {
+            let asked = cluster.request(service).and_then(|request| request.asked_address());
+            asked == Some(holding.address)
+        };
+        let mut stay = sharers.iter().filter(|(sharer, service)| *sharer != name && stays(service));
+        let mut placed = sharers.iter().filter_map(|(sharer, _)| self.load.placed(sharer));
+        let placed = placed.find(|placed| placed.committed);
         let (Some(placed), Some((next, service))) = (placed, stay.next()) else { return true };
         if placement::record(&service.metadata.annotations).as_ref() == Some(&placed.node) {
             return true;
@@ -400,6 +414,12 @@ impl Controller {
     }
 }
 
+/// Whether anything is said of an address on its link.
+fn is_spoken_of(holding: &Holding, around: &Surroundings<'_>) -> bool {
+    let link = around.cluster.eips.get(&holding.eip).and_then(ipam::link_of);
+    link.is_some_and(|link| around.publication.entry(link, holding.address).is_some())
+}
+
 /// The record of the node that is due, in every spelling that the Service uses.
 fn step_record(
     name: &ServiceName,
@@ -418,8 +438,9 @@ fn step_record(
         warning: true,
         reason: "PinRejected",
         message: format!(
-            "{rejected} cannot be answered for the Service now; {node} stays. A node to pin must be \
-             usable, and have an endpoint if any usable node has"
+            "{} {}; {node} stays. A node to pin must be usable, and have an endpoint if any usable \
+             node has",
+            rejected.node, rejected.why
         ),
     });
     let change = MetadataChange { annotations: entries, ..MetadataChange::default() };
