@@ -124,6 +124,21 @@ impl Request {
         self.address.as_ref().and_then(|asked| asked.value.as_ref().ok()).copied()
     }
 
+    /// Where it contradicts itself, and what counts.
+    pub(crate) fn contradictions(&self) -> Vec<String> {
+        self.contradictions.iter().map(Contradiction::to_string).collect()
+    }
+
+    /// What to say of a Service that has an address and names text that is none.
+    pub(crate) fn no_address(&self) -> Option<String> {
+        let Asked { field, value } = self.address.as_ref()?;
+        let text = value.as_ref().err()?;
+        Some(format!(
+            "{field} is {text:?}, which is no IP address, so what is held stays; set it to one \
+             address, or remove it"
+        ))
+    }
+
     /// Whether it wants an address of this family.
     pub(crate) fn wants(&self, family: Family) -> bool {
         self.families.is_empty() || self.families.contains(&family)

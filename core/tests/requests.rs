@@ -142,11 +142,20 @@ fn an_address_in_the_spec_counts_before_one_in_an_annotation_and_that_is_told() 
     let requested_ip = Some("172.22.0.195".to_owned());
     bench.apply(&web(), Service { requested_ip, ..annotated(ADDRESS, "172.22.0.196") });
     bench.calm();
+    let remark = "spec.loadBalancerIP \"172.22.0.195\" counts, and the annotation \
+                  eip.porter.kubesphere.io/v1alpha1 \"172.22.0.196\" does not; remove one of them";
     assert_eq!(bench.shows(&web()), ["172.22.0.195"]);
-    assert!(bench.word(&web()).ends_with(
-        "spec.loadBalancerIP \"172.22.0.195\" counts, and the annotation \
-         eip.porter.kubesphere.io/v1alpha1 \"172.22.0.196\" does not; remove one of them"
-    ));
+    assert!(bench.word(&web()).ends_with(remark));
+    bench.endpoints(&web(), &["node1"]);
+    assert_eq!(bench.told("ConstructRequest"), [remark], "it is told once, whatever else changes");
+}
+
+#[test]
+fn a_service_that_contradicts_itself_and_waits_is_told_so_too() {
+    let requested_ip = Some("10.0.0.1".to_owned());
+    let word = told(Service { requested_ip, ..annotated(ADDRESS, "172.22.0.196") });
+    assert!(word.starts_with("False AddressInNoEip: 10.0.0.1 is in no Eip"), "{word}");
+    assert!(word.ends_with("\"172.22.0.196\" does not; remove one of them"), "{word}");
 }
 
 #[test]

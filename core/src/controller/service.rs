@@ -148,17 +148,14 @@ impl Controller {
                 (*met, *reason) = (false, refused[0].1.reason());
             }
         }
-        if let Word::Now { message, .. } = &mut word {
-            for contradiction in &request.contradictions {
-                let _ = write!(message, "; {contradiction}");
-            }
-        }
         let ours = held.iter().map(|holding| holding.address);
         let ours = ours.filter(|ours| {
             shown.contains(ours) || up.iter().any(|holding| holding.address == *ours)
         });
         let ours: Vec<_> = ours.collect();
-        self.step_status(name, service, &ours, word, around)
+        let mut remarks = request.contradictions();
+        remarks.extend(request.no_address());
+        self.step_status(name, service, &ours, (word, remarks), around)
     }
 
     /// Takes back what is shown of an Eip that is gone, now that another serves.
@@ -190,16 +187,18 @@ impl Controller {
             let _ = write!(message, "; no {family} address: {}", other.message());
         }
         let word = Word::not(refusal.reason(), message);
-        self.step_status(name, service, &[], word, around)
+        let request = around.cluster.request(service)?;
+        self.step_status(name, service, &[], (word, request.contradictions()), around)
     }
 
-    /// The status that is due: the addresses to show, and the word on them.
+    /// The status that is due: the addresses to show, and the word on them with remarks on what was
+    /// asked for. Each remark is told as a warning, too, when it is new.
     fn step_status(
         &mut self,
         name: &ServiceName,
         service: &Service,
         ours: &[IpAddr],
-        word: Word,
+        (word, remarks): (Word, Vec<String>),
         around: &mut Surroundings<'_>,
     ) -> Option<Step> {
         let object = Object::Service(name.clone());
@@ -211,6 +210,7 @@ impl Controller {
         let announced = match word {
             Word::Later => said.cloned(),
             Word::Now { met, reason, message } => {
+                let message = [vec![message], remarks.clone()].concat().join("; ");
                 Some(condition(met, reason, message, said, around))
             }
         };
@@ -244,6 +244,7 @@ impl Controller {
         events.extend(released(&about, shown.iter().copied().filter(|address| !shows(address))));
         if let Some(announced) = announced.as_ref().filter(|_| news) {
             let failed = if ours.is_empty() { "AssignIPFailed" } else { "SetBalancer" };
+            events.extend(remarked(&about, remarks, said, announced));
             events.push(Event {
                 about,
                 warning: !announced.met,
@@ -445,6 +446,25 @@ fn step_record(
     });
     let change = MetadataChange { annotations: entries, ..MetadataChange::default() };
     Some((ServiceChange::Metadata(change), rejected.into_iter().collect()))
+}
+
+/// The warnings about what was asked for, those that are said now and were not before.
+fn remarked(
+    about: &About,
+    remarks: Vec<String>,
+    before: Option<&Condition>,
+    now: &Condition,
+) -> impl Iterator<Item = Event> {
+    let says = |condition: &Condition, remark: &String| condition.message.contains(remark);
+    let is_new = move |remark: &String| {
+        says(now, remark) && !before.is_some_and(|before| says(before, remark))
+    };
+    remarks.into_iter().filter(is_new).map(|message| Event {
+        about: about.clone(),
+        warning: true,
+        reason: "ConstructRequest",
+        message,
+    })
 }
 
 fn released(about: &About, gone: impl Iterator<Item = IpAddr>) -> impl Iterator<Item = Event> {
