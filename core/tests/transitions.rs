@@ -340,7 +340,9 @@ fn after_a_restart_every_service_has_the_address_and_the_node_that_it_had() {
 fn a_service_that_lost_its_record_takes_back_what_it_shows_before_anybody_else_gets_it() {
     let mut bench = Bench::leading();
     bench.edit_eip(&pool(), |eip| eip.address = "172.22.0.188-172.22.0.189".to_owned());
-    bench.apply_all(&["a", "b", "c"]);
+    bench.apply(&named("a"), created(20));
+    bench.apply(&named("b"), created(30));
+    bench.apply(&named("c"), created(10));
     bench.calm();
     bench.edit_eip(&pool(), |eip| eip.status = EipStatus::default());
     bench.calm();
