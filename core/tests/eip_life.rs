@@ -242,3 +242,33 @@ fn a_node_that_joins_with_an_address_in_use_leaves_it_with_its_service() {
     bench.calm();
     assert_eq!((bench.shows(&web()), bench.used().len()), (vec!["172.22.0.188".into()], 1));
 }
+
+#[test]
+fn a_condition_says_of_which_generation_it_is_and_since_when_it_is_met() {
+    let mut bench = Bench::leading();
+    bench.calm();
+    let before = bench.status("pool").ready.clone().unwrap();
+    bench.edit_eip(&pool(), |eip| {
+        eip.metadata.generation = 2;
+        eip.disable = true;
+    });
+    let edited = bench.status("pool").ready.clone().unwrap();
+    assert_eq!((edited.met, edited.generation, edited.since), (true, 2, before.since));
+
+    bench.tell(Input::Link(eth0(), None));
+    bench.calm();
+    let broken = bench.status("pool").ready.clone().unwrap();
+    assert!(!broken.met && broken.since > before.since, "{broken:?}");
+}
+
+#[test]
+fn an_eip_that_is_being_deleted_gives_nothing_to_who_names_it() {
+    let mut bench = Bench::serving();
+    bench.delete_eip(&pool());
+    bench.apply(&named("late"), annotated(EIP, "pool"));
+    bench.calm();
+    assert_eq!(
+        bench.word(&named("late")),
+        "False EipDeleting: Eip pool is being deleted; name another Eip or none"
+    );
+}
