@@ -36,3 +36,15 @@ fn a_service_of_an_eip_that_names_no_interface_any_more_is_not_said_to_be_announ
     assert_eq!((said.met, said.reason.as_str()), (false, "InterfaceMissing"), "{said:?}");
     assert!(said.message.contains("Eip pool names no network interface"), "{said:?}");
 }
+
+#[test]
+fn a_service_that_stops_asking_shows_nothing_even_if_its_record_was_removed_by_hand() {
+    let mut bench = Bench::serving();
+    bench.usurp();
+    bench.edit_eip(&pool(), |eip| eip.status.used.clear());
+    bench.edit_service(&web(), |service| service.load_balancer = false);
+    bench.run(Duration::from_secs(30));
+    let service = bench.shown(&web());
+    assert!(service.metadata.finalizers.is_empty(), "{service:?}");
+    assert_eq!(service.ingress, []);
+}

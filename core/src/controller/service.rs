@@ -314,9 +314,18 @@ impl Controller {
     ) -> Option<Step> {
         self.waiting.remove(name);
         self.grace.end(&Object::Service(name.clone()));
-        if service.announced.is_some() && !service.metadata.deleting {
-            let ingress = service.ingress.clone();
-            let status = ServiceStatus { ingress, announced: ConditionChange::Remove };
+        // An address may be shown whose record was removed by hand.
+        let ingress = match around.cluster.is_traced(service) {
+            true => self.ingress(service, &[]),
+            false => service.ingress.clone(),
+        };
+        let says = service.announced.is_some() || ingress != service.ingress;
+        if says && !service.metadata.deleting {
+            let announced = match service.announced {
+                Some(_) => ConditionChange::Remove,
+                None => ConditionChange::Keep,
+            };
+            let status = ServiceStatus { ingress, announced };
             return Some((ServiceChange::Status(status), vec![]));
         }
         let freed = around.cluster.recorded(name).is_none();
