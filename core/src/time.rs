@@ -3,8 +3,9 @@
 //! [`Instant`] is a point on one host's `CLOCK_BOOTTIME`, which goes on counting while the host is
 //! suspended; a lease that outlived a suspend would otherwise look valid. It can be written as a
 //! literal, decoded from fuzz input, and never be read from the operating system by accident.
-//! [`Timestamp`] is wall-clock time. It is shown to people and compared for equality, and nothing is
-//! decided by it.
+//! [`Timestamp`] is wall-clock time. It is shown to people and compared for equality. Only creation
+//! times, all of which the API server wrote, are compared with each other: the elder of two objects
+//! is served first.
 
 use std::{
     fmt,

@@ -9,6 +9,7 @@ mod frames;
 mod kubectl;
 mod lab;
 mod pcapng;
+mod reasons;
 
 use std::{fs, process::Command, sync::LazyLock};
 
