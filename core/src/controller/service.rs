@@ -14,7 +14,7 @@ use crate::{
     ipam::{self, Asker, Holding},
     keys,
     ledger::Object,
-    placement,
+    placement::{self, Placed},
     request::Request,
 };
 
@@ -300,7 +300,7 @@ impl Controller {
             return Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events));
         }
         for holding in dropped {
-            self.free(name, holding);
+            self.free(name, holding, around.cluster);
         }
         None
     }
@@ -352,7 +352,7 @@ impl Controller {
         } else if silent {
             self.gone.remove(name);
             for holding in &held {
-                self.free(name, holding);
+                self.free(name, holding, around.cluster);
             }
         }
     }
@@ -396,8 +396,18 @@ impl Controller {
         false
     }
 
-    fn free(&mut self, name: &ServiceName, holding: &Holding) {
+    fn free(&mut self, name: &ServiceName, holding: &Holding, cluster: &Cluster) {
+        let sharers = sharers(&self.ipam, std::slice::from_ref(holding), cluster);
+        let next = sharers.iter().find(|(sharer, _)| *sharer != name);
+        let placed = self.load.placed(name).filter(|placed| placed.committed).cloned();
         self.load.place(name, None);
+        if let (Some(placed), Some((next, service))) = (placed, next)
+            && self.load.placed(next).is_none()
+        {
+            // Whatever copy it carries: what is answered counts.
+            let overrules = placement::record(&service.metadata.annotations);
+            self.load.place(next, Some(Placed { overrules, ..placed }));
+        }
         self.services.extend(self.ipam.holders_of(holding.address).cloned());
         self.eips.extend(self.ipam.release(name, Family::of(holding.address)));
         self.retry();
