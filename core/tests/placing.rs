@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bench::*;
 use porter_core::{
-    Endpoint, Family, Node, ServiceName, SliceName, TrafficPolicy, WriteError, keys,
+    Endpoint, Family, Node, ServiceName, Slice, SliceName, TrafficPolicy, WriteError, keys,
 };
 
 const OPENELB_RECORD: &str = "layer2.openelb.kubesphere.io/v1alpha1";
@@ -229,10 +229,10 @@ mod usable {
         bench.edit_node("node3", |node| node.cordoned = true);
         bench.change_leader();
         assert_eq!(bench.ask(188), Some(mac(9)));
-        let api = ServiceName::new("default", "api");
-        bench.endpoints(&api, &["node3", "node4"]);
-        bench.service(&api, Some(asking()));
-        assert_eq!(bench.record(&api), Some("node4"));
+        let service = |i: u8| ServiceName::new("default", &format!("s{i}"));
+        (0..4).for_each(|i| bench.endpoints(&service(i), &["node3", "node4"]));
+        (0..4).for_each(|i| bench.service(&service(i), Some(asking())));
+        assert_eq!(bench.spread(), [("node3", 1), ("node4", 4)].into());
     }
 
     #[test]
@@ -328,6 +328,21 @@ mod pick {
     }
 
     #[test]
+    fn a_node_that_has_just_joined_is_waited_for_before_another_is_taken() {
+        let mut bench = Bench::leading();
+        bench.mute.insert(eip(11));
+        bench.api.put_node(&"node5".into(), Some(node(11)));
+        let endpoints = vec![ready("node5")];
+        let slice = Slice { service: web(), family: Family::V4, endpoints };
+        bench.api.put_slice(&SliceName::new("default", "web"), slice);
+        bench.service(&web(), Some(asking()));
+        assert_eq!(bench.ask(188), None);
+        bench.mute.clear();
+        bench.run(Duration::from_secs(1));
+        assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node5"), Some(mac(11))));
+    }
+
+    #[test]
     fn a_node_that_is_not_committed_is_not_answered() {
         let mut bench = Bench::serving();
         bench.replies = false;
@@ -417,6 +432,15 @@ mod pick {
     }
 
     #[test]
+    fn a_pin_that_a_new_leader_finds_is_no_pin_if_the_node_has_no_endpoint() {
+        let mut bench = Bench::serving();
+        bench.usurp();
+        bench.pin(&web(), "node1");
+        bench.run(Duration::from_secs(20));
+        assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node3"), Some(mac(9))));
+    }
+
+    #[test]
     fn a_record_that_is_removed_comes_back_and_the_answer_stays_meanwhile() {
         let mut bench = at_node3();
         bench.replies = false;
@@ -474,6 +498,16 @@ mod pick {
         bench.replies = false;
         bench.edit_service(&web(), |service| service.metadata.labels.clear());
         bench.judge(Verdict::Failed(WriteError::Rejected("no".to_owned())));
+        bench.endpoints(&web(), &[]);
+        assert_eq!(bench.ask(188), None);
+    }
+
+    #[test]
+    fn an_answer_is_taken_back_at_once_even_if_the_address_is_shown_no_more() {
+        let mut bench = Bench::serving();
+        bench.change_leader();
+        bench.replies = false;
+        bench.edit_service(&web(), |service| service.ingress.clear());
         bench.endpoints(&web(), &[]);
         assert_eq!(bench.ask(188), None);
     }

@@ -7,7 +7,7 @@ mod bench;
 use std::{collections::BTreeMap, time::Duration};
 
 use bench::*;
-use porter_core::{Family, Service, ServiceName, TrafficPolicy, WriteError};
+use porter_core::{Family, Service, ServiceName, TrafficPolicy, Write, WriteError};
 
 /// Long enough for what is wrong to be said.
 const A_WHILE: Duration = Duration::from_secs(3);
@@ -33,6 +33,19 @@ fn shared() -> Bench {
     assert_eq!(bench.used()[&eip(188)], [web(), younger()]);
     assert_eq!(bench.ask(188), Some(mac(9)));
     bench
+}
+
+/// Lets everything be written for two seconds but what is written of one Service.
+fn refuse_writes_of(bench: &mut Bench, name: &ServiceName) {
+    bench.replies = false;
+    for _ in 0..20 {
+        for _ in 0..bench.writes.len() {
+            let of_it = matches!(&bench.writes[0].1, Write::Service(it, ..) if it == name);
+            let refused = Verdict::Failed(WriteError::Rejected("no".to_owned()));
+            bench.judge(if of_it { refused } else { Verdict::Done });
+        }
+        bench.run(Duration::from_millis(100));
+    }
 }
 
 fn selects(service: &mut Service, app: &str) {
@@ -253,6 +266,21 @@ mod node {
     }
 
     #[test]
+    fn an_oldest_without_a_record_goes_on_with_the_copy_of_the_next_under_a_new_leader() {
+        let mut bench = shared();
+        let api = ServiceName::new("default", "api");
+        bench.endpoints(&api, &["node3"]);
+        bench.service(&api, Some(asking()));
+        bench.run(A_WHILE);
+        bench.usurp();
+        bench.edit_service(&web(), |service| {
+            service.metadata.annotations.remove(RECORD);
+        });
+        bench.run(Duration::from_secs(20));
+        assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node3"), Some(mac(9))));
+    }
+
+    #[test]
     fn a_node_with_endpoints_of_all_is_taken() {
         let mut bench = shared();
         bench.endpoints(&younger(), &["node4"]);
@@ -332,6 +360,7 @@ mod node {
         bench.replies = false;
         bench.edit_node("node3", |node| node.ready = false);
         assert_eq!(bench.ask(188), None);
+        assert_eq!(bench.writes.len(), 1, "the oldest's alone");
         bench.judge(Verdict::Done);
         assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node4"), Some(mac(10))));
         assert_eq!(bench.record(&younger()), Some("node3"), "the copy comes afterwards");
@@ -404,9 +433,9 @@ mod leaving {
         bench.replies = false;
         bench.pin(&younger(), "node4");
         bench.edit_service(&web(), |service| service.metadata.deleting = true);
-        bench.judge(Verdict::Failed(WriteError::Unknown));
-        bench.run(Duration::from_millis(100));
+        refuse_writes_of(&mut bench, &younger());
         assert_eq!(bench.used()[&eip(188)], [web(), younger()]);
+        assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
         assert_eq!(bench.ask(188), Some(mac(9)));
         bench.replies = true;
         bench.run(A_WHILE);
@@ -437,6 +466,22 @@ mod leaving {
         bench.edit_service(&web(), |service| service.metadata.deleting = true);
         bench.edit_node("node3", |node| node.ready = false);
         assert_eq!(bench.ask(188), None);
+    }
+
+    #[test]
+    fn one_that_goes_too_is_not_waited_for() {
+        let mut bench = shared();
+        let third = ServiceName::new("default", "moth");
+        bench.endpoints(&third, &["node3", "node4"]);
+        bench.service(&third, Some(sharing(7, 25)));
+        bench.run(A_WHILE);
+        bench.usurp();
+        bench.pin(&younger(), "node4");
+        bench.edit_service(&web(), |service| service.metadata.deleting = true);
+        bench.edit_service(&younger(), |service| service.metadata.deleting = true);
+        bench.run(Duration::from_secs(20));
+        assert_eq!(bench.used()[&eip(188)], std::slice::from_ref(&third));
+        assert_eq!((bench.record(&third), bench.ask(188)), (Some("node3"), Some(mac(9))));
     }
 
     #[test]
