@@ -11,7 +11,9 @@ mod announced;
 mod eip;
 mod grace;
 mod placing;
+mod release;
 mod service;
+mod status;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -9,6 +9,7 @@ const ANNOUNCED: &str = include_str!("../src/controller/announced.rs");
 const EIP: &str = include_str!("../src/controller/eip.rs");
 const REFUSAL: &str = include_str!("../src/ipam/refusal.rs");
 const SERVICE: &str = include_str!("../src/controller/service.rs");
+const STATUS: &str = include_str!("../src/controller/status.rs");
 const STANDING: &str = include_str!("../src/ipam/standing.rs");
 
 /// An Eip of another protocol is left alone, so this is never said of one.
@@ -54,7 +55,8 @@ fn every_reason_of_an_eip_is_documented_and_no_other() {
 #[test]
 fn every_reason_of_an_event_is_documented_and_no_other() {
     let of_eips = reasons(EIP).into_iter().filter(is_event);
-    let said: BTreeSet<_> = reasons(SERVICE).into_iter().chain(of_eips).collect();
+    let said: BTreeSet<_> =
+        [SERVICE, STATUS].into_iter().flat_map(reasons).chain(of_eips).collect();
     assert!(said.len() > 6, "{said:?}");
     assert_eq!(documented("Events"), said);
 }

@@ -112,7 +112,9 @@ async fn a_service_costs_three_writes_a_move_two_and_a_leader_change_none() {
 async fn services_that_come_at_once_share_the_writes_of_their_eip() {
     let n_services = env::var("PORTER_SERVICES").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
     let cluster = Cluster::of_the_lab().await;
-    let [node1, node3, mut eip, service, slice] = objects();
+    let [node1, node3, mut eip, mut service, slice] = objects();
+    // A cluster has 2,768 node ports.
+    service["spec"]["allocateLoadBalancerNodePorts"] = json!(false);
     eip["spec"]["address"] = json!("172.22.0.0/16");
     for object in [node1, node3, eip] {
         cluster.create(object).await;

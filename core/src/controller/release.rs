@@ -1,0 +1,179 @@
+//! How a Service gives addresses back: silence first, then its status, then the record, and last its
+//! finalizer. An address that others share goes on with the next of them.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Controller, Surroundings,
+    placing::sharers,
+    service::{Step, is_spoken_of},
+    status::released,
+};
+use crate::{
+    About, ConditionChange, Family, Ingress, Service, ServiceChange, ServiceName, ServiceStatus,
+    claim,
+    cluster::Cluster,
+    ipam::Holding,
+    ledger::Object,
+    placement::{self, Placed},
+};
+
+impl Controller {
+    /// The next step of a Service that gives addresses back.
+    pub(super) fn step_down(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        kept: &[Holding],
+        dropped: &[Holding],
+        around: &mut Surroundings<'_>,
+    ) -> Option<Step> {
+        let shared = |holding: &&Holding| self.ipam.holders_of(holding.address).nth(1).is_some();
+        let spoken = kept.iter().chain(dropped.iter().filter(shared));
+        let spoken = spoken.filter(|holding| is_spoken_of(holding, around) || shared(holding));
+        let spoken: Vec<_> = spoken.cloned().collect();
+        if !spoken.is_empty() {
+            self.place(name, service, &spoken, around);
+        }
+        let mut silent = true;
+        for holding in dropped {
+            let shared = self.ipam.holders_of(holding.address).nth(1).is_some();
+            silent &= match shared {
+                true => self.is_handed_on(name, holding, around.cluster),
+                false => self.silence(name, holding, around),
+            };
+        }
+        if !silent {
+            return None;
+        }
+        let goes = |address| dropped.iter().any(|holding| holding.address == address);
+        let stays = |entry: &&Ingress| match entry {
+            Ingress::Address(address) => !goes(*address),
+            Ingress::Other(_) => true,
+        };
+        let ingress: Vec<_> = service.ingress.iter().filter(stays).cloned().collect();
+        if service.ingress != ingress {
+            let announced = service
+                .announced
+                .clone()
+                .filter(|_| !kept.is_empty() || around.cluster.request(service).is_some());
+            let about = About::Service(name.clone(), service.metadata.uid.clone());
+            let events = released(&about, dropped.iter().map(|holding| holding.address)).collect();
+            let announced = ConditionChange::between(service.announced.as_ref(), announced);
+            return Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events));
+        }
+        for holding in dropped {
+            self.free(name, holding, around.cluster);
+        }
+        None
+    }
+
+    /// The last steps of a Service that asks for nothing and holds nothing.
+    pub(super) fn step_undo(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        around: &Surroundings<'_>,
+    ) -> Option<Step> {
+        self.waiting.remove(name);
+        self.grace.end(&Object::Service(name.clone()));
+        // An address may be shown whose record was removed by hand.
+        let ingress = match around.cluster.is_traced(service) {
+            true => self.ingress(service, &[]),
+            false => service.ingress.clone(),
+        };
+        let says = service.announced.is_some() || ingress != service.ingress;
+        if says && !service.metadata.deleting {
+            let announced = match service.announced {
+                Some(_) => ConditionChange::Remove,
+                None => ConditionChange::Keep,
+            };
+            let status = ServiceStatus { ingress, announced };
+            return Some((ServiceChange::Status(status), vec![]));
+        }
+        let freed = around.cluster.recorded(name).is_none();
+        let traced = around.cluster.is_traced(service);
+        (freed && traced).then(|| (claim::undo(service), vec![]))
+    }
+
+    /// A holder that is not there: gives its addresses back once the API server has confirmed that.
+    pub(super) fn step_missing(&mut self, name: &ServiceName, around: &mut Surroundings<'_>) {
+        self.waiting.remove(name);
+        self.grace.end(&Object::Service(name.clone()));
+        let held: Vec<_> = self.ipam.holdings_of(name).cloned().collect();
+        if held.is_empty() {
+            self.load.place(name, None);
+            return;
+        }
+        let mut silent = true;
+        for holding in &held {
+            let shared = self.ipam.holders_of(holding.address).nth(1).is_some();
+            silent &= shared || self.silence(name, holding, around);
+        }
+        if !self.gone.contains(name) {
+            self.missing.insert(name.clone());
+        } else if silent {
+            self.gone.remove(name);
+            for holding in &held {
+                self.free(name, holding, around.cluster);
+            }
+        }
+    }
+
+    /// Silences an address. Says whether every responder is silent already.
+    fn silence(
+        &mut self,
+        name: &ServiceName,
+        holding: &Holding,
+        around: &mut Surroundings<'_>,
+    ) -> bool {
+        let links: BTreeSet<_> = around.publication.links_of(holding.address).collect();
+        for &link in &links {
+            around.publication.set(link, holding.address, None);
+        }
+        let silent = around.publication.is_silent(holding.address);
+        if !silent {
+            self.leaving.insert(name.clone());
+        }
+        silent
+    }
+
+    /// Whether the next of those who share an address carries the node that is answered, so that
+    /// `name` may go.
+    fn is_handed_on(&mut self, name: &ServiceName, holding: &Holding, cluster: &Cluster) -> bool {
+        let sharers = sharers(&self.ipam, std::slice::from_ref(holding), cluster);
+        let stays = |service: &Service| {
+            let asked = cluster.request(service).and_then(|request| request.asked_address());
+            asked == Some(holding.address)
+        };
+        let mut stay = sharers.iter().filter(|(sharer, service)| *sharer != name && stays(service));
+        let mut placed = sharers.iter().filter_map(|(sharer, _)| self.load.placed(sharer));
+        let placed = placed.find(|placed| placed.committed);
+        let (Some(placed), Some((next, service))) = (placed, stay.next()) else { return true };
+        if placement::record(&service.metadata.annotations).as_ref() == Some(&placed.node) {
+            return true;
+        }
+        let next = (*next).clone();
+        self.leaving.insert(name.clone());
+        self.services.insert(next);
+        false
+    }
+
+    fn free(&mut self, name: &ServiceName, holding: &Holding, cluster: &Cluster) {
+        let sharers = sharers(&self.ipam, std::slice::from_ref(holding), cluster);
+        let next = sharers.iter().find(|(sharer, _)| *sharer != name);
+        let placed = self.load.placed(name).filter(|placed| placed.committed).cloned();
+        self.load.place(name, None);
+        if let (Some(placed), Some((next, service))) = (placed, next)
+            && self.load.placed(next).is_none()
+        {
+            // Whatever copy it carries: what is answered counts.
+            let overrules = placement::record(&service.metadata.annotations);
+            self.load.place(next, Some(Placed { overrules, ..placed }));
+        }
+        self.services.extend(self.ipam.holders_of(holding.address).cloned());
+        self.eips.extend(self.ipam.release(name, Family::of(holding.address)));
+        self.retry();
+        self.services.insert(name.clone());
+    }
+}
