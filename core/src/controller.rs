@@ -50,6 +50,9 @@ pub(crate) struct Controller {
     lacking: BTreeSet<(Age, ServiceName)>,
     /// Services for which there is none, and why: they are looked at when one may have become free.
     waiting: BTreeMap<ServiceName, Vec<(Family, Refusal)>>,
+    /// Who waits for what a Service holds, and is looked at again when that Service has changed: it
+    /// may share now.
+    rivals: BTreeMap<ServiceName, BTreeSet<ServiceName>>,
     /// What is wrong and may pass.
     grace: Grace,
     /// Whether what is held is to be compared with what is spoken of and shown: an Eip changed.
@@ -141,6 +144,10 @@ impl Controller {
             // Whoever shares an address with it may have to make way, or to follow.
             for holding in self.ipam.holdings_of(&name) {
                 self.services.extend(self.ipam.holders_of(holding.address).cloned());
+            }
+            for rival in self.rivals.remove(&name).unwrap_or_default() {
+                self.waiting.remove(&rival);
+                self.services.insert(rival);
             }
             self.waiting.remove(&name);
             self.services.insert(name);

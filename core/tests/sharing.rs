@@ -81,6 +81,18 @@ mod consent {
     }
 
     #[test]
+    fn a_service_that_is_refused_shares_as_soon_as_the_holder_consents_or_makes_room() {
+        let asks = |service: &mut Service| service.requested_ip = Some("172.22.0.188".to_owned());
+        let mut bench = refused(|host| host.requested_ip = None, |_| {});
+        bench.edit_service(&web(), asks);
+        assert_eq!(bench.used()[&eip(188)], [web(), younger()]);
+        let ports = sharing(5, 80).ports;
+        let mut bench = refused(|_| {}, |guest| guest.ports = ports);
+        bench.edit_service(&web(), |host| host.ports = sharing(5, 8080).ports);
+        assert_eq!(bench.used()[&eip(188)], [web(), younger()]);
+    }
+
+    #[test]
     fn one_port_with_two_protocols_is_two_ports() {
         let mut bench = Bench::leading();
         let mut udp = sharing(6, 80);

@@ -72,6 +72,9 @@ impl Controller {
                 self.ipam.release(name, family);
             }
         }
+        for rival in refused.iter().filter_map(|(_, refusal)| refusal.rival()) {
+            self.rivals.entry(rival.clone()).or_default().insert(name.clone());
+        }
         match refused.is_empty() {
             true => self.waiting.remove(name),
             false => self.waiting.insert(name.clone(), refused),

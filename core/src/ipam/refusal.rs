@@ -107,6 +107,28 @@ impl Refusal {
         }
     }
 
+    /// The Service that stands in the way, if it is one: what it asks for, and on which ports, decides.
+    pub(crate) fn rival(&self) -> Option<&ServiceName> {
+        match self {
+            Self::AddressTaken { by: rival, .. } | Self::NotShareable { with: rival, .. } => {
+                Some(rival)
+            }
+            Self::MalformedAddress { .. }
+            | Self::AddressIsNodes(_)
+            | Self::AddressOutsideEip { .. }
+            | Self::AddressInNoEip(_)
+            | Self::NoSuchEip { .. }
+            | Self::EipNotLayer2 { .. }
+            | Self::EipDisabled(_)
+            | Self::EipDeleting(_)
+            | Self::EipNotServed { .. }
+            | Self::FamilyMismatch { .. }
+            | Self::Exhausted(_)
+            | Self::NoEip { .. }
+            | Self::TooManyRecorded { .. } => None,
+        }
+    }
+
     /// What stands in the way, and what to do.
     pub(crate) fn message(&self) -> String {
         match self {
