@@ -30,7 +30,7 @@ fn config() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: None,
         max_shrink_iters: 20_000,
-        ..ProptestConfig::with_cases(cases.unwrap_or(100))
+        ..ProptestConfig::with_cases(cases.unwrap_or(200))
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) enum Step {
     Usurp,
     Restart,
     Land,
+    /// All is well for a while.
+    Rest,
     Wait(u64),
 }
 
@@ -135,7 +137,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         3 => policy().prop_map(Edit::Policy),
         4 => prop::option::of(0..4usize).prop_map(Edit::Name),
         8 => prop::option::of(0..ADDRESSES.len()).prop_map(Edit::Ask),
-        6 => Just(Edit::Ask(Some(0))),
+        24 => Just(Edit::Ask(Some(0))),
         2 => Just(Edit::Ask(Some(5))),
         3 => prop::option::of(0..ADDRESSES.len()).prop_map(Edit::AskByAnnotation),
         3 => prop_oneof![Just("porter"), Just("openelb"), Just("other")].prop_map(Edit::Spell),
@@ -146,7 +148,7 @@ fn edit() -> impl Strategy<Value = Edit> {
             let both = both && f.len() == 2;
             Edit::Families(f, both)
         }),
-        5 => (1..4u16).prop_map(Edit::Ports),
+        12 => (1..4u16).prop_map(Edit::Ports),
         3 => prop_oneof![Just("x"), Just("y"), Just("")].prop_map(Edit::Select),
         18 => by_hand().prop_map(Edit::ByHand),
     ]
@@ -210,7 +212,7 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => (0..4usize, edit()).prop_map(|(i, edit)| Step::Service(i, edit)),
+        20 => (0..4usize, edit()).prop_map(|(i, edit)| Step::Service(i, edit)),
         5 => (0..3usize, change()).prop_map(|(i, change)| Step::Eip(i, change)),
         6 => (0..4usize, family(), prop::collection::vec(0..4usize, 0..3))
             .prop_map(|(i, family, nodes)| Step::Endpoints(i, family, nodes)),
@@ -226,6 +228,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Usurp),
         1 => Just(Step::Restart),
         1 => Just(Step::Land),
+        12 => Just(Step::Rest),
         10 => prop_oneof![0..400u64, 0..4_000u64, 0..20_000u64].prop_map(Step::Wait),
     ]
 }

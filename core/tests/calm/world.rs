@@ -136,22 +136,7 @@ impl World {
             Step::Service(i, edit) => self.edit(&service_name(i), edit),
             Step::Eip(i, change) => self.change(&eip_name(i), change),
             Step::Endpoints(i, family, nodes) => self.endpoints(&service_name(i), family, &nodes),
-            Step::Node(i, is) => {
-                let (name, last) = NODES[i];
-                let node = node(last);
-                let facts = match is {
-                    NodeIs::Gone => None,
-                    NodeIs::There { ready, cordoned, excluded } => {
-                        Some(Node { ready, cordoned, excluded, ..node })
-                    }
-                    NodeIs::OfOneFamily(family) => {
-                        let addresses = node.addresses.iter().copied();
-                        let addresses = addresses.filter(|at| Family::of(*at) == family).collect();
-                        Some(Node { addresses, ..node })
-                    }
-                };
-                bench.node(name, facts);
-            }
+            Step::Node(i, is) => self.node(i, is),
             Step::Label(i, labelled) => {
                 let name = NamespaceName::from(["default", "other"][i]);
                 let labels = labelled.then(|| ("team".to_owned(), "a".to_owned()));
@@ -187,10 +172,39 @@ impl World {
                 bench.list();
             }
             Step::Land => bench.land(),
+            Step::Rest => self.rest(),
             Step::Wait(millis) => bench.run(Duration::from_millis(millis)),
         }
         self.check_order();
         self.check_others();
+    }
+
+    fn node(&mut self, i: usize, is: NodeIs) {
+        let (name, last) = NODES[i];
+        let node = node(last);
+        let facts = match is {
+            NodeIs::Gone => None,
+            NodeIs::There { ready, cordoned, excluded } => {
+                Some(Node { ready, cordoned, excluded, ..node })
+            }
+            NodeIs::OfOneFamily(family) => {
+                let addresses = node.addresses.iter().copied();
+                let addresses = addresses.filter(|at| Family::of(*at) == family).collect();
+                Some(Node { addresses, ..node })
+            }
+        };
+        self.bench.node(name, facts);
+    }
+
+    fn rest(&mut self) {
+        let bench = &mut self.bench;
+        for flowing in [true, false] {
+            bench.watches = flowing;
+            bench.replies = flowing;
+            bench.acknowledges = flowing;
+            bench.pump();
+            bench.run(Duration::from_secs(if flowing { 3 } else { 0 }));
+        }
     }
 
     pub(crate) fn endpoints(&mut self, service: &ServiceName, family: Family, nodes: &[usize]) {
@@ -210,7 +224,8 @@ impl World {
     fn edit(&mut self, name: &ServiceName, edit: Edit) {
         if !self.bench.api.services.contains_key(name) {
             let mut service = Service { families: vec![Family::V4], ..asking() };
-            service.ports.insert(Port { protocol: "TCP".to_owned(), number: 1 });
+            let number = u16::from(name.name.as_bytes()[0] % 4 + 1);
+            service.ports.insert(Port { protocol: "TCP".to_owned(), number });
             self.stamp(&mut service.metadata);
             self.soiled.remove(name);
             self.others.remove(name);
