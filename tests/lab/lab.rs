@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    env,
     ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader},
@@ -18,6 +19,13 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const PORTER: &str = env!("CARGO_BIN_EXE_porter");
 /// How long anything may take. Generous: a slow machine is no failure.
 const LONG: Duration = Duration::from_secs(120);
+
+/// Whether there is a kubectl. Only CI promises to have one, which is no dependency of this repository.
+pub(crate) fn has_kubectl() -> bool {
+    let has = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
+    assert!(has || env::var_os("CI").is_none(), "CI has to provide kubectl");
+    has
+}
 
 /// A running lab. Killed when dropped.
 pub(crate) struct Lab {
