@@ -548,6 +548,19 @@ mod fallback {
     use super::*;
 
     #[test]
+    fn the_node_on_record_is_answered_on_if_it_is_taken_again_for_lack_of_an_endpoint() {
+        let mut bench = Bench::leading();
+        bench.endpoints(&web(), &["node3"]);
+        bench.service(&web(), Some(asking()));
+        bench.node("node1", None);
+        bench.edit_node("node4", |node| node.cordoned = true);
+        bench.endpoints(&web(), &["node4"]);
+        bench.run(A_WHILE);
+        assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node3"), Some(mac(9))));
+        assert_eq!(bench.said(&web()), (true, "AnnouncedElsewhere"));
+    }
+
+    #[test]
     fn a_node_taken_for_lack_of_an_endpoint_stays_over_a_leader_change() {
         let mut bench = at_a_fallback();
         let taken = bench.record(&web()).unwrap().to_owned();

@@ -7,7 +7,7 @@ mod bench;
 use std::{collections::BTreeMap, time::Duration};
 
 use bench::*;
-use porter_core::{Family, Service, ServiceName, TrafficPolicy, Write, WriteError};
+use porter_core::{Family, Service, ServiceName, TrafficPolicy, Write, WriteError, keys};
 
 /// Long enough for what is wrong to be said.
 const A_WHILE: Duration = Duration::from_secs(3);
@@ -50,6 +50,22 @@ fn refuse_writes_of(bench: &mut Bench, name: &ServiceName) {
 
 fn selects(service: &mut Service, app: &str) {
     service.selector = [("app".to_owned(), app.to_owned())].into();
+}
+
+#[test]
+fn whoever_shares_says_what_is_answered_even_if_the_oldest_was_placed_by_another_family() {
+    let mut bench = Bench::leading_dual();
+    let families = vec![Family::V4, Family::V6];
+    bench.slice("web-6", &web(), Family::V6, vec![ready("node3")]);
+    bench.service(&web(), Some(Service { families, ..sharing(5, 80) }));
+    bench.endpoints(&younger(), &["node1"]);
+    bench.pin(&web(), "node3");
+    bench.service(&younger(), Some(sharing(6, 443)));
+    bench.run(A_WHILE);
+    let at = bench.ask(188);
+    assert!(at.is_some());
+    assert_eq!(bench.said(&web()), (true, "Announced"));
+    assert_eq!(bench.said(&younger()), (true, "Announced"), "{}", bench.message(&younger()));
 }
 
 mod consent {
@@ -395,6 +411,29 @@ mod node {
 
 mod leaving {
     use super::*;
+
+    #[test]
+    fn an_older_service_that_leaves_before_it_is_on_record_decides_nothing() {
+        let mut bench = Bench::leading();
+        bench.endpoints(&web(), &["node4"]);
+        bench.service(&younger(), Some(sharing(6, 443)));
+        bench.run(A_WHILE);
+        bench.replies = false;
+        let mut older = sharing(5, 80);
+        older.metadata.finalizers.push(keys::SERVICE_FINALIZER.to_owned());
+        older
+            .metadata
+            .labels
+            .insert(keys::EIP.spelled(Default::default()).to_owned(), "pool".into());
+        older.metadata.annotations.insert(RECORD.to_owned(), "node4".to_owned());
+        bench.service(&web(), Some(older));
+        bench.edit_service(&web(), |service| service.metadata.deleting = true);
+        assert_eq!(bench.ask(188), None);
+        bench.replies = true;
+        bench.run(A_WHILE);
+        assert!(!bench.api.services.contains_key(&web()));
+        assert_eq!(bench.used()[&eip(188)], [younger()]);
+    }
 
     /// The oldest goes: the younger carries the node before, and is answered with it all the time.
     fn hands_on(goes: impl FnOnce(&mut Service)) -> Bench {

@@ -48,3 +48,16 @@ fn a_service_that_stops_asking_shows_nothing_even_if_its_record_was_removed_by_h
     assert!(service.metadata.finalizers.is_empty(), "{service:?}");
     assert_eq!(service.ingress, []);
 }
+
+#[test]
+fn a_service_that_stops_asking_shows_nothing_of_an_eip_that_is_gone() {
+    let mut bench = Bench::serving();
+    bench.eip(&pool(), None);
+    bench.run(Duration::from_secs(5));
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)], "the Eip may be made again");
+    bench.edit_service(&web(), |service| service.load_balancer = false);
+    bench.run(Duration::from_secs(5));
+    let service = bench.shown(&web());
+    assert!(service.metadata.finalizers.is_empty(), "{service:?}");
+    assert_eq!(service.ingress, []);
+}

@@ -64,6 +64,18 @@ impl Spot<'_> {
         self.candidates.address(node, fallback || near())
     }
 
+    /// Whether a node that may be answered here is known to answer.
+    fn answers(
+        &self,
+        node: &NodeName,
+        fallback: bool,
+        spots: &[Spot<'_>],
+        around: &Surroundings<'_>,
+    ) -> bool {
+        let at = self.address_of(node, fallback, spots);
+        at.is_some_and(|at| self.mac(at, around.cluster, around.neighbors).is_some())
+    }
+
     fn mac(&self, at: IpAddr, cluster: &Cluster, neighbors: &Neighbors) -> Option<MacAddr> {
         let own = cluster.links.get(&self.link).filter(|link| link.owns(at));
         own.map(|link| link.mac).or_else(|| neighbors.mac((self.link, at)))
@@ -125,27 +137,43 @@ impl Controller {
             let why = flaw(&node, &spots, around);
             Rejected { node, why }
         });
+        let (answers, changed) = self.settle(&spots, placed.as_ref(), head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
-        if self.load.placed(name) != heads.as_ref() {
+        if changed || self.load.placed(name) != heads.as_ref() {
             // Whoever shares an address with it follows.
             let followers = sharers.iter().filter(|(sharer, _)| *sharer != name);
             self.services.extend(followers.map(|(sharer, _)| (*sharer).clone()));
         }
         self.load.place(name, heads);
-        let answers = spots.iter().map(|spot| {
-            let is_at = answer(spot, &spots, placed.as_ref(), around);
-            Answer { address: spot.address, link: spot.link, is_at }
-        });
-        let answers: Vec<_> = answers.collect();
-        for Answer { address, link, is_at } in &answers {
-            let heads = self.ipam.holders_of(*address).nth(1).is_none() || head.is_none();
-            if heads {
-                around.publication.set(*link, *address, Some(*is_at));
-            }
-        }
         let fallback = placed.as_ref().is_some_and(|placed| placed.fallback);
         let node = placed.map(|placed| placed.node);
         Placing { node, rejected, answers, searches, fallback }
+    }
+
+    /// Sets what is answered for some addresses. Of a shared one only its head decides, who may know
+    /// more families than this one. Says whether anything changed.
+    fn settle(
+        &self,
+        spots: &[Spot<'_>],
+        placed: Option<&Placed>,
+        heads: bool,
+        around: &mut Surroundings<'_>,
+    ) -> (Vec<Answer>, bool) {
+        let (mut answers, mut changed) = (Vec::new(), false);
+        for spot in spots {
+            let (address, link) = (spot.address, spot.link);
+            let published = around.publication.entry(link, address);
+            let is_at = if heads || self.ipam.holders_of(address).nth(1).is_none() {
+                let is_at = answer(spot, spots, placed, around);
+                changed |= published != Some(is_at);
+                around.publication.set(link, address, Some(is_at));
+                is_at
+            } else {
+                published.unwrap_or(Err(Silence::Uncommitted))
+            };
+            answers.push(Answer { address, link, is_at });
+        }
+        (answers, changed)
     }
 
     /// The node of one that decides for itself and all who share an address with it. Says whether it
@@ -161,12 +189,16 @@ impl Controller {
         let copied =
             || sharers.iter().find_map(|(_, it)| placement::record(&it.metadata.annotations));
         let fresh = self.load.placed(name).is_none();
-        let record = placement::record(&service.metadata.annotations);
-        let record = record.or_else(|| fresh.then(copied).flatten());
-        match self.stays((name, service), record.as_ref(), spots, around) {
-            Some(placed) => (Some(placed), false),
-            None => self.pick(service, spots, around),
+        let own = placement::record(&service.metadata.annotations);
+        let record = own.clone().or_else(|| fresh.then(copied).flatten());
+        if let Some(placed) = self.stays((name, service), record.as_ref(), spots, around) {
+            return (Some(placed), false);
         }
+        let (placed, searches) = self.pick(service, spots, around);
+        // What is on record already is not written again, so that no verdict would commit it.
+        let on_record =
+            |placed: Placed| Placed { committed: own.as_ref() == Some(&placed.node), ..placed };
+        (placed.map(on_record), searches)
     }
 
     /// The node that stays: the one on record, or else the one that is answered, which no edit of
@@ -193,11 +225,7 @@ impl Controller {
             None => announced,
         };
         let answered = |node: &NodeName, fallback: bool| {
-            let answers = |spot: &&Spot<'_>| {
-                let at = spot.address_of(node, fallback, spots);
-                at.is_some_and(|at| spot.mac(at, around.cluster, around.neighbors).is_some())
-            };
-            spots.iter().filter(answers).count()
+            spots.iter().filter(|spot| spot.answers(node, fallback, spots, around)).count()
         };
         // A pin is followed if the node serves, and no less than the one that is answered does.
         let does = |node: &NodeName| {
@@ -221,11 +249,8 @@ impl Controller {
         }
         let wanted = spots.iter().filter(|spot| spot.has_endpoint()).count();
         let in_all = |node: &NodeName| {
-            let answers = |spot: &Spot<'_>| {
-                let at = spot.address_of(node, false, spots);
-                at.is_some_and(|at| spot.mac(at, around.cluster, around.neighbors).is_some())
-            };
-            spots.iter().filter(|spot| spot.has_endpoint()).all(answers)
+            let mut wanted = spots.iter().filter(|spot| spot.has_endpoint());
+            wanted.all(|spot| spot.answers(node, false, spots, around))
         };
         let nodes = || spots.iter().flat_map(|spot| spot.candidates.nodes());
         let open = |node: &NodeName| !around.cluster.is_cordoned(node) && in_all(node);
@@ -264,19 +289,15 @@ impl Controller {
         spots: &[Spot<'_>],
         around: &Surroundings<'_>,
     ) -> (Option<Placed>, bool) {
-        let (cluster, neighbors) = (around.cluster, around.neighbors);
         let uid = service.metadata.uid.as_ref();
         let load = |node: &NodeName| self.load.count(node);
         let best = |far: bool| {
             let answered = |node: &NodeName| {
-                let answers = |spot: &&Spot<'_>| {
-                    let at = spot.address_of(node, far, spots);
-                    at.is_some_and(|at| spot.mac(at, cluster, neighbors).is_some())
-                };
-                spots.iter().filter(answers).count()
+                spots.iter().filter(|spot| spot.answers(node, far, spots, around)).count()
             };
             let nodes = spots.iter().flat_map(|spot| spot.candidates.within(far));
-            let open = nodes.map(|(node, _)| node).filter(|node| !cluster.is_cordoned(node));
+            let open = nodes.map(|(node, _)| node);
+            let open = open.filter(|node| !around.cluster.is_cordoned(node));
             let near =
                 |node: &NodeName| spots.iter().filter(|spot| spot.candidates.is_near(node)).count();
             let open: Vec<_> = open.map(|node| ((answered(node), near(node)), node)).collect();

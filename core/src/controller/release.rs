@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use super::{
     Controller, Surroundings,
-    placing::sharers,
+    placing::{is_recorded, sharers},
     service::{Step, is_spoken_of},
-    status::released,
+    status::{is_orphan, released},
 };
 use crate::{
     About, ConditionChange, Family, Ingress, Service, ServiceChange, ServiceName, ServiceStatus,
@@ -28,7 +28,13 @@ impl Controller {
         dropped: &[Holding],
         around: &mut Surroundings<'_>,
     ) -> Option<Step> {
-        let shared = |holding: &&Holding| self.ipam.holders_of(holding.address).nth(1).is_some();
+        // Who is not on record has no say in what is answered for the others.
+        let recorded = |holding: &Holding| {
+            is_recorded(&self.ipam, name, std::slice::from_ref(holding), around.cluster)
+        };
+        let shared = |holding: &&Holding| {
+            self.ipam.holders_of(holding.address).nth(1).is_some() && recorded(holding)
+        };
         let spoken = kept.iter().chain(dropped.iter().filter(shared));
         let spoken = spoken.filter(|holding| is_spoken_of(holding, around) || shared(holding));
         let spoken: Vec<_> = spoken.cloned().collect();
@@ -37,9 +43,11 @@ impl Controller {
         }
         let mut silent = true;
         for holding in dropped {
-            let shared = self.ipam.holders_of(holding.address).nth(1).is_some();
-            silent &= match shared {
-                true => self.is_handed_on(name, holding, around.cluster),
+            let others = self.ipam.holders_of(holding.address).nth(1).is_some();
+            let recorded =
+                is_recorded(&self.ipam, name, std::slice::from_ref(holding), around.cluster);
+            silent &= match others {
+                true => !recorded || self.is_handed_on(name, holding, around.cluster),
                 false => self.silence(name, holding, around),
             };
         }
@@ -77,11 +85,15 @@ impl Controller {
     ) -> Option<Step> {
         self.waiting.remove(name);
         self.grace.end(&Object::Service(name.clone()));
-        // An address may be shown whose record was removed by hand.
-        let ingress = match around.cluster.is_traced(service) {
+        let traced = around.cluster.is_traced(service);
+        // An address may be shown whose record was removed by hand, or is gone with its Eip.
+        let mut ingress = match traced {
             true => self.ingress(service, &[]),
             false => service.ingress.clone(),
         };
+        if traced && is_orphan(service, around.cluster) {
+            ingress.retain(|entry| matches!(entry, Ingress::Other(_)));
+        }
         let says = service.announced.is_some() || ingress != service.ingress;
         if says && !service.metadata.deleting {
             let announced = match service.announced {
@@ -92,7 +104,6 @@ impl Controller {
             return Some((ServiceChange::Status(status), vec![]));
         }
         let freed = around.cluster.recorded(name).is_none();
-        let traced = around.cluster.is_traced(service);
         (freed && traced).then(|| (claim::undo(service), vec![]))
     }
 

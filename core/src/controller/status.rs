@@ -81,8 +81,7 @@ impl Controller {
         service: &Service,
         cluster: &Cluster,
     ) -> Option<ServiceChange> {
-        let (_, eip) = keys::EIP.find(&service.metadata.labels)?;
-        if cluster.eips.get(&eip.into()).is_some() {
+        if !is_orphan(service, cluster) {
             return None;
         }
         let stays = |entry: &&Ingress| match entry {
@@ -112,6 +111,12 @@ impl Controller {
         }
         ours.iter().map(|address| Ingress::Address(*address)).chain(others).collect()
     }
+}
+
+/// Whether a Service had its address of an Eip that is gone.
+pub(super) fn is_orphan(service: &Service, cluster: &Cluster) -> bool {
+    let eip = keys::EIP.find(&service.metadata.labels);
+    eip.is_some_and(|(_, eip)| cluster.eips.get(&eip.into()).is_none())
 }
 
 /// The warnings about what was asked for, those that are said now and were not before.

@@ -282,7 +282,10 @@ impl Bench {
 
     /// Does what is wanted, as far as nothing is held back.
     pub(crate) fn pump(&mut self) {
+        let mut n_rounds = 0;
         loop {
+            n_rounds += 1;
+            assert!(n_rounds < 100_000, "it comes to no rest");
             if let Some(output) = self.speaker.poll_output() {
                 self.perform(output);
             } else if let Some(generation) = self.unacknowledged.filter(|_| self.acknowledges) {

@@ -28,6 +28,9 @@ pub(crate) struct World {
     pub(crate) bench: Bench,
     /// Services on which people have set something that is ours to set.
     pub(crate) soiled: BTreeSet<ServiceName>,
+    /// Whether a record was cleared by hand: an address that it named and no range has at that time
+    /// cannot be told from what other controllers show.
+    pub(crate) forgot: bool,
     /// What each Service carries of other controllers, as people left it.
     others: BTreeMap<ServiceName, (bool, bool)>,
     n_created: i64,
@@ -110,6 +113,7 @@ impl World {
         Self {
             bench,
             soiled: BTreeSet::new(),
+            forgot: false,
             others: BTreeMap::new(),
             n_created: 0,
             records: BTreeMap::new(),
@@ -281,6 +285,7 @@ impl World {
     }
 
     fn change(&mut self, name: &EipName, change: Change) {
+        self.forgot |= matches!(change, Change::Forget);
         if !self.bench.api.eips.contains_key(name) {
             let range = if let Change::Range(range) = change { range } else { 0 };
             return self.create_eip(name, RANGES[range]);
@@ -331,6 +336,10 @@ impl World {
             let (Ok(mac), Some([name])) = (answer, used.get(&address).map(Vec::as_slice)) else {
                 continue;
             };
+            let shares = used.values().any(|holders| holders.len() > 1 && holders.contains(name));
+            if shares {
+                continue; // Its node is that of the oldest sharer, whose record counts for both.
+            }
             let records = self.records.get(name).map_or(&[][..], Vec::as_slice);
             let answered = self.answered.entry(name.clone()).or_default();
             let next = (*answered..records.len()).find(|&i| mac_of(&records[i]) == Some(mac));
