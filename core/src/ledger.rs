@@ -2,7 +2,8 @@
 //!
 //! Every object has at most one write outstanding. After a write that failed, or changed nothing
 //! because something at the API server undid it, the object rests for a while, longer each time, so
-//! that an API server in trouble is not stormed.
+//! that an API server in trouble is not stormed. After one that succeeded it rests if whoever asked
+//! for the write wants that.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +29,7 @@ pub(crate) enum Object {
 pub(crate) struct Ledger {
     pending: BTreeMap<WriteId, Pending>,
     busy: BTreeSet<Object>,
+    /// How many writes in a row have failed, and until when the object rests.
     failures: BTreeMap<Object, (u32, Instant)>,
     resting: BTreeSet<(Instant, Object)>,
 }

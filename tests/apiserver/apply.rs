@@ -4,11 +4,10 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Error;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use porter_backends::kube::Eip;
-use porter_sim::apiserver::Resource;
 use serde_json::{Value, json};
 
 use crate::kubectl::{kubectl, other_versions};
-use crate::server::{Server, value};
+use crate::server::{EIP, Server, value};
 
 const SERVICE: &str = "
 apiVersion: v1
@@ -21,21 +20,6 @@ spec:
   ports:
     - { name: http, port: 80 }
 ";
-
-const EIP: &str = "
-apiVersion: network.kubesphere.io/v1alpha2
-kind: Eip
-metadata:
-  name: pool
-spec:
-  address: 192.0.2.0/28
-  interface: eth0
-";
-
-fn service(server: &Server) -> Value {
-    let found = server.store.get(&Resource::SERVICES, Some("default"), "web").expect("there");
-    Value::clone(&found)
-}
 
 /// The managers of an object, each with how it came to its fields.
 fn managers(object: &Value) -> Vec<(String, String)> {
@@ -156,7 +140,7 @@ async fn kubectl_applies_on_the_server_and_is_told_of_conflicts() {
 
     let created = kubectl.reads("apply --server-side -f -", SERVICE).await;
     assert_eq!(created, "service/web serverside-applied\n");
-    assert_eq!(managers(&service(&server)), [pair("kubectl", "Apply")]);
+    assert_eq!(managers(&server.web()), [pair("kubectl", "Apply")]);
     let eip = kubectl.reads("apply --server-side -f -", EIP).await;
     assert_eq!(eip, "eip.network.kubesphere.io/pool serverside-applied\n");
 
@@ -173,7 +157,7 @@ async fn kubectl_applies_on_the_server_and_is_told_of_conflicts() {
 
     let forced = kubectl.reads("apply --server-side --force-conflicts -f -", SERVICE).await;
     assert_eq!(forced, "service/web serverside-applied\n");
-    assert_eq!(service(&server)["spec"]["ports"][0]["name"], "http");
+    assert_eq!(server.web()["spec"]["ports"][0]["name"], "http");
     let misspelt =
         kubectl.fails("apply --server-side -f -", &SERVICE.replace("selector", "selectr")).await;
     assert!(misspelt.contains(".spec.selectr: field not declared in schema"), "{misspelt}");
@@ -191,10 +175,10 @@ async fn a_dry_run_on_the_server_answers_as_if_and_stores_nothing() {
     assert_eq!(kubectl.says("get svc -o name").await, "");
 
     kubectl.reads("apply --server-side -f -", SERVICE).await;
-    let before = service(&server);
+    let before = server.web();
     let changed = SERVICE.replace("app: web", "app: other");
     kubectl.reads("apply --server-side --dry-run=server -f -", &changed).await;
-    assert_eq!(service(&server), before);
+    assert_eq!(server.web(), before);
 }
 
 #[tokio::test]
@@ -202,21 +186,21 @@ async fn an_object_applied_by_the_client_moves_to_the_server() {
     let server = Server::start().await;
     let Some(kubectl) = kubectl(&server, "migration to server-side apply") else { return };
     kubectl.reads("apply -f -", SERVICE).await;
-    assert_eq!(managers(&service(&server)), [pair("kubectl-client-side-apply", "Update")]);
+    assert_eq!(managers(&server.web()), [pair("kubectl-client-side-apply", "Update")]);
 
     let changed = SERVICE.replace("app: web", "app: other");
     let applied = kubectl.reads("apply --server-side -f -", &changed).await;
 
     assert_eq!(applied, "service/web serverside-applied\n");
-    assert_eq!(service(&server)["spec"]["selector"], json!({ "app": "other" }));
+    assert_eq!(server.web()["spec"]["selector"], json!({ "app": "other" }));
     // The annotation stays in step, so that the client can go back.
     assert_eq!(
-        managers(&service(&server)),
+        managers(&server.web()),
         [pair("kubectl", "Apply"), pair("kubectl-last-applied", "Apply")]
     );
     let back = kubectl.reads("apply -f -", SERVICE).await;
     assert_eq!(back, "service/web configured\n");
-    assert_eq!(service(&server)["spec"]["selector"], json!({ "app": "web" }));
+    assert_eq!(server.web()["spec"]["selector"], json!({ "app": "web" }));
 }
 
 #[tokio::test]

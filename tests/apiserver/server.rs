@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::{Client, Config};
-use porter_sim::apiserver::{Faults, Store, serve_with};
+use porter_sim::apiserver::{Faults, Resource, Store, serve_with};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -12,6 +12,17 @@ use crate::envtest::ControlPlane;
 
 /// Longer than anything here takes on the slowest machine; only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The manifest of an Eip.
+pub(crate) const EIP: &str = "
+apiVersion: network.kubesphere.io/v1alpha2
+kind: Eip
+metadata:
+  name: pool
+spec:
+  address: 192.0.2.0/28
+  interface: eth0
+";
 
 /// A store, served until this is dropped.
 pub(crate) struct Server {
@@ -37,6 +48,12 @@ impl Server {
         let definition = <porter_backends::kube::Eip as kube::CustomResourceExt>::crd();
         server.store.create(value(&definition)).expect("the definition is accepted");
         server
+    }
+
+    /// The Service `default/web`.
+    pub(crate) fn web(&self) -> Value {
+        let found = self.store.get(&Resource::SERVICES, Some("default"), "web").expect("there");
+        Value::clone(&found)
     }
 
     pub(crate) fn client(&self) -> Client {

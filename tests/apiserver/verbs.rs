@@ -4,7 +4,7 @@ use porter_sim::apiserver::{Patch, Resource, Subresource};
 use serde_json::{Value, json};
 
 use crate::kubectl::{Kubectl, kubectl};
-use crate::server::{PATIENCE, Server};
+use crate::server::{EIP, PATIENCE, Server};
 
 const SERVICE: &str = "
 apiVersion: v1
@@ -19,21 +19,6 @@ spec:
     - { name: http, port: 80 }
     - { name: https, port: 443 }
 ";
-
-const EIP: &str = "
-apiVersion: network.kubesphere.io/v1alpha2
-kind: Eip
-metadata:
-  name: pool
-spec:
-  address: 192.0.2.0/28
-  interface: eth0
-";
-
-fn service(server: &Server) -> Value {
-    let found = server.store.get(&Resource::SERVICES, Some("default"), "web").expect("there");
-    Value::clone(&found)
-}
 
 fn patch_status(server: &Server, status: Value) {
     let patch = Patch::Merge(json!({ "status": status }));
@@ -59,7 +44,7 @@ async fn a_difference_is_shown_and_nothing_is_changed() {
     let Some(kubectl) = kubectl(&server, "diff") else { return };
     kubectl.reads("apply -f -", SERVICE).await;
     kubectl.reads("apply -f -", EIP).await;
-    let before = service(&server);
+    let before = server.web();
 
     assert_eq!(kubectl.reads("diff -f -", SERVICE).await, "");
     assert_eq!(kubectl.reads("diff -f -", EIP).await, "");
@@ -78,7 +63,7 @@ async fn a_difference_is_shown_and_nothing_is_changed() {
     let shown = kubectl.run_with("diff -f -", &EIP.replace("name: pool", "name: new")).await;
     assert!(shown.out.contains("+  name: new"), "{shown:?}");
 
-    assert_eq!(service(&server), before);
+    assert_eq!(server.web(), before);
 }
 
 #[tokio::test]
@@ -90,17 +75,17 @@ async fn an_edited_object_is_stored_and_a_wrong_edit_is_not() {
 
     let (edited, said) = edits(&kubectl, "edit svc web", "s/port: 443$/port: 8443/").await;
     assert!(edited && said == "service/web edited\n", "{said}");
-    assert_eq!(service(&server)["spec"]["ports"][1]["port"], 8443);
-    assert_eq!(service(&server)["spec"]["ports"][0]["port"], 80);
+    assert_eq!(server.web()["spec"]["ports"][1]["port"], 8443);
+    assert_eq!(server.web()["spec"]["ports"][0]["port"], 80);
     let (edited, said) = edits(&kubectl, "edit eip pool", "s/eth0/eth1/").await;
     assert!(edited && said == "eip.network.kubesphere.io/pool edited\n", "{said}");
     let (edited, said) = edits(&kubectl, "edit svc web", "s/nothing/else/").await;
     assert!(edited && said == "Edit cancelled, no changes made.\n", "{said}");
 
-    let before = service(&server);
+    let before = server.web();
     let (edited, said) = edits(&kubectl, "edit svc web", "s/8443/99999/").await;
     assert!(!edited && said.contains("services \"web\" is invalid"), "{said}");
-    assert_eq!(service(&server), before);
+    assert_eq!(server.web(), before);
     let (edited, said) =
         edits(&kubectl, "edit eip pool --subresource=status", "$astatus:\\n  usage: 3").await;
     assert!(edited, "{said}");
@@ -115,11 +100,11 @@ async fn an_object_is_replaced_as_it_is_or_anew() {
     assert!(missing.contains("services \"web\" not found"), "{missing}");
     kubectl.reads("create -f -", SERVICE).await;
     patch_status(&server, json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } }));
-    let before = service(&server);
+    let before = server.web();
 
     let replaced = kubectl.reads("replace -f -", &SERVICE.replace("443", "8443")).await;
     assert_eq!(replaced, "service/web replaced\n");
-    let after = service(&server);
+    let after = server.web();
     assert_eq!(after["spec"]["ports"][1]["port"], 8443);
     for kept in ["/metadata/uid", "/spec/clusterIP", "/status"] {
         assert_eq!(after.pointer(kept), before.pointer(kept), "{kept}");
@@ -132,8 +117,8 @@ async fn an_object_is_replaced_as_it_is_or_anew() {
 
     let forced = kubectl.reads("replace --force -f -", SERVICE).await;
     assert_eq!(forced, "service \"web\" deleted\nservice/web replaced\n");
-    assert_ne!(service(&server)["metadata"]["uid"], before["metadata"]["uid"]);
-    assert_eq!(service(&server)["status"]["loadBalancer"], json!({}));
+    assert_ne!(server.web()["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(server.web()["status"]["loadBalancer"], json!({}));
 }
 
 #[tokio::test]
@@ -182,7 +167,7 @@ async fn the_three_patches_reach_what_they_name() {
     kubectl.reads("create -f -", SERVICE).await;
     kubectl.reads("create -f -", EIP).await;
     let ports = || -> Vec<(u64, String)> {
-        let service = service(&server);
+        let service = server.web();
         let ports = service["spec"]["ports"].as_array().expect("ports").clone();
         let port = |port: &Value| {
             (
@@ -235,7 +220,7 @@ async fn labels_and_annotations_are_set_changed_and_taken_off() {
     );
     kubectl.says("label svc web rack=b --overwrite").await;
     kubectl.says("label svc web app-").await;
-    assert_eq!(service(&server)["metadata"]["labels"], json!({ "rack": "b" }));
+    assert_eq!(server.web()["metadata"]["labels"], json!({ "rack": "b" }));
 
     let key = "lb.kubesphere.io/v1alpha1";
     assert_eq!(
@@ -243,9 +228,9 @@ async fn labels_and_annotations_are_set_changed_and_taken_off() {
         "service/web annotated\n"
     );
     kubectl.says(&format!("annotate svc --all {key}=openelb --overwrite")).await;
-    assert_eq!(service(&server)["metadata"]["annotations"][key], "openelb");
+    assert_eq!(server.web()["metadata"]["annotations"][key], "openelb");
     kubectl.says(&format!("annotate svc web {key}-")).await;
-    assert_eq!(service(&server)["metadata"].get("annotations"), None);
+    assert_eq!(server.web()["metadata"].get("annotations"), None);
 }
 
 #[tokio::test]
@@ -260,10 +245,10 @@ async fn the_applied_configuration_is_shown_and_corrected() {
     kubectl.reads("apply set-last-applied -f -", &fewer).await;
     // What is no longer known to have been applied is not taken away.
     kubectl.reads("apply -f -", &fewer).await;
-    assert_eq!(service(&server)["spec"]["ports"].as_array().map(Vec::len), Some(2));
+    assert_eq!(server.web()["spec"]["ports"].as_array().map(Vec::len), Some(2));
     kubectl.reads("apply -f -", SERVICE).await;
     kubectl.reads("apply -f -", &fewer).await;
-    assert_eq!(service(&server)["spec"]["ports"].as_array().map(Vec::len), Some(1));
+    assert_eq!(server.web()["spec"]["ports"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
     };
     let (address, link) = (answer.address, answer.link);
     let cluster = around.cluster;
+    let lack = lacks_link(link, cluster);
     let mut word = match (silence, &placing.node) {
         (Silence::Uncommitted, _) => return Word::Later,
         (Silence::NoNode, _) if placing.searches => return Word::Later,
@@ -77,8 +78,8 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         (Silence::NoEndpoint, _) => {
             Word::not("NoReadyEndpoint", no_endpoint(name, answer, cluster))
         }
-        (Silence::NoNode | Silence::MacUnknown, _) if lacks_link(link, cluster).is_some() => {
-            let lack = lacks_link(link, cluster).unwrap_or_default();
+        (_, _) if lack.is_some() => {
+            let lack = lack.unwrap_or_default();
             Word::not("InterfaceMissing", format!("{address} is not answered: {lack}"))
         }
         (Silence::MacUnknown, Some(node)) => {

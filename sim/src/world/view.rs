@@ -2,7 +2,7 @@
 
 use std::{error, fmt, net::IpAddr, time::Duration};
 
-use porter_core::{MacAddr, NodeName, ServiceName, keys};
+use porter_core::{MacAddr, NodeName, ServiceName, TrafficPolicy, keys};
 
 use super::{Options, Step, World, host::Outcome, manifest, replica::ReplicaId};
 
@@ -164,8 +164,10 @@ impl World {
     /// node without a pod can if the Service says that it was taken for lack of another.
     pub fn owed_mac(&self, service: &ServiceName) -> Option<MacAddr> {
         let node = self.recorded_node(service)?;
-        let announced = self.api.services.get(service)?.1.announced.as_ref();
-        let elsewhere = announced.is_some_and(|it| it.reason == "AnnouncedElsewhere");
+        let (_, facts) = self.api.services.get(service)?;
+        let announced = facts.announced.as_ref();
+        let elsewhere = facts.policy == TrafficPolicy::Cluster
+            && announced.is_some_and(|it| it.reason == "AnnouncedElsewhere");
         let serves = elsewhere || self.nodes_behind(service).contains(&node);
         serves.then(|| self.mac_of(&node)).flatten()
     }
