@@ -1,1 +1,1 @@
-//! x
+//! What holds across the crates of Porter. Everything is in the test targets; `README.md` maps them.

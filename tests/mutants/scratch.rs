@@ -1,0 +1,179 @@
+//! A copy of the repository in which one thing at a time is broken.
+
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+use crate::mutant::Mutant;
+
+const LOOKED_AFTER_EVERY: Duration = Duration::from_millis(100);
+
+/// The copy.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    root: PathBuf,
+    copy: TempDir,
+    patience: Duration,
+}
+
+/// What became of a mutant.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Every test that had to notice it did.
+    Found,
+    /// One of them hung.
+    Hung,
+    /// These tests passed nevertheless.
+    Survived(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Found => "found",
+            Self::Hung => "found: the tests hang",
+            Self::Survived(_) => "SURVIVED",
+        })
+    }
+}
+
+impl Scratch {
+    /// Copies what git knows of the repository at `root`, as it is now.
+    pub(crate) fn new(root: &Path, patience: Duration) -> Result<Self, String> {
+        let copy = TempDir::new().map_err(|error| format!("making a folder: {error}"))?;
+        // Whoever owns the repository: nothing of it is executed by git.
+        let listed = Command::new("git")
+            .args(["-c", "safe.directory=*", "ls-files", "-z"])
+            .current_dir(root)
+            .output()
+            .map_err(|error| format!("git ls-files: {error}"))?;
+        if !listed.status.success() {
+            let said = String::from_utf8_lossy(&listed.stderr);
+            return Err(format!("git ls-files: {}", said.trim()));
+        }
+        let scratch = Self { root: root.to_owned(), copy, patience };
+        for file in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+            scratch.restore(file)?;
+        }
+        Ok(scratch)
+    }
+
+    /// Demands that tests pass while nothing is broken: what fails anyway finds nothing.
+    pub(crate) fn demand_green(&self, tests: &str) -> Result<(), String> {
+        match self.test(tests, &["--no-run"])? == Some(true) && self.test(tests, &[])? == Some(true)
+        {
+            true => Ok(()),
+            false => Err(format!("`cargo test {tests}` fails although nothing is broken yet")),
+        }
+    }
+
+    /// Makes a mutant and takes it back, untried.
+    #[cfg(test)]
+    pub(crate) fn make_and_mend(&self, mutant: &Mutant) -> Result<(), String> {
+        let files = self.apply(mutant)?;
+        files.iter().try_for_each(|file| self.restore(file))
+    }
+
+    /// Lets the tests look at a mutant, and takes it back.
+    pub(crate) fn judge(&self, mutant: &Mutant) -> Result<Verdict, String> {
+        let files = self.apply(mutant)?;
+        let verdict = self.tried(mutant);
+        for file in files {
+            self.restore(&file)?;
+        }
+        verdict
+    }
+
+    fn tried(&self, mutant: &Mutant) -> Result<Verdict, String> {
+        let mut verdict = Verdict::Found;
+        for tests in &mutant.found_by {
+            // What does not build is no mutant, and what does not fail for that is no finding.
+            if !matches!(self.test(tests, &["--no-run"])?, Some(true)) {
+                return Err(format!("{} does not build", mutant.name));
+            }
+            match self.test(tests, &[])? {
+                Some(true) => return Ok(Verdict::Survived(tests.clone())),
+                Some(false) => {}
+                None => verdict = Verdict::Hung,
+            }
+        }
+        Ok(verdict)
+    }
+
+    /// Whether tests pass; `None` if they come to no end.
+    fn test(&self, tests: &str, more: &[&str]) -> Result<Option<bool>, String> {
+        let (tests, filter) = tests.split_once(" -- ").unwrap_or((tests, ""));
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["test", "--quiet", "--locked"]).args(tests.split_whitespace()).args(more);
+        cargo.arg("--").args(filter.split_whitespace());
+        cargo.current_dir(self.copy.path()).stdout(Stdio::null());
+        if more.is_empty() {
+            cargo.stderr(Stdio::null()); // Tests that fail are what is wanted; a build that does is not.
+        }
+        // Everything that is not of this repository is built already.
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        cargo.env("CARGO_TARGET_DIR", target.unwrap_or_else(|| self.root.join("target")));
+        // A group of its own, so that the tests go with it.
+        let cargo =
+            cargo.process_group(0).spawn().map_err(|error| format!("cargo test: {error}"))?;
+        let patience = if more.is_empty() { self.patience } else { Duration::MAX };
+        ended(cargo, patience).map_err(|error| format!("waiting for cargo test: {error}"))
+    }
+
+    /// Applies a patch. Returns the files that it touched.
+    fn apply(&self, mutant: &Mutant) -> Result<Vec<String>, String> {
+        let told = |error| format!("git apply: {error}");
+        let mut git = Command::new("git")
+            .args(["apply", "--whitespace=nowarn", "-"])
+            .current_dir(self.copy.path())
+            // The folder for scratch may lie in some repository.
+            .env(
+                "GIT_CEILING_DIRECTORIES",
+                self.copy.path().parent().unwrap_or_else(|| Path::new("/")),
+            )
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(told)?;
+        git.stdin.take().expect("it is piped").write_all(mutant.patch.as_bytes()).map_err(told)?;
+        if !git.wait().map_err(told)?.success() {
+            return Err(format!("{} does not apply any more: make it anew", mutant.name));
+        }
+        let touched = mutant.patch.lines().filter_map(|line| line.strip_prefix("+++ b/"));
+        Ok(touched.map(str::to_owned).collect())
+    }
+
+    /// Makes a file what it is in the repository.
+    fn restore(&self, file: &str) -> Result<(), String> {
+        let told = |error| format!("copying {file}: {error}");
+        let to = self.copy.path().join(file);
+        fs::create_dir_all(to.parent().expect("it lies in the copy")).map_err(told)?;
+        let content = fs::read(self.root.join(file)).map_err(told)?;
+        // Written anew rather than copied, for cargo looks at the time of it.
+        fs::write(&to, content).map_err(told)
+    }
+}
+
+/// Waits for a process to end, and ends its group when it takes too long. Says whether it succeeded.
+fn ended(mut child: Child, patience: Duration) -> io::Result<Option<bool>> {
+    let began_at = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status.success()));
+        }
+        if began_at.elapsed() > patience {
+            kill_process_group(Pid::from_child(&child), Signal::KILL)?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(LOOKED_AFTER_EVERY);
+    }
+}
