@@ -18,7 +18,14 @@
 //!   it with a claim would not be safe even after a wait: "there is none" is no version, so a claim
 //!   that was created and deleted since it was seen missing would go unnoticed.
 //! - *A sighting in the watch proves nothing for us*, since it may be old; it can only silence us.
-//!   Verdicts and consistent reads prove.
+//!   Verdicts and consistent reads prove, unless another sighting came while they were under way:
+//!   nothing tells which of the two is newer, so that the Lease is read once more.
+//! - *What a proved claim of ours replaced is no news.* A write takes effect only upon the version it
+//!   was decided on, and no version comes twice. So every version that one of our proved claims was
+//!   written upon is older than that claim, and a watch that still shows it lags. This needs no
+//!   order of versions, and covers every claim of ours but the last, since only we could have
+//!   replaced it by another of ours. An old claim that somebody wrote again by hand has a version of
+//!   its own and is foreign.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -33,6 +40,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// How many attempts of its own a replica remembers. Those before the last one that was proved can
 /// no longer take effect, and between two proofs there is time for a few only.
 const ATTEMPTS_MAX: usize = 32;
+
+/// How many versions that its claims replaced a replica remembers: at the default pace those of
+/// the last 48 s, which is longer than a watch lags that is not broken.
+const REPLACED_MAX: usize = 32;
 
 /// One replica's part in the competition for the Lease.
 #[derive(Clone, Debug)]
@@ -51,6 +62,8 @@ pub struct Election {
     longest: Duration,
     /// Attempts that may be found in the Lease, oldest first: the one last proved, and later ones.
     attempts: VecDeque<Attempt>,
+    /// Versions that proved claims of ours replaced, oldest first.
+    replaced: VecDeque<Version>,
     last_stamp: Timestamp,
     request: Request,
     /// From when on to read, because only a read can tell what holds.
@@ -87,14 +100,19 @@ enum Sight {
 struct Attempt {
     stamp: Timestamp,
     sent_at: Instant,
+    /// The version that it replaces.
+    expected: Option<Version>,
 }
 
 /// The one request that may be outstanding.
 #[derive(Clone, Copy, Debug)]
 enum Request {
     None,
-    Read,
     /// `overtaken`: the Lease was seen to change since it was sent.
+    Read {
+        overtaken: bool,
+    },
+    /// `overtaken`: as above.
     Write {
         attempt: Attempt,
         overtaken: bool,
@@ -137,6 +155,7 @@ impl Election {
             free_at: Instant::ZERO,
             longest: config.lease.duration(),
             attempts: VecDeque::new(),
+            replaced: VecDeque::new(),
             last_stamp: Timestamp(i64::MIN),
             request: Request::None,
             read_at: None,
@@ -179,7 +198,7 @@ impl Election {
                 let sent = self.attempts.back().map(|attempt| attempt.sent_at);
                 let doubted = match self.request {
                     Request::None => self.read_at.is_some(),
-                    Request::Read => true,
+                    Request::Read { .. } => true,
                     Request::Write { .. } => return true,
                 };
                 doubted && sent.is_some_and(|sent| now < sent + self.timing.speak_for())
@@ -196,8 +215,10 @@ impl Election {
 
     /// Takes in what the watch shows; `None`: there is no Lease.
     pub fn handle_seen(&mut self, lease: Option<(Version, LeaseRecord)>, now: Instant) {
-        let ours = lease.as_ref().is_some_and(|(_, record)| self.attempt(record).is_some());
-        if !ours {
+        let known = lease.as_ref().is_some_and(|(version, record)| {
+            self.attempt(record).is_some() || self.replaced.contains(version)
+        });
+        if !known {
             self.see_foreign(lease, now);
         }
         self.act(now);
@@ -205,11 +226,16 @@ impl Election {
 
     /// Takes in the answer to a read.
     pub fn handle_read(&mut self, lease: Result<Option<(Version, LeaseRecord)>, ()>, now: Instant) {
+        let overtaken = matches!(self.request, Request::Read { overtaken: true });
         self.request = Request::None;
         let Ok(lease) = lease else {
             self.read_at = Some(now + self.random.about(RETRY_AFTER));
             return self.act(now);
         };
+        if overtaken {
+            self.read_at = Some(now);
+            return self.act(now);
+        }
         let proof = lease.as_ref().and_then(|(_, record)| self.attempt(record));
         match (lease, proof) {
             (Some((version, record)), Some(attempt)) => self.prove(attempt, version, record, now),
@@ -284,7 +310,7 @@ impl Election {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let request_at = match self.request {
             Request::None => self.request_at(),
-            Request::Read | Request::Write { .. } => None,
+            Request::Read { .. } | Request::Write { .. } => None,
         };
         let until = match self.role {
             Role::Follow => None,
@@ -306,7 +332,7 @@ impl Election {
             return;
         }
         if self.read_at.is_some() {
-            self.request = Request::Read;
+            self.request = Request::Read { overtaken: false };
             self.wanted = Some(Wanted::Read);
             return;
         }
@@ -315,7 +341,7 @@ impl Election {
             (_, Sight::Missing) => (Purpose::Create, self.vacancy(now)),
             (_, Sight::Unseen | Sight::Present(..)) => (Purpose::Claim, self.claim(now)),
         };
-        let attempt = Attempt { stamp: record.renewed, sent_at: now };
+        let attempt = Attempt { stamp: record.renewed, sent_at: now, expected };
         if purpose == Purpose::Claim {
             // Nothing else that took effect is a claim to be found.
             self.attempts.push_back(attempt);
@@ -391,6 +417,10 @@ impl Election {
     fn prove(&mut self, attempt: Attempt, version: Version, record: LeaseRecord, now: Instant) {
         self.lease = Sight::Present(version, record);
         self.attempts.retain(|other| other.stamp >= attempt.stamp);
+        self.replaced.extend(attempt.expected);
+        if self.replaced.len() > REPLACED_MAX {
+            self.replaced.pop_front();
+        }
         // Nobody else has a claim, and a lapsed one of ours may be renewed while its version stands.
         self.free_at = now;
         let until = attempt.sent_at + self.timing.speak_for();
@@ -422,7 +452,7 @@ impl Election {
         if unchanged {
             return; // An unchanged record is no sign of life.
         }
-        if let Request::Write { overtaken, .. } = &mut self.request {
+        if let Request::Read { overtaken } | Request::Write { overtaken, .. } = &mut self.request {
             *overtaken = true;
         }
         if self.role != Role::Follow {

@@ -140,6 +140,52 @@ fn claim_of(leader: &Election) -> LeaseRecord {
 }
 
 #[test]
+fn a_read_that_was_overtaken_by_a_sighting_is_no_proof() {
+    let mut b = leader();
+    let ours = claim_of(&b);
+    let (_, renewal) = write(&mut b, at(6_800)).unwrap();
+    b.handle_written(Err(WriteError::Unknown), at(7_800));
+    assert_eq!(b.poll_output(), Some(Wanted::Read));
+    let theirs = Some((Version(9), record(Some("a"), 9)));
+    b.handle_seen(theirs.clone(), at(7_850));
+    b.handle_read(Ok(Some((Version(3), renewal))), at(7_900));
+    assert!(!b.leads(at(7_900)), "it was read before the Lease became another's");
+    assert_eq!(b.poll_output(), Some(Wanted::Read));
+    b.handle_read(Ok(theirs), at(8_000));
+    assert_eq!(b.poll_timeout(), Some(at(7_850) + WAIT));
+    b.handle_seen(Some((Version(2), ours)), at(8_100));
+    assert!(!b.leads(at(8_100)));
+}
+
+#[test]
+fn what_the_lease_was_before_our_claims_is_no_news_however_late_it_is_seen() {
+    let mut b = leader();
+    let first = (Version(2), claim_of(&b));
+    for (version, now) in [(3, 6_800), (4, 8_600), (5, 10_400)] {
+        let (_, renewal) = write(&mut b, at(now)).unwrap();
+        b.handle_written(Ok((Version(version), renewal)), at(now));
+    }
+    for late in [(Version(1), record(Some("a"), 1)), first] {
+        b.handle_seen(Some(late), at(10_500));
+        assert!(b.leads(at(10_500)));
+        assert_eq!(b.poll_output(), None);
+    }
+}
+
+#[test]
+fn an_old_claim_of_ours_that_was_written_again_by_hand_is_news() {
+    let mut b = leader();
+    let first = claim_of(&b);
+    for (version, now) in [(3, 6_800), (4, 8_600)] {
+        let (_, renewal) = write(&mut b, at(now)).unwrap();
+        b.handle_written(Ok((Version(version), renewal)), at(now));
+    }
+    b.handle_seen(Some((Version(5), first)), at(8_700));
+    assert!(!b.leads(at(8_700)));
+    assert_eq!(b.poll_output(), Some(Wanted::Read));
+}
+
+#[test]
 fn a_lease_that_is_emptied_or_rewritten_is_waited_out_in_full() {
     let emptied = Some((Version(2), record(None, 1)));
     let mut short = record(Some("a"), 2);
