@@ -3,8 +3,12 @@
 //! After every change each announcement is repeated: hosts may miss the first, and old Linux kernels
 //! lock an entry for a second after it changed. Then it is refreshed slowly, so that switches do not
 //! forget the port and routers need not ask.
+//!
+//! Many EIPs may change at once, and the LAN is not to be flooded. What has not been told at all goes
+//! before what is repeated, and of that first what was asked for last: somebody is waiting for it.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     time::Duration,
@@ -14,10 +18,9 @@ use pnet::util::MacAddr;
 
 use crate::{Instant, IsAt, LinkName, random::Random};
 
-/// When, after a change, each announcement of it is sent: at once, once more in case that was lost,
-/// and then in steps of more than the one second for which hosts may ignore a second change.
-const BURST: [Duration; 5] = [
-    Duration::ZERO,
+/// When, after the first announcement of a change, it is repeated: soon, in case that was lost, and
+/// then in steps of more than the one second for which hosts may ignore a second change.
+const REPEAT_AFTER: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(1_100),
     Duration::from_millis(2_200),
@@ -30,23 +33,35 @@ const REFRESH_EVERY: Duration = Duration::from_secs(90);
 /// not be a storm.
 const PACE: Duration = Duration::from_millis(2);
 
+/// An EIP on a link.
+type Place = (LinkName, IpAddr);
+
 /// The announcements that are still to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcer {
     random: Random,
-    subjects: BTreeMap<(LinkName, IpAddr), Subject>,
-    /// What is due when; the same as in `subjects`, by time.
-    due: BTreeSet<(Instant, LinkName, IpAddr)>,
+    subjects: BTreeMap<Place, Subject>,
+    /// What has not been announced since it changed, by when it was asked for.
+    fresh: BTreeSet<(Reverse<Instant>, Place)>,
+    /// What is to be repeated when.
+    due: BTreeSet<(Instant, Place)>,
+    /// When each EIP was last asked for, of those that were.
+    asked: BTreeMap<Place, Instant>,
     free_at: Instant,
     outputs: VecDeque<IsAt>,
 }
 
+/// Something that is announced. It is in `fresh` until it was announced once, and then in `due`.
 #[derive(Clone, Copy, Debug)]
 struct Subject {
     mac: MacAddr,
-    changed_at: Instant,
-    /// How many announcements of the burst were made.
-    made: usize,
+    told: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    first_at: Instant,
+    n_repeated: usize,
     next_at: Instant,
 }
 
@@ -55,60 +70,88 @@ impl Announcer {
         Self {
             random: Random::new(seed),
             subjects: BTreeMap::new(),
+            fresh: BTreeSet::new(),
             due: BTreeSet::new(),
+            asked: BTreeMap::new(),
             free_at: Instant::ZERO,
             outputs: VecDeque::new(),
         }
     }
 
-    /// Starts to announce that an EIP is at `mac`, from the beginning of the burst.
-    pub(crate) fn handle_change(
-        &mut self,
-        link: LinkName,
-        eip: IpAddr,
-        mac: MacAddr,
-        now: Instant,
-    ) {
+    /// Takes in that somebody has asked for an EIP.
+    pub(crate) fn handle_asked(&mut self, link: LinkName, eip: IpAddr, asked_at: Instant) {
+        let place = (link, eip);
+        let before = self.asked_at(&place);
+        if before >= asked_at {
+            return; // Another link's responder, or an earlier report, knew better.
+        }
+        self.asked.insert(place, asked_at);
+        if self.fresh.remove(&(Reverse(before), place)) {
+            self.fresh.insert((Reverse(asked_at), place));
+        }
+    }
+
+    /// Starts to announce that an EIP is at `mac`, from the beginning.
+    pub(crate) fn handle_change(&mut self, link: LinkName, eip: IpAddr, mac: MacAddr) {
         self.handle_silence(link, eip);
-        let subject = Subject { mac, changed_at: now, made: 0, next_at: now };
-        self.subjects.insert((link, eip), subject);
-        self.due.insert((now, link, eip));
-        self.handle_timeout(now);
+        let place = (link, eip);
+        self.subjects.insert(place, Subject { mac, told: None });
+        self.fresh.insert((Reverse(self.asked_at(&place)), place));
     }
 
     /// Announces an EIP no more.
     pub(crate) fn handle_silence(&mut self, link: LinkName, eip: IpAddr) {
-        self.outputs.retain(|is_at| (is_at.link, is_at.target) != (link, eip));
-        if let Some(subject) = self.subjects.remove(&(link, eip)) {
-            self.due.remove(&(subject.next_at, link, eip));
+        let place = (link, eip);
+        self.outputs.retain(|is_at| (is_at.link, is_at.target) != place);
+        match self.subjects.remove(&place) {
+            Some(Subject { told: None, .. }) => {
+                self.fresh.remove(&(Reverse(self.asked_at(&place)), place));
+            }
+            Some(Subject { told: Some(told), .. }) => {
+                self.due.remove(&(told.next_at, place));
+            }
+            None => {}
         }
+    }
+
+    /// Forgets an address that is no EIP any more.
+    pub(crate) fn handle_gone(&mut self, link: LinkName, eip: IpAddr) {
+        self.handle_silence(link, eip);
+        self.asked.remove(&(link, eip));
     }
 
     /// Announces nothing any more.
     pub(crate) fn handle_silence_all(&mut self) {
         self.subjects.clear();
+        self.fresh.clear();
         self.due.clear();
+        self.asked.clear();
         self.outputs.clear();
     }
 
     /// Takes in the passage of time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while now >= self.free_at
-            && let Some(&(due_at, link, eip)) = self.due.first()
-            && due_at <= now
+            && let Some(place) = self.take_due(now)
         {
-            self.due.pop_first();
-            let subject = self.subjects.get_mut(&(link, eip)).expect("what is due is a subject");
-            subject.made += 1;
-            subject.next_at = match BURST.get(subject.made) {
-                Some(&after) => (subject.changed_at + after).max(now),
-                None => now + self.random.about(REFRESH_EVERY),
+            let subject = self.subjects.get_mut(&place).expect("what is due is a subject");
+            let told = match subject.told {
+                None => Told { first_at: now, n_repeated: 0, next_at: now + REPEAT_AFTER[0] },
+                Some(Told { first_at, n_repeated, .. }) => {
+                    let n_repeated = n_repeated + 1;
+                    let next_at = match REPEAT_AFTER.get(n_repeated) {
+                        Some(&after) => (first_at + after).max(now),
+                        None => now + self.random.about(REFRESH_EVERY),
+                    };
+                    Told { first_at, n_repeated, next_at }
+                }
             };
-            self.due.insert((subject.next_at, link, eip));
+            subject.told = Some(told);
+            self.due.insert((told.next_at, place));
             self.free_at = now + PACE;
-            let mac = subject.mac;
+            let ((link, target), mac) = (place, subject.mac);
             let via = MacAddr::broadcast();
-            self.outputs.push_back(IsAt { link, target: eip, mac, to: None, via });
+            self.outputs.push_back(IsAt { link, target, mac, to: None, via });
         }
     }
 
@@ -119,7 +162,23 @@ impl Announcer {
 
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|&(due_at, ..)| due_at.max(self.free_at))
+        let fresh = (!self.fresh.is_empty()).then_some(self.free_at);
+        let due = self.due.first().map(|&(due_at, _)| due_at.max(self.free_at));
+        fresh.into_iter().chain(due).min()
+    }
+
+    /// What is to be announced next.
+    fn take_due(&mut self, now: Instant) -> Option<Place> {
+        if let Some((_, place)) = self.fresh.pop_first() {
+            return Some(place);
+        }
+        self.due.first().filter(|(due_at, _)| *due_at <= now)?;
+        self.due.pop_first().map(|(_, place)| place)
+    }
+
+    /// When an EIP was last asked for; at the very beginning if nobody did.
+    fn asked_at(&self, place: &Place) -> Instant {
+        self.asked.get(place).copied().unwrap_or_default()
     }
 }
 
@@ -137,52 +196,96 @@ mod tests {
         [172, 22, 0, last].into()
     }
 
-    /// The announcements up to `until`, as milliseconds and EIP.
-    fn heard(announcer: &mut Announcer, until: Instant) -> Vec<(u128, IpAddr)> {
+    fn changed(lasts: impl Iterator<Item = u8>) -> Announcer {
+        let mut announcer = Announcer::new(1);
+        lasts.for_each(|last| announcer.handle_change(link(), eip(last), MAC));
+        announcer
+    }
+
+    /// The announcements from `now` up to `until`, as milliseconds and EIP.
+    fn heard(announcer: &mut Announcer, mut now: Instant, until: u64) -> Vec<(u128, IpAddr)> {
+        let until = Instant::from_millis(until);
         let mut heard = Vec::new();
-        let mut now = Instant::ZERO;
         loop {
+            announcer.handle_timeout(now);
             while let Some(is_at) = announcer.poll_output() {
                 heard.push((now.since(Instant::ZERO).as_millis(), is_at.target));
             }
             match announcer.poll_timeout() {
-                Some(at) if at <= until => now = at,
+                Some(at) if at <= until => now = now.max(at),
                 Some(_) | None => return heard,
             }
-            announcer.handle_timeout(now);
         }
     }
 
     #[test]
     fn a_change_is_announced_five_times_and_then_refreshed() {
-        let mut announcer = Announcer::new(1);
-        announcer.handle_change(link(), eip(188), MAC, Instant::ZERO);
-        let times: Vec<_> = heard(&mut announcer, Instant::from_millis(110_000))
-            .into_iter()
-            .map(|(at, _)| at)
-            .collect();
+        let heard = heard(&mut changed([188].into_iter()), Instant::ZERO, 110_000);
+        let times: Vec<_> = heard.into_iter().map(|(at, _)| at).collect();
         assert_eq!(times[..5], [0, 100, 1_100, 2_200, 4_400]);
         assert_eq!(times.len(), 6, "one refresh in the first 110 seconds: {times:?}");
     }
 
     #[test]
     fn many_changes_are_paced_and_none_is_lost() {
-        let mut announcer = Announcer::new(1);
-        for last in 0..50 {
-            announcer.handle_change(link(), eip(last), MAC, Instant::ZERO);
-        }
-        let heard = heard(&mut announcer, Instant::from_millis(99));
+        let heard = heard(&mut changed(0..50), Instant::ZERO, 99);
         assert!(heard.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 2), "{heard:?}");
         let eips: BTreeSet<_> = heard.iter().map(|&(_, eip)| eip).collect();
         assert_eq!(eips.len(), 50);
     }
 
     #[test]
-    fn what_is_silenced_is_announced_no_more() {
+    fn what_was_asked_for_last_is_announced_first_whenever_that_is_heard_of() {
         let mut announcer = Announcer::new(1);
-        announcer.handle_change(link(), eip(188), MAC, Instant::ZERO);
+        announcer.handle_asked(link(), eip(2), Instant::from_millis(20));
+        (1..=4).for_each(|last| announcer.handle_change(link(), eip(last), MAC));
+        announcer.handle_asked(link(), eip(3), Instant::from_millis(30));
+        announcer.handle_asked(link(), eip(4), Instant::from_millis(25));
+        announcer.handle_asked(link(), eip(3), Instant::from_millis(10));
+        let heard = heard(&mut announcer, Instant::from_millis(40), 47);
+        assert_eq!(heard, [(40, eip(3)), (42, eip(4)), (44, eip(2)), (46, eip(1))]);
+    }
+
+    #[test]
+    fn a_first_announcement_goes_before_any_repetition() {
+        let mut announcer = changed(0..100);
+        let before = heard(&mut announcer, Instant::ZERO, 150);
+        let firsts: BTreeSet<_> = before.iter().map(|&(_, eip)| eip).collect();
+        assert_eq!(firsts.len(), before.len(), "one was repeated: {before:?}");
+        announcer.handle_change(link(), eip(200), MAC);
+        let after = heard(&mut announcer, Instant::from_millis(152), 205);
+        let (rest, repeated) = after.split_at(100 + 1 - before.len());
+        assert!(rest.iter().all(|(_, eip)| !firsts.contains(eip)), "{rest:?}");
+        assert_eq!(repeated.first(), Some(&(202, eip(0))), "the oldest comes first");
+    }
+
+    #[test]
+    fn each_burst_has_its_own_time_however_long_it_had_to_wait() {
+        let all = heard(&mut changed(0..200), Instant::ZERO, 30_000);
+        for last in 0..200 {
+            let times: Vec<_> = all.iter().filter(|told| told.1 == eip(last)).collect();
+            assert_eq!(times.len(), 5, "of {last}");
+            let spans: Vec<_> = times.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+            assert!(spans[1] >= 600 && spans[2] >= 600 && spans[3] >= 1_600, "{last}: {spans:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_silenced_is_announced_no_more() {
+        let mut announcer = changed([188, 189].into_iter());
+        announcer.handle_timeout(Instant::ZERO);
         assert!(announcer.poll_output().is_some());
         announcer.handle_silence(link(), eip(188));
+        announcer.handle_silence(link(), eip(189));
         assert_eq!(announcer.poll_timeout(), None);
+    }
+
+    #[test]
+    fn what_is_gone_leaves_nothing_behind() {
+        let mut announcer = changed([188].into_iter());
+        announcer.handle_asked(link(), eip(188), Instant::from_millis(1));
+        announcer.handle_gone(link(), eip(188));
+        assert_eq!(announcer.poll_timeout(), None);
+        assert!(announcer.asked.is_empty());
     }
 }

@@ -114,7 +114,8 @@ impl Cluster {
                 };
                 self.reach_changed(old != link)
             }
-            Input::Got(..)
+            Input::Asked(..)
+            | Input::Got(..)
             | Input::Heard(_)
             | Input::Lease(_)
             | Input::Leave

@@ -20,6 +20,10 @@ use crate::{
 /// An object comes with its version, or with the version at which it was gone (`None`).
 #[derive(Clone, Debug)]
 pub enum Input {
+    /// EIPs were asked for on a link, each at a time. Comes before the [`Input::Silenced`] of the
+    /// snapshot that it was seen with, so that what is announced for that begins with the last of
+    /// them.
+    Asked(LinkName, Vec<(IpAddr, Instant)>),
     /// An Eip was seen.
     Eip(EipName, Version, Option<Eip>),
     /// All Eips were listed.
@@ -67,7 +71,8 @@ impl Input {
             Self::Nodes(_) => Some(Kind::Node),
             Self::Services(_) => Some(Kind::Service),
             Self::Slices(_) => Some(Kind::Slice),
-            Self::Eip(..)
+            Self::Asked(..)
+            | Self::Eip(..)
             | Self::Got(..)
             | Self::Heard(_)
             | Self::Lease(_)

@@ -8,6 +8,7 @@
 
 mod announcer;
 mod answer;
+mod asked;
 mod claim;
 mod cluster;
 mod condition;
@@ -32,6 +33,7 @@ mod time;
 pub mod wire;
 
 pub use answer::{Answers, IsAt, Silence, WhoHas};
+pub use asked::Asked;
 pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, TimingError};
 pub use election::{Election, Wanted};

@@ -37,7 +37,8 @@ pub(crate) fn hash(texts: &[&str]) -> u64 {
     mix(state)
 }
 
-fn mix(state: u64) -> u64 {
+/// A hash of a number, of which every bit depends on every bit.
+pub(crate) fn mix(state: u64) -> u64 {
     let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

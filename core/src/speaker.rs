@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -118,7 +119,8 @@ impl Speaker {
                     self.handle_neighbors();
                 }
             }
-            Input::Silenced(generation) => self.handle_silenced(generation, now),
+            Input::Asked(link, asked) => self.handle_asked(link, asked, now),
+            Input::Silenced(generation) => self.handle_silenced(generation),
             Input::Lost(kind) => {
                 self.broken.entry(kind).or_insert(now);
             }
@@ -233,14 +235,23 @@ impl Speaker {
         }
     }
 
-    fn handle_silenced(&mut self, generation: Generation, now: Instant) {
+    fn handle_asked(&mut self, link: LinkName, asked: Vec<(IpAddr, Instant)>, now: Instant) {
+        for (eip, asked_at) in asked {
+            if self.publication.entry(link, eip).is_some() {
+                self.announcer.handle_asked(link, eip, asked_at.min(now));
+            }
+        }
+    }
+
+    fn handle_silenced(&mut self, generation: Generation) {
         let changed = self.publication.handle_silenced(generation);
         let Standing::Speak(_, controller) = &mut self.standing else { return };
         controller.handle_silenced();
         for (link, eip) in changed {
             match self.publication.entry(link, eip) {
-                Some(Ok(mac)) => self.announcer.handle_change(link, eip, mac, now),
-                Some(Err(_)) | None => self.announcer.handle_silence(link, eip),
+                Some(Ok(mac)) => self.announcer.handle_change(link, eip, mac),
+                Some(Err(_)) => self.announcer.handle_silence(link, eip),
+                None => self.announcer.handle_gone(link, eip),
             }
         }
     }

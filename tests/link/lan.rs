@@ -65,6 +65,26 @@ fn a_deadline_that_has_passed_silences_a_snapshot_that_would_answer() {
 }
 
 #[test]
+fn a_host_that_asked_before_there_was_a_leader_is_answered_once_there_is_one() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = listening().await;
+        client.send(&[&with(0, &[])]);
+        comes_to(&lan, Outcome::Silent(Silence::NotLeader)).await;
+        assert_eq!(lan.outcomes().count(Outcome::Answered), 0);
+
+        lan.publish(answers([(EIP, Ok(NODE))]), Generation(1));
+        lan.permit(clock::now() + LONG);
+
+        comes_to(&lan, Outcome::Answered).await;
+        silenced(&mut lan, Generation(1)).await;
+        lan.publish(answers([(EIP, Ok(NODE))]), Generation(2));
+        silenced(&mut lan, Generation(2)).await;
+        assert_eq!(lan.outcomes().count(Outcome::Answered), 1, "it asked once");
+    });
+}
+
+#[test]
 fn a_snapshot_is_acknowledged_and_silences_the_one_before() {
     apart(async || {
         let (_cable, client) = eth0().await;

@@ -59,6 +59,25 @@ fn a_new_leader_announces_what_it_answers_for() {
 }
 
 #[test]
+fn whoever_asked_in_vain_is_answered_by_the_new_leader_before_asking_again() {
+    let mut world = settled();
+    let leader = world.leader().expect("somebody leads");
+    world.take_down(leader);
+    world.run(Duration::from_secs(3));
+    while world.leader().is_none() {
+        world.step(&Step::Ask(0));
+        world.run_until(Duration::from_millis(900), |world| world.leader().is_some());
+    }
+    let before = world.transcript().len();
+    world.run(Duration::from_millis(90));
+    let since = &world.transcript()[before..];
+    let heir = world.replica_name(world.leader().expect("somebody leads"));
+    let answered =
+        since.lines().filter(|line| line.contains(heir) && line.ends_with(", 172.22.0.100"));
+    assert_eq!(answered.count(), 1, "{since}");
+}
+
+#[test]
 fn an_api_outage_silences_everybody_and_its_end_brings_the_same_node_back() {
     let mut world = settled();
     let node = world.recorded_node(&service());

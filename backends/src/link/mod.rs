@@ -21,6 +21,7 @@ mod voice;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    iter,
     sync::Arc,
 };
 
@@ -31,7 +32,7 @@ use tracing::{error, info, trace, warn};
 
 pub use outcome::{Outcome, Outcomes};
 
-use crate::{Error, port::Links};
+use crate::{Error, clock, port::Links};
 use responder::Responder;
 use station::{Common, Station};
 use survey::Survey;
@@ -40,12 +41,16 @@ use voice::{Snapshot, Voice};
 /// How many claims may wait to be taken in: several rounds of replies from every node of a large
 /// cluster.
 const HEARD_MAX: usize = 4096;
+/// How many reports of what was asked for may wait: some for each link.
+const ASKED_MAX: usize = 64;
 
 /// The links of this host, in one network namespace.
 #[derive(Debug)]
 pub struct Lan {
     common: Common,
     heard: mpsc::Receiver<IsAt>,
+    /// What was asked for; told before the acknowledgement that it comes with.
+    asked: mpsc::Receiver<Input>,
     surveys: watch::Receiver<Survey>,
     survey: Survey,
     /// Facts about links that [`Links::next`] has not told yet.
@@ -76,15 +81,18 @@ impl Lan {
     fn over(mut surveys: watch::Receiver<Survey>) -> Self {
         surveys.mark_changed();
         let (sender, heard) = mpsc::channel(HEARD_MAX);
+        let (asked_in, asked) = mpsc::channel(ASKED_MAX);
         let common = Common {
             voice: Arc::new(Voice::default()),
             outcomes: Arc::new(Outcomes::default()),
             heard: sender,
+            asked: asked_in,
             progress: Arc::new(Notify::new()),
         };
         Self {
             common,
             heard,
+            asked,
             surveys,
             survey: Survey::new(),
             news: VecDeque::new(),
@@ -159,6 +167,10 @@ impl Lan {
         })
     }
 
+    fn wake(&self) {
+        self.responders.values().for_each(|responder| responder.station.wake());
+    }
+
     fn on(&self, link: LinkName, send: impl FnOnce(&Station) -> Outcome) -> Outcome {
         let responder = self.responders.get(&link);
         let outcome = responder.map_or(Outcome::Unsent, |responder| send(&responder.station));
@@ -175,7 +187,9 @@ impl Links for Lan {
                 return news;
             }
             if let Some(generation) = self.silenced() {
-                return Input::Silenced(generation);
+                self.news.extend(iter::from_fn(|| self.asked.try_recv().ok()));
+                self.news.push_back(Input::Silenced(generation));
+                continue;
             }
             tokio::select! {
                 () = self.common.progress.notified() => {}
@@ -197,13 +211,15 @@ impl Links for Lan {
     fn publish(&mut self, answers: Arc<Answers>, generation: Generation) {
         self.replaced = Some(self.common.voice.publish(Snapshot { answers, generation }));
         self.published = generation;
-        for responder in self.responders.values() {
-            responder.station.wake();
-        }
+        self.wake();
     }
 
     fn permit(&mut self, until: Instant) {
+        let resumes = self.common.voice.until() <= clock::now();
         self.common.voice.permit(until);
+        if resumes {
+            self.wake();
+        }
     }
 
     fn announce(&mut self, is_at: &IsAt) {

@@ -10,11 +10,11 @@ use std::{
 };
 
 use porter_core::{
-    Generation, IsAt, LinkName, MacAddr, Probe, WhoHas,
+    Asked, Generation, Input, Instant, IsAt, LinkName, MacAddr, Probe, WhoHas,
     wire::{self, Heard},
 };
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags},
+    event::{EventfdFlags, PollFd, PollFlags, Timespec},
     io::Errno,
     net::RecvFlags,
 };
@@ -43,6 +43,8 @@ pub(crate) struct Common {
     pub(crate) outcomes: Arc<Outcomes>,
     /// Where claims go that were heard.
     pub(crate) heard: mpsc::Sender<IsAt>,
+    /// Where it is told what was asked for.
+    pub(crate) asked: mpsc::Sender<Input>,
     /// Told whenever a station has come to a newer snapshot, or to its end.
     pub(crate) progress: Arc<Notify>,
 }
@@ -143,12 +145,14 @@ impl Station {
     /// Between a question and its answer nothing locks, allocates, waits or writes a log line.
     pub(crate) fn respond(&self) -> io::Result<()> {
         let mut buffer = [0; FRAME_LEN_MAX];
+        let mut asked = Asked::new();
         while !self.stopped.load(Ordering::Acquire) {
-            self.acknowledge();
-            self.wait()?;
+            self.acknowledge(&mut asked);
+            self.catch_up(&mut asked);
+            self.wait(asked.poll_timeout())?;
             for _ in 0..BATCH {
                 match rustix::net::recv(&self.listener, &mut buffer, RecvFlags::DONTWAIT) {
-                    Ok((len, _)) => self.common.outcomes.add(self.meet(&buffer[..len])),
+                    Ok((len, _)) => self.common.outcomes.add(self.meet(&buffer[..len], &mut asked)),
                     Err(Errno::INTR) => {}
                     // Down: told once, and frames come again when the link is up.
                     Err(Errno::AGAIN | Errno::NETDOWN) => break,
@@ -161,17 +165,39 @@ impl Station {
 
     /// Everything that was sent until here has been sent, and what is sent from here on comes from
     /// this snapshot or a later one.
-    fn acknowledge(&self) {
-        let Generation(newest) = self.common.voice.snapshot().generation;
-        if self.newest.swap(newest, Ordering::AcqRel) != newest {
-            self.common.progress.notify_one();
+    fn acknowledge(&self, asked: &mut Asked) {
+        let snapshot = self.common.voice.snapshot();
+        let Generation(newest) = snapshot.generation;
+        if self.newest.load(Ordering::Acquire) == newest {
+            return;
+        }
+        asked.handle_answers();
+        // What finds no room is told of another time: only an order depends on it.
+        if let Ok(room) = self.common.asked.try_reserve() {
+            let news = asked.take_news(&snapshot.answers);
+            if !news.is_empty() {
+                room.send(Input::Asked(self.link, news));
+            }
+        }
+        self.newest.store(newest, Ordering::Release);
+        self.common.progress.notify_one();
+    }
+
+    /// Answers those who asked shortly before they could be answered.
+    fn catch_up(&self, asked: &mut Asked) {
+        let voice = &self.common.voice;
+        let snapshot = voice.snapshot();
+        while let Some(is_at) = asked.poll_answer(&snapshot.answers, clock::now(), voice.until()) {
+            self.common.outcomes.add(self.say(&is_at));
         }
     }
 
-    fn wait(&self) -> io::Result<()> {
+    fn wait(&self, until: Option<Instant>) -> io::Result<()> {
+        let span = until.map(|until| until.since(clock::now()));
+        let span = span.map(|span| Timespec::try_from(span).expect("an answer is due soon"));
         let mut ready =
             [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&self.wake, PollFlags::IN)];
-        match rustix::event::poll(&mut ready, None) {
+        match rustix::event::poll(&mut ready, span.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -182,9 +208,13 @@ impl Station {
         Ok(())
     }
 
-    fn meet(&self, frame: &[u8]) -> Outcome {
+    fn meet(&self, frame: &[u8], asked: &mut Asked) -> Outcome {
         match wire::parse(self.link, self.mac, frame) {
-            Ok(Heard::WhoHas(question)) => self.answer(&question),
+            Ok(Heard::WhoHas(question)) => {
+                let outcome = self.answer(&question);
+                asked.handle_question(&question, outcome == Outcome::Answered, clock::now());
+                outcome
+            }
             Ok(Heard::IsAt(is_at)) => match self.common.heard.try_send(is_at) {
                 Ok(()) => Outcome::Heard,
                 Err(_) => Outcome::Overrun,
@@ -195,13 +225,16 @@ impl Station {
 
     fn answer(&self, question: &WhoHas) -> Outcome {
         let voice = &self.common.voice;
-        let is_at = match voice.snapshot().answers.answer(question, clock::now(), voice.until()) {
-            Ok(is_at) => is_at,
-            Err(silence) => return Outcome::Silent(silence),
-        };
-        let frame = wire::answer(self.mac, &is_at)
+        match voice.snapshot().answers.answer(question, clock::now(), voice.until()) {
+            Ok(is_at) => self.say(&is_at),
+            Err(silence) => Outcome::Silent(silence),
+        }
+    }
+
+    fn say(&self, answer: &IsAt) -> Outcome {
+        let frame = wire::answer(self.mac, answer)
             .expect("an answer is of the family of its question, which was read from a frame");
-        match voice.say(&frame, &self.speaker) {
+        match self.common.voice.say(&frame, &self.speaker) {
             Ok(()) => Outcome::Answered,
             Err(outcome) => outcome,
         }

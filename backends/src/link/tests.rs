@@ -82,6 +82,30 @@ impl Wire {
     }
 }
 
+/// A responder on the one link that is wanted, and the far ends of its sockets.
+fn responding(lan: &mut Lan) -> Wire {
+    lan.wanted = BTreeSet::from([name()]);
+    let (station, wire) = station(lan);
+    let responder = Responder::at(station, Station::respond).expect("a thread can start");
+    lan.responders.insert(name(), responder);
+    wire
+}
+
+/// Waits until some frame has met this outcome.
+async fn comes_to(lan: &Lan, outcome: Outcome) {
+    soon(async {
+        while lan.outcomes().count(outcome) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+async fn silenced(lan: &mut Lan, generation: Generation) {
+    let reached = |input: Input| matches!(input, Input::Silenced(at) if at >= generation);
+    soon(async { while !reached(lan.next().await) {} }).await;
+}
+
 async fn soon(happens: impl Future<Output = ()>) {
     timeout(SOON, happens).await.expect("it happens soon");
 }
@@ -113,6 +137,65 @@ async fn the_slowest_responder_decides_what_is_acknowledged() {
     assert_eq!(lan.silenced(), None, "what was told once is not told again");
     wire.ask();
     assert_eq!(wire.hear(), NODE);
+}
+
+#[tokio::test]
+async fn who_asked_before_anything_might_be_said_is_answered_once_it_may() {
+    let (mut lan, _surveyor) = lan();
+    let wire = responding(&mut lan);
+    lan.permit(Instant::ZERO);
+    wire.ask();
+    comes_to(&lan, Outcome::Silent(Silence::NotLeader)).await;
+
+    lan.publish(answers(Ok(NODE)), Generation(1));
+    silenced(&mut lan, Generation(1)).await;
+    assert_eq!(lan.outcomes().count(Outcome::Answered), 0);
+    lan.permit(clock::now() + Duration::from_secs(3600));
+    assert_eq!(wire.hear(), NODE);
+
+    lan.publish(answers(Ok(NODE)), Generation(2));
+    silenced(&mut lan, Generation(2)).await;
+    wire.ask();
+    assert_eq!(wire.hear(), NODE);
+    let more = rustix::net::recv(&wire.from, &mut [0; 1], RecvFlags::DONTWAIT);
+    assert_eq!(more.err(), Some(Errno::AGAIN), "each question has one answer");
+}
+
+#[tokio::test]
+async fn who_asked_while_there_was_no_answer_is_answered_with_the_snapshot_that_has_one() {
+    let (mut lan, _surveyor) = lan();
+    let wire = responding(&mut lan);
+    lan.publish(answers(Err(Silence::Uncommitted)), Generation(1));
+    silenced(&mut lan, Generation(1)).await;
+    wire.ask();
+    comes_to(&lan, Outcome::Silent(Silence::Uncommitted)).await;
+
+    lan.publish(answers(Ok(NODE)), Generation(2));
+    assert_eq!(wire.hear(), NODE);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_told_before_the_acknowledgement_that_it_comes_with() {
+    let (mut lan, _surveyor) = lan();
+    let wire = responding(&mut lan);
+    let before = clock::now();
+    wire.ask();
+    comes_to(&lan, Outcome::Silent(Silence::NotAnEip)).await;
+
+    lan.publish(answers(Ok(NODE)), Generation(1));
+    let mut told = Vec::new();
+    soon(async {
+        while !matches!(told.last(), Some(Input::Silenced(Generation(1)))) {
+            told.push(lan.next().await);
+        }
+    })
+    .await;
+    let asked = told.iter().find_map(|input| {
+        let Input::Asked(link, asked) = input else { return None };
+        (*link == name()).then_some(asked.as_slice())
+    });
+    let Some([(EIP, asked_at)]) = asked else { panic!("{told:?}") };
+    assert!(before <= *asked_at && *asked_at <= clock::now());
 }
 
 #[tokio::test]

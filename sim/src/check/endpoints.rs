@@ -46,7 +46,8 @@ impl Endpoints {
                 // The name is not in the verdict; an object knows its UID.
                 known.eips.take_in_by(version, eip, |a, b| a.metadata.uid == b.metadata.uid);
             }
-            Input::Got(..)
+            Input::Asked(..)
+            | Input::Got(..)
             | Input::Heard(_)
             | Input::Lease(_)
             | Input::Leave

@@ -11,8 +11,8 @@ use std::{
 };
 
 use porter_core::{
-    Answers, Config, Generation, Identity, Input, Instant, IsAt, Kind, Link, LinkName, Output,
-    Speaker, WhoHas,
+    Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Link, LinkName,
+    Output, Speaker, WhoHas,
 };
 
 use super::{
@@ -51,6 +51,8 @@ pub(crate) struct Process {
     /// What the responder answers from.
     pub(crate) answers: Arc<Answers>,
     generation: Generation,
+    /// The questions that the responder has heard.
+    asked: Asked,
     /// Before when it may.
     pub(crate) until: Instant,
     /// When the last frame will have left whose deadline was checked.
@@ -76,6 +78,8 @@ pub(crate) enum Task {
     Answer(WhoHas),
     /// Sends a request to the API server.
     Ask(RequestId),
+    /// Answers those who asked before they could be answered.
+    CatchUp,
     /// Gives a request up.
     GiveUp(RequestId),
     /// Takes in a fact that nothing can overtake.
@@ -128,6 +132,7 @@ impl World {
             speaker: Speaker::new(config, seed),
             answers: Arc::default(),
             generation: Generation::default(),
+            asked: Asked::new(),
             until: Instant::ZERO,
             speaks_until: Moment::ZERO,
             listens: BTreeSet::new(),
@@ -171,6 +176,7 @@ impl World {
             Task::Announce(is_at) => self.announce(id, is_at),
             Task::Answer(question) => self.answer(id, &question),
             Task::Ask(request) => self.ask(id, request),
+            Task::CatchUp => self.catch_up(id),
             Task::GiveUp(request) => self.give_up(id, request),
             Task::Input(input) => self.input(id, input),
             Task::List(kind, epoch) => self.list(id, kind, epoch),
@@ -270,7 +276,10 @@ impl World {
                 self.end(id);
             }
             Output::Listen(links) => process.listens = links,
-            Output::Permit(until) => process.until = until,
+            Output::Permit(until) => {
+                process.until = until;
+                self.task_after(id, Duration::ZERO, Task::CatchUp);
+            }
             Output::Probe(probe) => self.probe(id, &probe),
             Output::Publish(answers, generation) => {
                 if answers != process.answers {
@@ -312,15 +321,37 @@ impl World {
         }
         process.generation = generation;
         process.answers = answers;
+        process.asked.handle_answers();
+        let news = process.asked.take_news(&process.answers);
         let last_sent = process.speaks_until.since(self.now);
+        if !news.is_empty() {
+            self.task_after(id, Duration::ZERO, Task::Input(Input::Asked(eth0(), news)));
+        }
         self.task_after(id, last_sent + delay, Task::Acknowledge(generation));
+        self.catch_up(id);
     }
 
     fn answer(&mut self, id: ReplicaId, question: &WhoHas) {
         let now = self.local(id);
-        let Some(process) = &self.replicas[id].process else { return };
-        if let Ok(is_at) = process.answers.answer(question, now, process.until) {
+        let Some(process) = &mut self.replicas[id].process else { return };
+        let answer = process.answers.answer(question, now, process.until);
+        process.asked.handle_question(question, answer.is_ok(), now);
+        if let Ok(is_at) = answer {
             self.speak(id, Frame::answer(self.nodes[id].mac, &is_at));
+        }
+    }
+
+    fn catch_up(&mut self, id: ReplicaId) {
+        let now = self.local(id);
+        while let Some(Process { asked, answers, until, .. }) = &mut self.replicas[id].process
+            && let Some(is_at) = asked.poll_answer(answers, now, *until)
+        {
+            self.speak(id, Frame::answer(self.nodes[id].mac, &is_at));
+        }
+        let process = self.replicas[id].process.as_ref();
+        if let Some(next_at) = process.and_then(|process| process.asked.poll_timeout()) {
+            let span = self.nodes[id].clock.moment_of(next_at).since(self.now);
+            self.task_after(id, span, Task::CatchUp);
         }
     }
 

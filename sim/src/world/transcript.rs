@@ -51,7 +51,8 @@ pub(crate) fn holder_told(input: &Input) -> Option<Option<Identity>> {
         Input::Lease(Some((_, record))) | Input::Written(_, Ok(Written::Lease(_, record))) => {
             Some(record.holder.clone())
         }
-        Input::Eip(..)
+        Input::Asked(..)
+        | Input::Eip(..)
         | Input::Eips(_)
         | Input::Got(..)
         | Input::Heard(_)
@@ -149,7 +150,7 @@ pub(crate) fn input(input: &Input) -> Option<String> {
         Input::Written(_, Err(WriteError::Rejected(reason))) => format!("rejected: {reason}"),
         Input::Written(_, Err(WriteError::Unknown)) => "no verdict".to_owned(),
         Input::Leave => "leave".to_owned(),
-        Input::Heard(_) | Input::Link(..) | Input::Silenced(_) => return None,
+        Input::Asked(..) | Input::Heard(_) | Input::Link(..) | Input::Silenced(_) => return None,
     })
 }
 
