@@ -27,7 +27,7 @@ use crate::{
     cluster::{Cluster, Concern},
     controller::grace::Grace,
     ipam::{self, Asker, Holding, Ipam, Refusal},
-    ledger::{Ledger, Object},
+    ledger::{Ledger, Object, Queue},
     neighbor::Neighbors,
     placement::Load,
     publication::Publication,
@@ -70,6 +70,8 @@ pub(crate) struct Controller {
     missing: BTreeSet<ServiceName>,
     /// Those of which it is confirmed.
     gone: BTreeSet<ServiceName>,
+    /// Who is to be written as soon as there is room.
+    queue: Queue,
 }
 
 /// What the controller looks at and works on; borrowed from the speaker.
@@ -226,35 +228,65 @@ impl Controller {
             self.take_back(around.cluster);
         }
         loop {
-            while let Some(name) = self.services.pop_first() {
-                let Some((change, events)) = self.step_service(&name, around) else { continue };
-                let object = Object::Service(name.clone());
-                if let Some((version, _)) = around.cluster.services.versioned(&name)
-                    && around.ledger.is_free(&object, around.now)
-                {
-                    let write = Write::Service(name, version, change);
-                    return Some(Due { object, version, write, events, rest: Duration::ZERO });
+            // All are looked at, whether there is room or not: what is answered follows the world.
+            while let Some(object) = self.next_object(around.cluster) {
+                let Some(due) = self.step(object, around) else { continue };
+                if around.ledger.has_room() && self.queue.is_empty() {
+                    return Some(self.begin(due));
                 }
+                self.queue.push(due.object);
+            }
+            if !around.ledger.has_room() {
+                return None;
+            }
+            // What is to be written is found anew, since it may have waited for long.
+            let object = self.queue.pop()?;
+            if let Some(due) = self.step(object, around) {
+                return Some(self.begin(due));
+            }
+        }
+    }
+
+    /// The next object to be looked at.
+    fn next_object(&mut self, cluster: &Cluster) -> Option<Object> {
+        loop {
+            if let Some(name) = self.services.pop_first() {
+                return Some(Object::Service(name));
             }
             let Some((_, name)) = self.lacking.pop_first() else { break };
-            self.step_lacking(&name, around.cluster);
+            self.step_lacking(&name, cluster);
         }
-        while let Some(name) = self.eips.pop_first() {
-            let Some((change, events)) = self.step_eip(&name, around) else { continue };
-            let object = Object::Eip(name.clone());
-            if let Some((version, _)) = around.cluster.eips.versioned(&name)
-                && around.ledger.is_free(&object, around.now)
-            {
-                let mut rest = Duration::ZERO;
-                if let EipChange::Status(status) = &change {
-                    self.written.insert(name.clone(), status.used.clone());
-                    rest = STATUS_EVERY;
-                }
-                let write = Write::Eip(name, version, change);
-                return Some(Due { object, version, write, events, rest });
+        self.eips.pop_first().map(Object::Eip)
+    }
+
+    /// What an object needs next, if it may be written.
+    fn step(&mut self, object: Object, around: &mut Surroundings<'_>) -> Option<Due> {
+        let (version, write, events, rest) = match &object {
+            Object::Service(name) => {
+                let (change, events) = self.step_service(name, around)?;
+                let (version, _) = around.cluster.services.versioned(name)?;
+                (version, Write::Service(name.clone(), version, change), events, Duration::ZERO)
             }
+            Object::Eip(name) => {
+                let (change, events) = self.step_eip(name, around)?;
+                let (version, _) = around.cluster.eips.versioned(name)?;
+                let rest = match change {
+                    EipChange::Status(_) => STATUS_EVERY,
+                    EipChange::Metadata(_) => Duration::ZERO,
+                };
+                (version, Write::Eip(name.clone(), version, change), events, rest)
+            }
+        };
+        let due = Due { object, version, write, events, rest };
+        around.ledger.is_free(&due.object, around.now).then_some(due)
+    }
+
+    /// Takes down what is about to be written.
+    fn begin(&mut self, due: Due) -> Due {
+        if let Write::Eip(name, _, EipChange::Status(status)) = &due.write {
+            self.written.insert(name.clone(), status.used.clone());
         }
-        None
+        due
     }
 
     /// Silences every address that nobody holds any more, and those that are held on other links

@@ -4,14 +4,20 @@
 //! because something at the API server undid it, the object rests for a while, longer each time, so
 //! that an API server in trouble is not stormed. After one that succeeded it rests if whoever asked
 //! for the write wants that.
+//!
+//! A node that dies may take a thousand EIPs with it. They move side by side, but so many at a time
+//! that an API server can bear it and its other clients are not kept waiting. The Lease is none of
+//! these objects: no number of them delays a renewal.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use crate::{EipName, Instant, ServiceName, Version, WriteId};
 
+/// How many writes may be under way at once: a thousand moves take a second at 64 ms each.
+const WRITES_MAX: usize = 64;
 /// How long an object rests after its first failed write.
 const REST: Duration = Duration::from_millis(250);
 /// How many times that doubles.
@@ -44,6 +50,11 @@ struct Pending {
 }
 
 impl Ledger {
+    /// Whether one more object may be written.
+    pub(crate) fn has_room(&self) -> bool {
+        self.pending.len() < WRITES_MAX
+    }
+
     /// Whether `object` may be written at `now`.
     pub(crate) fn is_free(&self, object: &Object, now: Instant) -> bool {
         let rested = self.failures.get(object).is_none_or(|&(_, rests_until)| now >= rests_until);
@@ -95,9 +106,58 @@ impl Ledger {
     }
 }
 
+/// The objects that wait for room, in the order in which they came, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    order: VecDeque<Object>,
+    waiting: BTreeSet<Object>,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, object: Object) {
+        if self.waiting.insert(object.clone()) {
+            self.order.push_back(object);
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Object> {
+        let object = self.order.pop_front()?;
+        self.waiting.remove(&object);
+        Some(object)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_waits_for_room_waits_once_and_comes_first_in_first_out() {
+        let [a, b] = ["b", "a"].map(|name| Object::Eip(EipName::from(name)));
+        let mut queue = Queue::default();
+        [&a, &b, &a].into_iter().for_each(|object| queue.push(object.clone()));
+        assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(a.clone()), Some(b), None]);
+        queue.push(a.clone());
+        assert_eq!(queue.pop(), Some(a));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_write_without_room_has_to_wait_for_a_verdict() {
+        let mut ledger = Ledger::default();
+        for id in 0..64 {
+            assert!(ledger.has_room(), "{id} are under way");
+            let object = Object::Eip(EipName::from(id.to_string().as_str()));
+            ledger.begin(WriteId(id), object, Version(1), Duration::ZERO);
+        }
+        assert!(!ledger.has_room());
+        ledger.end(WriteId(7), None, Instant::ZERO);
+        assert!(ledger.has_room());
+    }
 
     #[test]
     fn an_object_has_one_write_outstanding_and_rests_longer_after_each_failure() {
