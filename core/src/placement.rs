@@ -26,6 +26,8 @@ pub(crate) struct Candidates<'a> {
     near: Option<Usable>,
     /// All usable nodes, if any of them passes on what arrives: the policy is `Cluster`.
     any: Option<&'a Usable>,
+    /// If none does: the usable nodes whose own endpoints still take traffic, ready or not.
+    serving: Usable,
 }
 
 impl<'a> Candidates<'a> {
@@ -40,9 +42,15 @@ impl<'a> Candidates<'a> {
         usable: &'a Usable,
     ) -> Self {
         let any = (policy == TrafficPolicy::Cluster).then_some(usable);
-        let nodes: Vec<_> = sharers.filter_map(|slices| endpoint_nodes(&slices)).collect();
+        let mut serving = if any.is_some() { Usable::new() } else { usable.clone() };
+        let mut nodes = Vec::new();
+        for slices in sharers {
+            let Some(of_one) = endpoint_nodes(&slices) else { continue };
+            nodes.push(of_one);
+            serving.retain(|node, _| serves(&slices, node));
+        }
         if nodes.is_empty() {
-            return Self { near: None, any };
+            return Self { near: None, any, serving: Usable::new() };
         }
         let near = |counts: fn(usize, usize) -> bool| -> Usable {
             let with = |node: &NodeName| nodes.iter().filter(|there| there.contains(node)).count();
@@ -54,7 +62,7 @@ impl<'a> Candidates<'a> {
             TrafficPolicy::Cluster if of_all.is_empty() => near(|with, _| with > 0),
             TrafficPolicy::Cluster | TrafficPolicy::Local => of_all,
         };
-        Self { near: Some(near), any }
+        Self { near: Some(near), any, serving }
     }
 
     /// Whether there is an endpoint at all.
@@ -83,6 +91,13 @@ impl<'a> Candidates<'a> {
         self.near.as_ref().is_some_and(|near| near.contains_key(node))
     }
 
+    /// The address of a node that takes the traffic, though another one is to take over: it passes on
+    /// what arrives, or its own endpoints still serve while they terminate.
+    pub(crate) fn lingers(&self, node: &NodeName) -> Option<IpAddr> {
+        self.near.as_ref()?;
+        self.any.unwrap_or(&self.serving).get(node).copied()
+    }
+
     /// The address of a node that may be answered: a candidate, or one that was taken for lack of
     /// one (`stays`), which stays as long as it is usable at all.
     pub(crate) fn address(&self, node: &NodeName, stays: bool) -> Option<IpAddr> {
@@ -106,6 +121,16 @@ pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<BTreeSet<&'a No
     });
     let first = usable.next()?;
     Some(usable.chain([first]).filter_map(|endpoint| endpoint.node.as_ref()).collect())
+}
+
+/// Whether a node has an endpoint that takes traffic.
+///
+/// A node's kube-proxy that is to keep to its own endpoints takes those that terminate if none of
+/// them is ready, whatever there is elsewhere (KEP-1669).
+fn serves(slices: &[&Slice], node: &NodeName) -> bool {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let mut here = endpoints.filter(|endpoint| endpoint.node.as_ref() == Some(node));
+    here.any(|endpoint| endpoint.ready || endpoint.serving && endpoint.terminating)
 }
 
 /// Whether any node passes on what arrives for a Service.
@@ -205,6 +230,9 @@ pub(crate) struct Placed {
     /// Whether it was taken for lack of a usable node with an endpoint, and stays until it is
     /// unusable itself.
     pub(crate) fallback: bool,
+    /// The node that was answered before, and is as long as this one is not committed and it still
+    /// takes the traffic.
+    pub(crate) follows: Option<NodeName>,
     /// A record that is older than this placement, and no pin: the Service has brought it with it
     /// when it became the oldest of those who share an address.
     pub(crate) overrules: Option<NodeName>,

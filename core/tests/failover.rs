@@ -15,6 +15,14 @@ use porter_core::{
     Family, Input, Instant, MacAddr, NodeName, ServiceName, Slice, SliceName, WhoHas, Write,
 };
 
+fn is_lease(write: &Write) -> bool {
+    matches!(write, Write::Lease(..))
+}
+
+fn n_under_way(bench: &Bench) -> usize {
+    bench.writes.iter().filter(|(_, write)| !is_lease(write)).count()
+}
+
 /// A node with a thousand EIPs dies.
 mod many {
     use super::*;
@@ -68,14 +76,6 @@ mod many {
         node.ready = false;
         bench.api.put_node(&NodeName::from("node3"), Some(node));
         bench.pump();
-    }
-
-    fn is_lease(write: &Write) -> bool {
-        matches!(write, Write::Lease(..))
-    }
-
-    fn n_under_way(bench: &Bench) -> usize {
-        bench.writes.iter().filter(|(_, write)| !is_lease(write)).count()
     }
 
     /// Each EIP that was announced, and when.
@@ -169,5 +169,178 @@ mod many {
         assert_eq!(order[..3], [address(999), address(700), address(30)]);
         let firsts: BTreeSet<_> = order[..usize::from(MANY)].iter().collect();
         assert_eq!(firsts.len(), usize::from(MANY), "something is repeated too early");
+    }
+}
+
+/// Pods leave a node, and the EIP goes before the last of them is gone.
+mod graceful {
+    use porter_core::{Endpoint, TrafficPolicy};
+
+    use super::*;
+
+    const POLICIES: [TrafficPolicy; 2] = [TrafficPolicy::Cluster, TrafficPolicy::Local];
+
+    /// A leader that answers for [`web`] with node3, whose verdicts are held back.
+    fn serving(policy: TrafficPolicy) -> Bench {
+        let mut bench = Bench::leading();
+        bench.slice("web", &web(), Family::V4, vec![ready("node3")]);
+        bench.service(&web(), Some(porter_core::Service { policy, ..asking() }));
+        assert_eq!((bench.ask(188), bench.said(&web())), (Some(mac(9)), (true, "Announced")));
+        bench.replies = false;
+        bench.announced.clear();
+        bench
+    }
+
+    fn endpoints(bench: &mut Bench, endpoints: Vec<Endpoint>) {
+        bench.slice("web", &web(), Family::V4, endpoints);
+    }
+
+    #[test]
+    fn the_old_node_is_answered_until_the_new_one_is_on_record_and_then_at_once_the_new_one() {
+        for policy in POLICIES {
+            let mut bench = serving(policy);
+            endpoints(&mut bench, vec![draining("node3"), ready("node4")]);
+            assert_eq!(bench.ask(188), Some(mac(9)), "{policy:?}: its endpoint still serves");
+            bench.run(Duration::from_millis(900));
+            assert_eq!((bench.ask(188), bench.record(&web())), (Some(mac(9)), Some("node3")));
+            bench.announced.clear();
+
+            bench.judge(Verdict::Done);
+            assert_eq!((bench.ask(188), bench.record(&web())), (Some(mac(10)), Some("node4")));
+            assert_eq!(bench.announced.first().map(|is_at| is_at.mac), Some(mac(10)));
+            bench.replies = true;
+            bench.calm();
+            endpoints(&mut bench, vec![ready("node4")]);
+            assert_eq!(bench.ask(188), Some(mac(10)));
+            assert!(bench.message(&web()).contains("is at node4 (02:00:00:00:00:0a)"));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_never_lacks_the_answer_while_it_moves() {
+        for policy in POLICIES {
+            let mut bench = serving(policy);
+            bench.acknowledges = false;
+            endpoints(&mut bench, vec![draining("node3"), ready("node4")]);
+            while bench.record(&web()) == Some("node3") {
+                assert_eq!(bench.ask(188), Some(mac(9)));
+                bench.judge(Verdict::Done);
+            }
+            assert_eq!(bench.ask(188), Some(mac(10)));
+            assert_eq!(bench.announced, [], "not before every responder says the same");
+            bench.acknowledges = true;
+            bench.pump();
+            assert_eq!(bench.announced.first().map(|is_at| is_at.mac), Some(mac(10)));
+        }
+    }
+
+    #[test]
+    fn a_node_without_any_endpoint_is_answered_meanwhile_only_if_it_passes_on_what_arrives() {
+        for (policy, answer) in
+            [(TrafficPolicy::Cluster, Some(mac(9))), (TrafficPolicy::Local, None)]
+        {
+            let mut bench = serving(policy);
+            endpoints(&mut bench, vec![ready("node4")]);
+            assert_eq!(bench.ask(188), answer, "{policy:?}");
+            bench.judge(Verdict::Done);
+            assert_eq!(bench.ask(188), Some(mac(10)));
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_does_not_serve_any_more_keeps_no_answer() {
+        let mut bench = serving(TrafficPolicy::Local);
+        let ended = Endpoint { serving: false, ..draining("node3") };
+        endpoints(&mut bench, vec![ended, ready("node4")]);
+        assert_eq!(bench.ask(188), None);
+    }
+
+    #[test]
+    fn a_node_that_is_not_usable_any_more_is_not_answered_meanwhile() {
+        for policy in POLICIES {
+            let mut bench = serving(policy);
+            endpoints(&mut bench, vec![ready("node3"), ready("node4")]);
+            let mut node = bench.api.nodes[&NodeName::from("node3")].1.clone();
+            node.ready = false;
+            bench.node("node3", Some(node));
+            assert_eq!(bench.ask(188), None, "{policy:?}");
+            bench.judge(Verdict::Done);
+            assert_eq!(bench.ask(188), Some(mac(10)));
+        }
+    }
+
+    #[test]
+    fn when_all_endpoints_drain_nothing_moves() {
+        for policy in POLICIES {
+            let mut bench = serving(policy);
+            endpoints(&mut bench, vec![draining("node3"), draining("node4")]);
+            bench.run(Duration::from_millis(900));
+            assert_eq!((bench.ask(188), n_under_way(&bench)), (Some(mac(9)), 0), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_node_that_goes_before_it_is_on_record_leaves_the_old_one_answered() {
+        for policy in POLICIES {
+            let mut bench = serving(policy);
+            endpoints(&mut bench, vec![draining("node3"), ready("node4")]);
+            endpoints(&mut bench, vec![draining("node3"), ready("node1")]);
+            assert_eq!(bench.ask(188), Some(mac(9)), "{policy:?}");
+            bench.judge(Verdict::Failed(porter_core::WriteError::Conflict));
+            assert_eq!(bench.ask(188), Some(mac(9)), "{policy:?}");
+            bench.replies = true;
+            bench.calm();
+            assert_eq!(bench.ask(188), Some(mac(3)), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn the_old_node_is_answered_while_it_is_not_known_who_could_take_over() {
+        for policy in POLICIES {
+            let mut bench = serving(policy);
+            bench.replies = true;
+            bench.mute.insert(eip(11));
+            endpoints(&mut bench, vec![ready("node3"), ready("node5")]);
+            bench.api.put_node(&"node5".into(), Some(node(11)));
+            bench.pump();
+            endpoints_at_once(&mut bench, vec![draining("node3"), ready("node4"), ready("node5")]);
+            assert_eq!((bench.ask(188), bench.record(&web())), (Some(mac(9)), Some("node3")));
+            assert_eq!(bench.said(&web()), (true, "Announced"));
+            bench.run(Duration::from_secs(2));
+            assert_eq!((bench.ask(188), bench.record(&web())), (Some(mac(10)), Some("node4")));
+        }
+    }
+
+    /// Sets the endpoints and lets no time pass.
+    fn endpoints_at_once(bench: &mut Bench, endpoints: Vec<Endpoint>) {
+        let slice = Slice { service: web(), family: Family::V4, endpoints };
+        bench.api.put_slice(&SliceName::new("default", "web"), slice);
+        bench.pump();
+    }
+
+    #[test]
+    fn a_leader_that_takes_over_in_the_middle_goes_on_with_the_old_node_until_the_move() {
+        for policy in POLICIES {
+            let mut bench = serving(policy);
+            bench.usurp();
+            endpoints(&mut bench, vec![draining("node3"), ready("node4")]);
+            let mut answers = Vec::new();
+            while n_under_way(&bench) == 0 {
+                bench.run(Duration::from_millis(1));
+                bench.answer_read();
+                let lease = bench.writes.iter().position(|(_, write)| is_lease(write));
+                if let Some(lease) = lease {
+                    bench.judge_any(lease, Verdict::Done);
+                }
+            }
+            for _ in 0..20 {
+                answers.extend(bench.ask(188));
+                bench.run(Duration::from_millis(1));
+            }
+            bench.replies = true;
+            bench.pump();
+            assert_eq!(answers, [mac(9); 20], "{policy:?}");
+            assert_eq!(bench.ask(188), Some(mac(10)));
+        }
     }
 }

@@ -119,6 +119,7 @@ impl Controller {
             Some(Spot { address, link, candidates })
         };
         let spots: Vec<_> = holdings.iter().filter_map(spot).collect();
+        let incumbent = self.incumbent(name, service);
         let (placed, searches) = match &head {
             // What the head has not committed is not copied.
             Some(head) => {
@@ -137,7 +138,12 @@ impl Controller {
             let why = flaw(&node, &spots, around);
             Rejected { node, why }
         });
-        let (answers, changed) = self.settle(&spots, placed.as_ref(), head.is_none(), around);
+        let meanwhile = match &placed {
+            Some(placed) => placed.follows.as_ref(),
+            None => incumbent.as_ref().filter(|_| searches),
+        };
+        let answered = (placed.as_ref(), meanwhile);
+        let (answers, changed) = self.settle(&spots, answered, head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
         if changed || self.load.placed(name) != heads.as_ref() {
             // Whoever shares an address with it follows.
@@ -150,12 +156,24 @@ impl Controller {
         Placing { node, rejected, answers, searches, fallback }
     }
 
+    /// The node that is answered for a Service, or was by an earlier leader.
+    fn incumbent(&self, name: &ServiceName, service: &Service) -> Option<NodeName> {
+        match self.load.placed(name) {
+            Some(placed) if placed.committed => Some(placed.node.clone()),
+            Some(placed) => placed.follows.clone(),
+            None => {
+                let announced = service.announced.as_ref().filter(|announced| announced.met);
+                announced.and_then(|_| placement::record(&service.metadata.annotations))
+            }
+        }
+    }
+
     /// Sets what is answered for some addresses. Of a shared one only its head decides, who may know
     /// more families than this one. Says whether anything changed.
     fn settle(
         &self,
         spots: &[Spot<'_>],
-        placed: Option<&Placed>,
+        placed: (Option<&Placed>, Option<&NodeName>),
         heads: bool,
         around: &mut Surroundings<'_>,
     ) -> (Vec<Answer>, bool) {
@@ -195,9 +213,12 @@ impl Controller {
             return (Some(placed), false);
         }
         let (placed, searches) = self.pick(service, spots, around);
-        // What is on record already is not written again, so that no verdict would commit it.
-        let on_record =
-            |placed: Placed| Placed { committed: own.as_ref() == Some(&placed.node), ..placed };
+        let on_record = |placed: Placed| {
+            // What is on record already is not written again, so that no verdict would commit it.
+            let committed = own.as_ref() == Some(&placed.node);
+            let follows = self.incumbent(name, service).filter(|_| !committed);
+            Placed { committed, follows, ..placed }
+        };
         (placed.map(on_record), searches)
     }
 
@@ -261,7 +282,9 @@ impl Controller {
             return None;
         }
         let fallback = !spots.iter().any(|spot| spot.candidates.is_near(node));
-        Some(Placed { node: node.clone(), committed, fallback, overrules: overrules.cloned() })
+        let follows = self.incumbent(name, service).filter(|_| !committed);
+        let (node, overrules) = (node.clone(), overrules.cloned());
+        Some(Placed { node, committed, fallback, follows, overrules })
     }
 
     /// Lets the oldest sharer go on with the node that is answered for a younger one, whatever node it
@@ -322,6 +345,7 @@ impl Controller {
             node: node.clone(),
             committed: false,
             fallback: !spots.iter().any(|spot| spot.candidates.is_near(node)),
+            follows: None,
             overrules: None,
         });
         (placed, false)
@@ -386,16 +410,19 @@ fn is_settled(spots: &[Spot<'_>], far: bool, around: &Surroundings<'_>) -> bool 
 fn answer(
     spot: &Spot<'_>,
     spots: &[Spot<'_>],
-    placed: Option<&Placed>,
+    (placed, meanwhile): (Option<&Placed>, Option<&NodeName>),
     around: &Surroundings<'_>,
 ) -> Result<MacAddr, Silence> {
     if !spot.has_endpoint() {
         return Err(Silence::NoEndpoint);
     }
-    let placed = placed.ok_or(Silence::NoNode)?;
-    if !placed.committed {
-        return Err(Silence::Uncommitted);
-    }
+    let Some(placed) = placed.filter(|placed| placed.committed) else {
+        // A move that is on its way leaves no gap, as long as the old node can take the traffic.
+        let at = meanwhile.and_then(|node| spot.candidates.lingers(node));
+        let mac = at.and_then(|at| spot.mac(at, around.cluster, around.neighbors));
+        let silence = if placed.is_some() { Silence::Uncommitted } else { Silence::NoNode };
+        return mac.ok_or(silence);
+    };
     let at = spot.address_of(&placed.node, placed.fallback, spots).ok_or(Silence::NoNode)?;
     spot.mac(at, around.cluster, around.neighbors).ok_or(Silence::MacUnknown)
 }
