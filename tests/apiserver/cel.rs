@@ -4,7 +4,7 @@
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, Error};
-use porter_sim::apiserver::{Status, Store};
+use porter_sim::apiserver::{Resource, Status, Store};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -53,6 +53,18 @@ fn store(definition: Value) -> Store {
     store
 }
 
+/// The object, as a change of what is stored.
+fn newer(store: &Store, resource: &Resource, mut object: Value) -> Value {
+    let name = object["metadata"]["name"].as_str().expect("a name");
+    let stored = store.get(resource, None, name).expect("it is there");
+    object["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"].clone();
+    object
+}
+
+fn replace(store: &Store, pool: Value) -> Result<(), Status> {
+    store.replace(newer(store, &Resource::new("test.porter.io", "pools"), pool)).map(drop)
+}
+
 /// What is said of an object's spec; nothing if it is accepted.
 fn said(definition: Value, spec: Value) -> Option<String> {
     store(definition).create(pool(spec)).err().map(|refused| refused.message)
@@ -90,12 +102,8 @@ fn a_broken_rule_is_told_with_its_message_at_its_field() {
         causes(&refused),
         [
             ("spec.size", "FieldValueForbidden", "Forbidden: at most 8"),
-            ("spec", "FieldValueInvalid", "Invalid value: \"object\": not 9"),
-            (
-                "spec",
-                "FieldValueInvalid",
-                "Invalid value: \"object\": failed rule: self.size < 5 || self.big"
-            ),
+            ("spec", "FieldValueInvalid", "Invalid value: not 9"),
+            ("spec", "FieldValueInvalid", "Invalid value: failed rule: self.size < 5 || self.big"),
         ]
     );
     assert!(
@@ -199,12 +207,11 @@ fn rules_hold_for_every_element_and_every_value() {
     let refused = store(definition(spec))
         .create(pool(json!({ "list": [1, 0], "map": { "a": 1, "b": -1 } })))
         .expect_err("two numbers");
-    let message = "Invalid value: \"integer\": must be positive";
     assert_eq!(
         causes(&refused),
         [
-            ("spec.list[1]", "FieldValueInvalid", message),
-            ("spec.map[b]", "FieldValueInvalid", message),
+            ("spec.list[1]", "FieldValueInvalid", "Invalid value: 0: must be positive"),
+            ("spec.map[b]", "FieldValueInvalid", "Invalid value: -1: must be positive"),
         ]
     );
 }
@@ -217,7 +224,7 @@ fn a_rule_on_the_whole_object_sees_its_name_and_nothing_else_of_its_metadata() {
     whole.pointer_mut(schema).expect("a schema")["x-kubernetes-validations"] = json!([{ "rule": "self.metadata.name == 'other' && !has(self.status)", "message": "wrong name" }]);
     assert_eq!(
         said(whole.clone(), json!({})).expect("another name"),
-        "Pool.test.porter.io \"one\" is invalid: <nil>: Invalid value: \"object\": wrong name"
+        "Pool.test.porter.io \"one\" is invalid: <nil>: Invalid value: wrong name"
     );
     whole.pointer_mut(schema).expect("a schema")["x-kubernetes-validations"][0]["rule"] =
         json!("has(self.metadata.labels)");
@@ -252,11 +259,11 @@ fn a_rule_of_a_change_is_looked_at_only_when_there_was_something_before() {
     store.create(pool(json!({ "field": "a" }))).expect("there was nothing before");
     let mut other = pool(json!({ "field": "a" }));
     other["metadata"]["labels"] = json!({ "b": "c" });
-    store.replace(other).expect("nothing changed that matters");
-    let refused = store.replace(pool(json!({ "field": "b" }))).expect_err("it changed");
+    replace(&store, other).expect("nothing changed that matters");
+    let refused = replace(&store, pool(json!({ "field": "b" }))).expect_err("it changed");
     assert_eq!(
         causes(&refused),
-        [("spec", "FieldValueInvalid", "Invalid value: \"object\": cannot be changed")]
+        [("spec", "FieldValueInvalid", "Invalid value: cannot be changed")]
     );
 }
 
@@ -269,10 +276,10 @@ fn a_rule_of_a_change_holds_for_every_write_also_for_one_that_changes_nothing_th
     store.create(pool(json!({ "field": 1 }))).expect("there was nothing before");
     let mut other = pool(json!({ "field": 1 }));
     other["metadata"]["labels"] = json!({ "b": "c" });
-    let refused = store.replace(other.clone()).expect_err("it does not grow");
-    assert_eq!(causes(&refused)[0].2, "Invalid value: \"object\": has to grow");
+    let refused = replace(&store, other.clone()).expect_err("it does not grow");
+    assert_eq!(causes(&refused)[0].2, "Invalid value: has to grow");
     other["spec"]["field"] = json!(2);
-    store.replace(other).expect("it grows");
+    replace(&store, other).expect("it grows");
 }
 
 #[test]
@@ -286,7 +293,7 @@ fn a_rule_may_ask_whether_there_was_something_before() {
     ));
     store.create(pool(json!({ "field": "second" }))).expect_err("it does not start as first");
     store.create(pool(json!({ "field": "first" }))).expect("it does");
-    store.replace(pool(json!({ "field": "second" }))).expect_err("it does not stay");
+    replace(&store, pool(json!({ "field": "second" }))).expect_err("it does not stay");
 }
 
 #[test]
@@ -306,8 +313,9 @@ fn an_element_is_compared_with_the_one_that_had_its_key() {
         .expect("creates");
     let swapped =
         json!([{ "name": "b", "size": 1 }, { "name": "a", "size": 5 }, { "name": "c", "size": 0 }]);
-    store.replace(list(swapped)).expect("each is compared with itself, the new one with nothing");
-    let refused = store.replace(list(json!([{ "name": "a", "size": 4 }]))).expect_err("it shrank");
+    replace(&store, list(swapped)).expect("each is compared with itself, the new one with nothing");
+    let refused =
+        replace(&store, list(json!([{ "name": "a", "size": 4 }]))).expect_err("it shrank");
     assert_eq!(causes(&refused)[0].0, "spec.list[0]");
 }
 
@@ -322,7 +330,8 @@ async fn what_was_there_before_its_rule_may_stay_until_it_changes() {
     let field =
         json!({ "type": "string", "x-kubernetes-validations": [{ "rule": "self == 'a'" }] });
     let spec = json!({ "type": "object", "properties": { "field": field, "other": { "type": "string" } } });
-    server.store.replace(definition(spec)).expect("a stricter definition");
+    let stricter = newer(&server.store, &Resource::CRDS, definition(spec));
+    server.store.replace(stricter).expect("a stricter definition");
 
     let merge = |change: Value| Patch::Merge(change);
     let parameters = PatchParams::default();
@@ -338,15 +347,17 @@ async fn what_was_there_before_its_rule_may_stay_until_it_changes() {
 #[test]
 fn a_status_is_held_to_the_rules_of_the_whole_object() {
     let store = store(text_rule("self.field != 'b'"));
+    let pools = Resource::new("test.porter.io", "pools");
     let mut pool = pool(json!({ "field": "a" }));
     store.create(pool.clone()).expect("creates");
     pool["status"] = json!({ "used": -1 });
-    let refused = store.replace_status(pool.clone()).expect_err("it is negative");
+    let refused =
+        store.replace_status(newer(&store, &pools, pool.clone())).expect_err("it is negative");
     assert_eq!(causes(&refused)[0].0, "status");
     pool["status"] = json!({ "used": 1 });
     // What a write of the status says of the spec does not count.
     pool["spec"] = json!({ "field": "b" });
-    store.replace_status(pool).expect("it is not");
+    store.replace_status(newer(&store, &pools, pool)).expect("it is not");
 }
 
 /// Why a definition is refused.

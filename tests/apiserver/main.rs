@@ -11,6 +11,7 @@ mod faults;
 mod guide;
 mod kubectl;
 mod patches;
+mod recorded;
 mod selectors;
 mod server;
 mod verbs;

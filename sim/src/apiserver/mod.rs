@@ -25,6 +25,7 @@ mod follow;
 mod history;
 mod http;
 mod managed_fields;
+mod metadata;
 mod openapi;
 mod patch;
 mod protobuf;

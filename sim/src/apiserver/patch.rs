@@ -32,10 +32,10 @@ impl Patch {
                     serde_json::from_value(patch.clone()).map_err(|error| {
                         Status::bad_request(format!("error decoding patch: {error}"))
                     })?;
-                json_patch::patch(&mut patched, &steps).map_err(|error| {
-                    Status::unprocessable(format!(
-                        "the server rejected our request due to an error in our request: {error}"
-                    ))
+                json_patch::patch(&mut patched, &steps).map_err(|_| {
+                    Status::unprocessable(
+                        "the server rejected our request due to an error in our request",
+                    )
                 })?;
             }
             Self::Strategic(_) if kind.is_custom() => return Err(unknown_format(kind)),

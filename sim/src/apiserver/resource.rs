@@ -141,6 +141,11 @@ impl Kind {
         }
     }
 
+    /// Whether an object may be replaced by one that does not say which version it is based on.
+    pub(crate) fn takes_any_version(&self) -> bool {
+        !(self.is_custom() || [Resource::LEASES, Resource::CRDS].contains(&self.resource))
+    }
+
     /// Whether the kind came with a CustomResourceDefinition.
     pub(crate) fn is_custom(&self) -> bool {
         self.versions.iter().any(|version| version.schema.is_some())

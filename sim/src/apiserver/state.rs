@@ -126,6 +126,9 @@ impl State {
             let mut marked = Value::clone(&old);
             marked["metadata"]["deletionTimestamp"] = json!(now());
             marked["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+            if let Some(generation) = marked["metadata"]["generation"].as_u64() {
+                marked["metadata"]["generation"] = json!(generation + 1);
+            }
             if key.resource == Resource::NAMESPACES {
                 marked["status"]["phase"] = json!("Terminating");
             }

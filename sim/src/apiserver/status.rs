@@ -45,8 +45,28 @@ impl Cause {
 
     /// A field has a value that it cannot have.
     pub(crate) fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
-        let message = format!("Invalid value: {}: {detail}", shown(value));
+        let message = format!("Invalid value: {value}: {detail}");
         Self { field: field.into(), reason: "FieldValueInvalid", message }
+    }
+
+    /// A field breaks a rule, which is told without the value: that of an object or a list says too little.
+    pub(crate) fn broken(field: impl Into<String>, detail: &str) -> Self {
+        let message = format!("Invalid value: {detail}");
+        Self { field: field.into(), reason: "FieldValueInvalid", message }
+    }
+
+    /// A text is longer than it may be.
+    pub(crate) fn too_long(field: impl Into<String>, most: u64) -> Self {
+        let unit = if most == 1 { "byte" } else { "bytes" };
+        let message = format!("Too long: may not be more than {most} {unit}");
+        Self { field: field.into(), reason: "FieldValueTooLong", message }
+    }
+
+    /// A list or a map has more in it than it may have.
+    pub(crate) fn too_many(field: impl Into<String>, found: u64, most: u64) -> Self {
+        let unit = if most == 1 { "item" } else { "items" };
+        let message = format!("Too many: {found}: must have at most {most} {unit}");
+        Self { field: field.into(), reason: "FieldValueTooMany", message }
     }
 
     /// A field has a value outside of a fixed set.
@@ -55,17 +75,15 @@ impl Cause {
         value: &Value,
         supported: &[String],
     ) -> Self {
-        let message = format!(
-            "Unsupported value: {}: supported values: {}",
-            shown(value),
-            supported.join(", ")
-        );
+        let message =
+            format!("Unsupported value: {value}: supported values: {}", supported.join(", "));
         Self { field: field.into(), reason: "FieldValueNotSupported", message }
     }
 
-    /// A field has a value that only one can have.
-    pub(crate) fn duplicate(field: impl Into<String>, value: &Value) -> Self {
-        let message = format!("Duplicate value: {}", shown(value));
+    /// A field has a value that only one can have. That of an object or a list is not told.
+    pub(crate) fn duplicate(field: impl Into<String>, value: Option<&Value>) -> Self {
+        let value = value.map(|value| format!(": {value}")).unwrap_or_default();
+        let message = format!("Duplicate value{value}");
         Self { field: field.into(), reason: "FieldValueDuplicate", message }
     }
 
@@ -82,15 +100,6 @@ impl Cause {
 fn listed(causes: &[Cause]) -> Vec<Value> {
     let listed = |cause: &Cause| json!({ "field": cause.field, "reason": cause.reason, "message": cause.message });
     causes.iter().map(listed).collect()
-}
-
-/// A value as the server's messages show it: strings quoted, composites by their type.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Object(_) => "\"object\"".to_owned(),
-        Value::Array(_) => "\"array\"".to_owned(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
 }
 
 impl Status {
@@ -155,8 +164,10 @@ impl Status {
         let causes = listed(causes);
         let mut status =
             Self::new(422, "Invalid", format!("{qualified} {name:?} is invalid: {told}"));
-        status.details =
-            json!({ "name": name, "group": resource.group(), "kind": kind, "causes": causes });
+        status.details = json!({ "group": resource.group(), "kind": kind, "causes": causes });
+        if !name.is_empty() {
+            status.details["name"] = json!(name);
+        }
         status
     }
 
@@ -243,8 +254,11 @@ impl Status {
     pub fn to_value(&self) -> Value {
         let mut value = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            value["reason"] = json!(self.reason);
+        }
         if !self.details.is_null() {
             value["details"] = self.details.clone();
         }

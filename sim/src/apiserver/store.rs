@@ -214,7 +214,11 @@ impl Store {
         let mut state = self.lock();
         let kind = state.kind(resource)?;
         let key = key(&kind, namespace, name);
-        self.update(&mut state, &kind, key, part, |old| patch.apply(&kind, old))
+        self.update(&mut state, &kind, key, part, |old| {
+            let patched = patch.apply(&kind, old)?;
+            write::demand_same(&kind, old, &patched)?;
+            Ok(patched)
+        })
     }
 
     fn update(
@@ -381,16 +385,21 @@ fn key(kind: &Kind, namespace: Option<&str>, name: &str) -> Key {
 
 impl Preconditions {
     fn check(&self, resource: &Resource, name: &str, object: &Value) -> Result<(), Status> {
-        for (what, field, wanted) in [
-            ("UID", "uid", &self.uid),
-            ("ResourceVersion", "resourceVersion", &self.resource_version),
+        let (recreated, modified) = ("deleted and then recreated", "modified");
+        for (what, field, wanted, happened) in [
+            ("UID", "uid", &self.uid, recreated),
+            ("ResourceVersion", "resourceVersion", &self.resource_version, modified),
         ] {
             let found = object["metadata"][field].as_str().unwrap_or_default();
             if let Some(wanted) = wanted.as_deref().filter(|&wanted| wanted != found) {
                 let why = format!(
-                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                    "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The \
+                     object might have been {happened}"
                 );
-                return Err(Status::conflict(resource, name, why));
+                // It names the kind where others name the resource.
+                let kind = object["kind"].as_str().unwrap_or_default();
+                let named = Resource::new(resource.group(), kind);
+                return Err(Status::conflict(&named, name, why));
             }
         }
         Ok(())

@@ -39,13 +39,14 @@ pub(crate) fn created(
     options: &Options,
 ) -> Result<Value, Status> {
     require_metadata(&mut object)?;
-    name(kind, &mut object)?;
+    let misnamed = name(kind, &mut object);
+    if !kind.is_custom() {
+        refuse(kind, &object, &misnamed)?;
+    }
     place(state, kind, &mut object)?;
     let metadata = &mut object["metadata"];
     if metadata["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
-        return Err(Status::bad_request(
-            "resourceVersion should not be set on objects to be created",
-        ));
+        return Err(Status::failed("resourceVersion should not be set on objects to be created"));
     }
     for field in SERVER_SET.into_iter().chain(["managedFields"]) {
         remove(metadata, field);
@@ -60,7 +61,7 @@ pub(crate) fn created(
         remove(&mut object, "status");
     }
     object["apiVersion"] = json!(kind.api_version(&kind.storage));
-    complete(state, kind, None, object, options)
+    complete(state, kind, None, object, misnamed, options)
 }
 
 /// The object as it would be stored in place of `old`.
@@ -87,7 +88,7 @@ pub(crate) fn updated(
     next["apiVersion"] = json!(kind.api_version(&kind.storage));
     next["kind"] = json!(kind.kind);
     forbid_new_finalizers(kind, old, &next)?;
-    let mut next = complete(state, kind, Some(old), next, options)?;
+    let mut next = complete(state, kind, Some(old), next, Vec::new(), options)?;
     if let Some(generation) =
         old["metadata"]["generation"].as_u64().filter(|_| asks_otherwise(kind, old, &next))
     {
@@ -102,9 +103,10 @@ fn complete(
     kind: &Kind,
     old: Option<&Value>,
     mut object: Value,
+    causes: Vec<Cause>,
     options: &Options,
 ) -> Result<Value, Status> {
-    schema::admit(kind, old, &mut object, options.strict)?;
+    schema::admit(kind, old, &mut object, causes, options.strict)?;
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.retain(|field, value| {
             let is_empty = *value == json!({}) || *value == json!([]);
@@ -129,24 +131,30 @@ fn require_metadata(object: &mut Value) -> Result<(), Status> {
     }
 }
 
-/// Makes up a name if only a prefix is given, and checks it.
-fn name(kind: &Kind, object: &mut Value) -> Result<(), Status> {
+/// Refuses an object if anything is wrong with it.
+fn refuse(kind: &Kind, object: &Value, causes: &[Cause]) -> Result<(), Status> {
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    Err(Status::invalid(&kind.resource, &kind.kind, name, causes))
+}
+
+/// Makes up a name if only a prefix is given, and says what is wrong with it.
+fn name(kind: &Kind, object: &mut Value) -> Vec<Cause> {
     let metadata = &mut object["metadata"];
     let given = metadata["name"].as_str().unwrap_or_default().to_owned();
     let prefix = metadata["generateName"].as_str().unwrap_or_default().to_owned();
     if given.is_empty() && !prefix.is_empty() {
         let random = Uuid::new_v4().simple().to_string();
         metadata["name"] = json!(format!("{prefix}{}", &random[..5]));
-        return Ok(());
+        return Vec::new();
     }
-    let invalid = |cause: Cause| Err(Status::invalid(&kind.resource, &kind.kind, &given, &[cause]));
     if given.is_empty() {
-        return invalid(Cause::required("metadata.name", "name or generateName is required"));
+        return vec![Cause::required("metadata.name", "name or generateName is required")];
     }
-    match name_rule(kind, &given) {
-        Some(rule) => invalid(Cause::invalid("metadata.name", &json!(given), rule)),
-        None => Ok(()),
-    }
+    let rule = name_rule(kind, &given);
+    rule.map(|rule| Cause::invalid("metadata.name", &json!(given), rule)).into_iter().collect()
 }
 
 /// The rule that a name breaks, if any.
@@ -216,9 +224,35 @@ fn precondition(kind: &Kind, old: &Value, new: &Value) -> Result<(), Status> {
         );
         return Err(Status::conflict(&kind.resource, name, why));
     }
+    if given("resourceVersion").is_none() && !kind.takes_any_version() {
+        let cause = Cause::invalid(
+            "metadata.resourceVersion",
+            &json!(0),
+            "must be specified for an update",
+        );
+        return Err(Status::invalid(&kind.resource, kind.resource.plural(), name, &[cause]));
+    }
     if given("resourceVersion").is_some_and(|version| version != found("resourceVersion")) {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         return Err(Status::conflict(&kind.resource, name, why));
+    }
+    Ok(())
+}
+
+/// A patch cannot make an object another one.
+pub(crate) fn demand_same(kind: &Kind, old: &Value, new: &Value) -> Result<(), Status> {
+    let (was, is) = (&old["metadata"], &new["metadata"]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if is["name"] != was["name"] {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            text(&is["name"]),
+            text(&was["name"])
+        )));
+    }
+    if !is["uid"].is_null() && is["uid"] != was["uid"] {
+        let cause = Cause::invalid("metadata.uid", &is["uid"], "field is immutable");
+        return refuse(kind, old, &[cause]);
     }
     Ok(())
 }
@@ -227,17 +261,17 @@ fn forbid_new_finalizers(kind: &Kind, old: &Value, new: &Value) -> Result<(), St
     let finalizers =
         |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
     let before = finalizers(old);
-    if old["metadata"]["deletionTimestamp"].is_null()
-        || finalizers(new).iter().all(|one| before.contains(one))
-    {
+    let mut added = finalizers(new);
+    added.retain(|one| !before.contains(one));
+    if old["metadata"]["deletionTimestamp"].is_null() || added.is_empty() {
         return Ok(());
     }
-    let name = old["metadata"]["name"].as_str().unwrap_or_default();
-    let cause = Cause::forbidden(
-        "metadata.finalizers",
-        "no new finalizers can be added if the object is being deleted",
+    let added: Vec<_> = added.iter().map(Value::to_string).collect();
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
     );
-    Err(Status::invalid(&kind.resource, &kind.kind, name, &[cause]))
+    refuse(kind, old, &[Cause::forbidden("metadata.finalizers", &why)])
 }
 
 /// Whether two states of an object ask for different things: anything but metadata and status.

@@ -207,6 +207,9 @@ fn body(call: &Call, kind: &Kind, target: &Target) -> Result<Value, Status> {
         ));
     }
     let api_version = kind.api_version(&target.version);
+    if kind.is_custom() {
+        demand_kind(&object, kind, &api_version)?;
+    }
     for (field, expected) in [("apiVersion", &api_version), ("kind", &kind.kind)] {
         match object[field].as_str() {
             None | Some("") => object[field] = json!(expected),
@@ -220,6 +223,24 @@ fn body(call: &Call, kind: &Kind, target: &Target) -> Result<Value, Status> {
     }
     place(&mut object, kind, target)?;
     Ok(object)
+}
+
+/// A custom resource has to say what it is: there is no type that would tell.
+fn demand_kind(object: &Value, kind: &Kind, api_version: &str) -> Result<(), Status> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (given, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+    let version = text(&object["apiVersion"]);
+    if version != api_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({api_version})"
+        )));
+    }
+    if given != kind.kind {
+        let why = format!("must be {}", kind.kind);
+        let cause = Cause::invalid("kind", &json!(given), &why);
+        return Err(Status::invalid(&kind.resource, &given, &name, &[cause]));
+    }
+    Ok(())
 }
 
 /// The namespace in an object has to be the one in the path.

@@ -44,15 +44,17 @@ fn definition() -> Value {
 fn play(store: &Store, step: &Value) -> Vec<String> {
     let manager = step["manager"].as_str().expect("a manager").to_owned();
     let writer = store.with(Options { manager, ..Options::default() });
-    let object = json!({
+    let mut object = json!({
         "apiVersion": "example.com/v1", "kind": "Sample", "metadata": { "name": "one" },
         "spec": step["spec"],
     });
+    let (resource, force) = (Resource::new("example.com", "samples"), step["force"] == true);
     if step["op"] == "update" {
+        let stored = writer.get(&resource, None, "one").expect("it is there");
+        object["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"].clone();
         writer.replace(object).expect("replaces");
         return Vec::new();
     }
-    let (resource, force) = (Resource::new("example.com", "samples"), step["force"] == true);
     let Err(refused) = writer.apply(&resource, None, "one", Subresource::Object, &object, force)
     else {
         return Vec::new();

@@ -6,23 +6,26 @@
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
+use super::super::metadata;
 use super::super::resource::Kind;
 use super::super::status::{Cause, Status};
 use super::Schema;
 
-/// Admits an object of a kind, in place of `old` if there was one. With `strict`, a field that the kind does not
-/// have is an error.
+/// Admits an object of a kind, in place of `old` if there was one. What is known to be wrong with it already is told
+/// with the rest. With `strict`, a field that the kind does not have is an error.
 pub(crate) fn admit(
     kind: &Kind,
     old: Option<&Value>,
     object: &mut Value,
+    causes: Vec<Cause>,
     strict: bool,
 ) -> Result<(), Status> {
-    let mut findings = Findings::default();
+    let mut findings = Findings { causes, ..Findings::default() };
     let schema = Schema::of(kind);
     if let Value::Object(fields) = object {
         let mut metadata = fields.remove("metadata").unwrap_or_default();
         visit(Schema::metadata(), &mut metadata, "metadata", &mut findings);
+        findings.causes.extend(metadata::breaches(&metadata));
         // What every object has need not be in the schema of a custom resource.
         let common =
             ["apiVersion", "kind"].map(|field| (field, fields.remove(field).unwrap_or_default()));
@@ -50,14 +53,23 @@ pub(crate) fn admit(
     }
     let causes = &mut findings.causes;
     let rules = kind.stored().rules();
-    let is_senseless =
-        |cause: &Cause| matches!(cause.reason, "FieldValueRequired" | "FieldValueTypeInvalid");
+    // Rules could make no sense of such an object, or take too long over it.
+    let is_senseless = |cause: &Cause| {
+        matches!(
+            cause.reason,
+            "FieldValueNotSupported"
+                | "FieldValueRequired"
+                | "FieldValueTooLong"
+                | "FieldValueTooMany"
+                | "FieldValueTypeInvalid"
+        )
+    };
     if rules.is_empty() {
         // There is nothing more to look at.
     } else if causes.iter().any(is_senseless) {
         let detail = "some validation rules were not checked because the object was invalid; correct the existing \
                       errors to complete validation";
-        causes.push(Cause::invalid("<nil>", &json!("null"), detail));
+        causes.push(Cause::invalid("<nil>", &Value::Null, detail));
     } else {
         causes.extend(rules.breaches(object, old));
     }
@@ -83,6 +95,9 @@ fn visit(schema: Schema<'_>, value: &mut Value, path: &str, findings: &mut Findi
         return;
     }
     findings.causes.extend(breaches(schema.node, value, path));
+    if !schema.builtin {
+        findings.causes.extend(duplicates(schema.node, value, path));
+    }
     match value {
         Value::Object(fields) => {
             // Which fields a status has to have is its controller's affair.
@@ -115,8 +130,7 @@ fn visit_fields(
         let known = schema.field(field);
         if let (Some(known), Value::Null) = (known, &*value) {
             // A null that cannot be stored means that the field was left out.
-            let nullable = known.node["nullable"] == true;
-            return nullable || !(schema.builtin || known.node.get("default").is_some());
+            return known.node["nullable"] == true;
         }
         if known.is_none() && !open {
             findings.unknown.push(below(field));
@@ -164,12 +178,17 @@ fn fits_type(schema: Schema<'_>, value: &Value, path: &str, findings: &mut Findi
     let fits = wanted == found
         || wanted == "number" && found == "integer"
         || found == "null" && node["nullable"] == true;
+    let format = node["format"].as_str().filter(|format| matches!(*format, "int32" | "int64"));
     if !fits && schema.builtin {
         let wanted = node["format"].as_str().unwrap_or(wanted);
         findings
             .mistyped
             .push(format!("json: cannot unmarshal {found} into field {path} of type {wanted}"));
     } else if !fits {
+        let (found, wanted) = match (found, format) {
+            ("number", Some(format)) => ("float64", format),
+            (found, _) => (found, wanted),
+        };
         let message =
             format!("Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}");
         findings.causes.push(Cause {
@@ -177,6 +196,11 @@ fn fits_type(schema: Schema<'_>, value: &Value, path: &str, findings: &mut Findi
             reason: "FieldValueTypeInvalid",
             message,
         });
+        if found == "float64" {
+            let why =
+                format!("Checked value must be of type integer with format {wanted} in {path}");
+            findings.causes.push(Cause::invalid("<nil>", &json!(""), &why));
+        }
     }
     fits
 }
@@ -186,15 +210,17 @@ fn breaches(schema: &Value, value: &Value, path: &str) -> Vec<Cause> {
     let details = match value {
         Value::Number(number) => beyond_bounds(schema, number.as_f64().unwrap_or_default()),
         Value::String(text) => misshapen(schema, text),
-        Value::Array(elements) => {
-            wrong_size(schema, "Items", elements.len() as u64, "have", "items")
+        Value::Array(elements) => too_few(schema, "Items", elements.len() as u64, "have", "items"),
+        Value::Object(fields) => {
+            too_few(schema, "Properties", fields.len() as u64, "have", "properties")
         }
-        Value::Null | Value::Bool(_) | Value::Object(_) => Vec::new(),
+        Value::Null | Value::Bool(_) => Vec::new(),
     };
     let details = details.into_iter().chain(unchosen(schema, value));
     let mut causes: Vec<_> = details
         .map(|detail| Cause::invalid(path, value, &format!("{path} in body {detail}")))
         .collect();
+    causes.extend(too_much(schema, value, path));
     if let Some(supported) =
         schema["enum"].as_array().filter(|supported| !supported.contains(value))
     {
@@ -228,7 +254,7 @@ fn beyond_bounds(schema: &Value, number: f64) -> Vec<String> {
 }
 
 fn misshapen(schema: &Value, text: &str) -> Vec<String> {
-    let mut details = wrong_size(schema, "Length", text.chars().count() as u64, "be", "chars long");
+    let mut details = too_few(schema, "Length", text.chars().count() as u64, "be", "chars long");
     if let Some(pattern) = schema["pattern"].as_str()
         && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
     {
@@ -237,12 +263,60 @@ fn misshapen(schema: &Value, text: &str) -> Vec<String> {
     details
 }
 
-fn wrong_size(schema: &Value, what: &str, size: u64, verb: &str, unit: &str) -> Vec<String> {
+fn too_few(schema: &Value, what: &str, size: u64, verb: &str, unit: &str) -> Vec<String> {
     let least = schema[format!("min{what}")].as_u64().filter(|&least| size < least);
-    let most = schema[format!("max{what}")].as_u64().filter(|&most| size > most);
-    let least = least.map(|least| format!("should {verb} at least {least} {unit}"));
-    let most = most.map(|most| format!("should {verb} at most {most} {unit}"));
-    least.into_iter().chain(most).collect()
+    least.map(|least| format!("should {verb} at least {least} {unit}")).into_iter().collect()
+}
+
+/// What is larger than it may be is told without itself.
+fn too_much(schema: &Value, value: &Value, path: &str) -> Option<Cause> {
+    let most = |what: &str, size: usize| {
+        let size = size as u64;
+        schema[what].as_u64().filter(|&most| size > most).map(|most| (size, most))
+    };
+    match value {
+        Value::String(text) => {
+            let (_, most) = most("maxLength", text.chars().count())?;
+            Some(Cause::too_long(path, most))
+        }
+        Value::Array(elements) => {
+            let (size, most) = most("maxItems", elements.len())?;
+            Some(Cause::too_many(path, size, most))
+        }
+        Value::Object(fields) => {
+            let (size, most) = most("maxProperties", fields.len())?;
+            Some(Cause::too_many(path, size, most))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// The elements of a list that is a set, or a map, which are there already. The built-in kinds check their lists
+/// themselves.
+fn duplicates(schema: &Value, list: &Value, path: &str) -> Vec<Cause> {
+    let keys = schema["x-kubernetes-list-map-keys"].as_array();
+    let identity = |element: &Value| -> Option<Value> {
+        match (schema["x-kubernetes-list-type"].as_str()?, keys) {
+            ("set", _) => Some(element.clone()),
+            ("map", Some(keys)) => {
+                let keys = keys.iter().filter_map(Value::as_str);
+                let values =
+                    keys.filter_map(|key| Some((key.to_owned(), element.get(key)?.clone())));
+                Some(values.collect())
+            }
+            _ => None,
+        }
+    };
+    let mut seen = Vec::new();
+    let mut causes = Vec::new();
+    for (index, element) in list.as_array().into_iter().flatten().enumerate() {
+        let Some(identity) = identity(element) else { break };
+        if seen.contains(&identity) {
+            causes.push(Cause::duplicate(format!("{path}[{index}]"), Some(&identity)));
+        }
+        seen.push(identity);
+    }
+    causes
 }
 
 /// What is wrong with a value that has to keep to several schemas, or to one of several.
@@ -314,7 +388,7 @@ mod tests {
     fn admitted(kind: &Kind, spec: Value, strict: bool) -> Result<Value, String> {
         let mut object =
             json!({ "apiVersion": "a", "kind": "b", "metadata": { "name": "one" }, "spec": spec });
-        admit(kind, None, &mut object, strict).map_err(|refused| refused.message)?;
+        admit(kind, None, &mut object, Vec::new(), strict).map_err(|refused| refused.message)?;
         Ok(object["spec"].take())
     }
 

@@ -160,22 +160,24 @@ impl Rule {
         }
         match kube_cel::validate_compiled(&self.schema, seen.value, seen.old) {
             Ok(()) => Vec::new(),
-            Err(broken) => broken.into_iter().map(|broken| self.cause(&broken, path)).collect(),
+            Err(broken) => {
+                broken.into_iter().map(|broken| self.cause(&broken, seen.value, path)).collect()
+            }
         }
     }
 
-    fn cause(&self, broken: &ValidationError, path: &str) -> Cause {
+    fn cause(&self, broken: &ValidationError, value: &Value, path: &str) -> Cause {
         let field = match format!("{path}{}", broken.field_path).trim_start_matches('.') {
             // The root has no path, and a real server says it like this.
             "" => "<nil>".to_owned(),
             field => field.to_owned(),
         };
-        let kind = json!(self.kind);
         if broken.kind != ErrorKind::ValidationFailure {
             let why = broken.message.trim_start_matches("rule evaluation error: ");
             // Kubernetes' evaluator begins its sentences in lower case.
             let why = why.replacen("No such key", "no such key", 1);
             let rule = self.message.as_ref().unwrap_or(&self.text);
+            let kind = json!(self.kind);
             return Cause::invalid(field, &kind, &format!("{why} evaluating rule: {rule}"));
         }
         let told = broken.message.trim();
@@ -185,11 +187,13 @@ impl Rule {
         } else {
             told.to_owned()
         };
-        match broken.reason.as_deref() {
-            Some("FieldValueForbidden") => Cause::forbidden(field, &detail),
-            Some("FieldValueRequired") => Cause::required(field, &detail),
-            Some("FieldValueDuplicate") => Cause::duplicate(field, &kind),
-            _ => Cause::invalid(field, &kind, &detail),
+        let value = Some(value).filter(|_| !matches!(&*self.kind, "object" | "array"));
+        match (broken.reason.as_deref(), value) {
+            (Some("FieldValueForbidden"), _) => Cause::forbidden(field, &detail),
+            (Some("FieldValueRequired"), _) => Cause::required(field, &detail),
+            (Some("FieldValueDuplicate"), value) => Cause::duplicate(field, value),
+            (_, Some(value)) => Cause::invalid(field, value, &detail),
+            (_, None) => Cause::broken(field, &detail),
         }
     }
 }

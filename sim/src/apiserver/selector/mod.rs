@@ -98,6 +98,11 @@ fn label_term(term: &str) -> Result<LabelTerm, Status> {
         return Ok(LabelTerm::NotIn(own(key), vec![own(value)]));
     }
     if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        if value.trim().starts_with('=') {
+            return Err(Status::bad_request(
+                "unable to parse requirement: found '=', expected: identifier",
+            ));
+        }
         return Ok(LabelTerm::In(own(key), vec![own(value)]));
     }
     if let Some((head, values)) = term.strip_suffix(')').and_then(|term| term.split_once('(')) {
