@@ -27,20 +27,20 @@ fn n_under_way(bench: &Bench) -> usize {
 mod many {
     use super::*;
 
-    const MANY: u16 = 1_000;
+    pub(super) const MANY: u16 = 1_000;
 
-    fn name(number: u16) -> ServiceName {
+    pub(super) fn name(number: u16) -> ServiceName {
         ServiceName::new("default", &format!("web{number:04}"))
     }
 
     /// The EIP of a Service, in the order of their names.
-    fn address(number: u16) -> IpAddr {
+    pub(super) fn address(number: u16) -> IpAddr {
         let [high, low] = number.to_be_bytes();
         [10, 1, high, low].into()
     }
 
     /// A leader that answers for all of them with node3, and could do so with node4.
-    fn serving() -> Bench {
+    pub(super) fn serving() -> Bench {
         let mut bench = Bench::new();
         bench.watches = false;
         bench.api.put_eip(&"many".into(), Some(layer2("10.1.0.0-10.1.3.231")));
@@ -64,14 +64,14 @@ mod many {
         bench
     }
 
-    fn answered(bench: &Bench, number: u16) -> Option<MacAddr> {
+    pub(super) fn answered(bench: &Bench, number: u16) -> Option<MacAddr> {
         let asker = (eip(100), mac(100));
         let question = WhoHas { link: eth0(), target: address(number), asker, via: asker.1 };
         bench.answers.answer(&question, bench.now, bench.until).ok().map(|is_at| is_at.mac)
     }
 
     /// The node dies.
-    fn die(bench: &mut Bench) {
+    pub(super) fn die(bench: &mut Bench) {
         let mut node = bench.api.nodes[&NodeName::from("node3")].1.clone();
         node.ready = false;
         bench.api.put_node(&NodeName::from("node3"), Some(node));
@@ -79,15 +79,15 @@ mod many {
     }
 
     /// Each EIP that was announced, and when.
-    type Told = Vec<(Instant, IpAddr)>;
+    pub(super) type Told = Vec<(Instant, IpAddr)>;
 
     /// Takes down what has been announced.
-    fn listen(bench: &mut Bench, told: &mut Told) {
+    pub(super) fn listen(bench: &mut Bench, told: &mut Told) {
         told.extend(bench.announced.drain(..).map(|is_at| (bench.now, is_at.target)));
     }
 
     /// Nobody is told more than a thousand frames in any second: 500 announcements.
-    fn assert_paced(told: &Told) {
+    pub(super) fn assert_paced(told: &Told) {
         for (first, later) in told.iter().zip(told.iter().skip(500)) {
             assert!(later.0.since(first.0) >= Duration::from_secs(1), "{first:?} to {later:?}");
         }
@@ -342,5 +342,63 @@ mod graceful {
             assert_eq!(answers, [mac(9); 20], "{policy:?}");
             assert_eq!(bench.ask(188), Some(mac(10)));
         }
+    }
+}
+
+/// One leader goes, and the next one comes.
+mod handover {
+    use super::{
+        many::{MANY, Told, address, answered, assert_paced, die, listen, serving},
+        *,
+    };
+
+    #[test]
+    fn a_leader_that_leaves_in_the_middle_of_its_announcements_ends_them_before_it_lets_go() {
+        let mut bench = serving();
+        die(&mut bench);
+        bench.run(Duration::from_millis(500));
+        assert!((200..300).contains(&bench.announced.len()), "{}", bench.announced.len());
+        bench.announced.clear();
+        bench.acknowledges = false;
+        bench.tell(Input::Leave);
+        bench.run(Duration::from_millis(100));
+        let holder = |bench: &Bench| bench.api.lease.as_ref().unwrap().1.holder.clone();
+        assert!(holder(&bench).is_some(), "a responder may still be answering");
+        assert!((0..MANY).all(|number| answered(&bench, number).is_none()));
+        bench.acknowledges = true;
+        bench.pump();
+        assert_eq!((holder(&bench), bench.left), (None, true));
+        bench.run(Duration::from_secs(10));
+        assert_eq!(bench.announced, []);
+    }
+
+    #[test]
+    fn a_new_leader_announces_everything_that_it_answers_for_and_first_what_was_asked_for() {
+        let mut bench = serving();
+        bench.restart();
+        bench.acknowledges = false;
+        bench.tell(Input::Link(eth0(), Some(link())));
+        bench.list();
+        while !bench.answers.iter().any(|(_, _, answer)| answer.is_ok()) {
+            bench.run(Duration::from_millis(10));
+        }
+        let asked = vec![(address(500), bench.now - Duration::from_secs(2))];
+        bench.tell(Input::Asked(eth0(), asked));
+        bench.acknowledges = true;
+        bench.pump();
+        let mut told = Told::new();
+        listen(&mut bench, &mut told);
+        for _ in 0..250 {
+            bench.run(Duration::from_millis(10));
+            listen(&mut bench, &mut told);
+        }
+        assert_paced(&told);
+        assert_eq!(told[0].1, address(500));
+        let firsts: BTreeSet<_> = told[..usize::from(MANY)].iter().map(|(_, eip)| eip).collect();
+        assert_eq!(firsts.len(), usize::from(MANY));
+        let last = told[usize::from(MANY) - 1].0;
+        assert!(last.since(told[0].0) < Duration::from_millis(2_100), "the last one at {last}");
+        let n_writes = bench.written.len();
+        assert_eq!(n_writes, 0, "everything is in place");
     }
 }

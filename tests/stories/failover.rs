@@ -22,6 +22,30 @@ fn a_leader_that_is_asked_to_end_hands_over_within_50_ms() {
 }
 
 #[test]
+fn a_leader_that_hands_over_says_nothing_afterwards_and_the_next_one_announces_everything() {
+    let mut world = settled();
+    (0..3).for_each(|i| world.step(&Step::CreateService(i)));
+    world.run(SETTLED);
+    let answered: Vec<_> = world.used().into_iter().map(|(eip, _)| eip).collect();
+    assert_eq!(answered.len(), 3, "{answered:?}");
+    let old = world.leader().expect("somebody leads");
+    let before = world.transcript().len();
+    world.leave(old);
+    world.run(Duration::from_secs(2));
+
+    let transcript = world.transcript()[before..].to_owned();
+    let old = format!("{} → ", world.replica_name(old));
+    let released = transcript.find(" released by ").expect("the Lease is released");
+    let since = &transcript[released..];
+    assert!(!since.contains(&format!("{old}LAN")), "{since}");
+    let heir = world.replica_name(world.leader().expect("somebody leads"));
+    for eip in answered {
+        let announces = format!("{heir} → LAN  who-has {eip} tell {eip}");
+        assert!(since.contains(&announces), "{eip} is not announced: {since}");
+    }
+}
+
+#[test]
 fn a_leader_cut_off_from_the_api_falls_silent_before_another_speaks() {
     let mut world = settled();
     let old = world.leader().expect("somebody leads");
