@@ -5,10 +5,11 @@ use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
-use clap::{Args, Subcommand};
-use porter_sim::lab::{self, Error, Options};
+use clap::{Args, Subcommand, ValueEnum};
+use porter_sim::lab::{self, Error, Mendable, Options, Order, Part, Wire};
 use tracing::Level;
 
 /// Follow the user guide on this machine, with network namespaces for nodes.
@@ -42,6 +43,129 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// End an agent or a node of the running lab from one instant to the next.
+    ///
+    /// An agent is started again, as a pod's container is. A node loses its power: it is silent
+    /// on the LAN, and its kubelet with it, until it is restarted.
+    Kill {
+        what: PartName,
+        /// node1, node3 or node4.
+        node: String,
+    },
+    /// Stop an agent, or a whole node, where it stands.
+    Pause {
+        what: PartName,
+        /// node1, node3 or node4.
+        node: String,
+        /// Let it go on after this time, such as 3s or 500ms. Otherwise `heal` does.
+        #[arg(long = "for", value_name = "TIME", value_parser = time)]
+        time: Option<Duration>,
+    },
+    /// Cut a wire: the cable to the LAN, or the way to the API server.
+    ///
+    /// Nothing that is sent to a cut off API server is refused: it waits.
+    Cut {
+        what: WireName,
+        /// node1, node3, node4, or client for the LAN. For the API server all nodes unless given.
+        station: Option<String>,
+    },
+    /// Undo what cut, pause, kill node and drain did: all, of one kind, or on one station.
+    #[command(override_usage = "porter lab heal [agent|api|lan|node] [STATION]")]
+    Heal {
+        /// What to heal, and where: `heal`, `heal node3`, `heal lan`, `heal lan node3`.
+        #[arg(value_name = "WHAT", num_args = 0..=2)]
+        what: Vec<String>,
+    },
+    /// Cordon a node and evict its pods, as `kubectl drain` does.
+    Drain {
+        /// node1, node3 or node4.
+        node: String,
+    },
+    /// End an agent in good order and start it again; or switch a node off and on.
+    Restart {
+        what: PartName,
+        /// node1, node3 or node4.
+        node: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PartName {
+    /// The Porter process of a node.
+    Agent,
+    /// The whole host.
+    Node,
+}
+
+impl From<PartName> for Part {
+    fn from(name: PartName) -> Self {
+        match name {
+            PartName::Agent => Self::Agent,
+            PartName::Node => Self::Node,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WireName {
+    /// What a node reaches the API server by.
+    Api,
+    /// The cable to the LAN.
+    Lan,
+}
+
+impl From<WireName> for Wire {
+    fn from(name: WireName) -> Self {
+        match name {
+            WireName::Api => Self::Api,
+            WireName::Lan => Self::Lan,
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<ExitCode, Error> {
+        let order = match self {
+            Self::Exec { station, command } => return lab::exec(&station, &command),
+            Self::Kill { what, node } => Order::Kill(what.into(), node),
+            Self::Pause { what, node, time } => Order::Pause(what.into(), node, time),
+            Self::Cut { what, station } => Order::Cut(what.into(), station),
+            Self::Heal { what } => heal(what),
+            Self::Drain { node } => Order::Drain(node),
+            Self::Restart { what, node } => Order::Restart(what.into(), node),
+        };
+        lab::give(&order)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A first word that is no kind of fault names a station.
+fn heal(words: Vec<String>) -> Order {
+    let mut words = words.into_iter().peekable();
+    let kind = words.peek().and_then(|word| match word.as_str() {
+        "agent" => Some(Mendable::Agent),
+        "api" => Some(Mendable::Api),
+        "lan" => Some(Mendable::Lan),
+        "node" => Some(Mendable::Node),
+        _ => None,
+    });
+    if kind.is_some() {
+        words.next();
+    }
+    Order::Heal(kind, words.next())
+}
+
+/// A time in seconds or milliseconds: "3", "3s", "1.5s", "500ms".
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1e-3),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    let seconds = number.parse::<f64>().ok().map(|number| number * unit);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "not a time such as 3s or 500ms".into())
 }
 
 impl Lab {
@@ -54,7 +178,7 @@ impl Lab {
             .with_writer(io::stderr)
             .init();
         match self.command {
-            Some(Command::Exec { station, command }) => lab::exec(&station, &command),
+            Some(command) => command.run(),
             None => {
                 let Self { once, port, capture, .. } = self;
                 lab::run(&Options { once, port, capture })

@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod faults;
 mod frames;
 mod kubectl;
 mod lab;

@@ -1,17 +1,26 @@
 //! Runs `porter agent` on one node, as a kubelet runs a DaemonSet's pod: whenever it ends, it is
-//! started again.
+//! started again, for as long as the node has power.
 
 use std::{
     fs::OpenOptions,
     io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use futures::FutureExt as _;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{process::Child, sync::watch, task::JoinHandle, time};
+use tokio::{
+    process::Child,
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time,
+};
 use uuid::Uuid;
 
 use super::{
@@ -26,6 +35,9 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// How long it stays down at most.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
+/// How long an agent may take to leave when it is asked to.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+
 /// What it takes to run an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
@@ -35,6 +47,8 @@ pub(crate) struct Recipe {
     pub(crate) kubeconfig: PathBuf,
     /// Where it logs to.
     pub(crate) log: PathBuf,
+    /// What it is told on its command line.
+    pub(crate) flags: Vec<String>,
 }
 
 /// The agent of one node, running until this is dropped.
@@ -44,6 +58,12 @@ pub(crate) struct Agent {
     log: PathBuf,
     /// The process that runs at the moment.
     process: watch::Receiver<Option<Pid>>,
+    /// Whether the node has power.
+    power: watch::Sender<bool>,
+    /// Whether the process that runs is stopped.
+    paused: Arc<AtomicBool>,
+    /// Ends a back-off, this one or the next.
+    at_once: Arc<Notify>,
     supervisor: JoinHandle<()>,
 }
 
@@ -56,9 +76,19 @@ impl Drop for Agent {
 impl Agent {
     pub(crate) fn start(node: Arc<Station>, recipe: Recipe) -> Self {
         let (running, process) = watch::channel(None);
+        let (power, powered) = watch::channel(true);
+        let (paused, at_once) = (Arc::<AtomicBool>::default(), Arc::<Notify>::default());
         let log = recipe.log.clone();
-        let supervisor = tokio::spawn(supervise(node.clone(), recipe, running));
-        Self { node, log, process, supervisor }
+        let kubelet = Kubelet {
+            node: node.clone(),
+            recipe,
+            running,
+            powered,
+            paused: paused.clone(),
+            at_once: at_once.clone(),
+        };
+        let supervisor = tokio::spawn(kubelet.supervise());
+        Self { node, log, process, power, paused, at_once, supervisor }
     }
 
     /// The name of the agent's pod.
@@ -71,12 +101,66 @@ impl Agent {
         &self.log
     }
 
+    /// Whether the process was stopped by [`Self::pause`].
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
     /// Kills the process without a chance to say goodbye.
     pub(crate) fn kill(&self) -> Result<Pid, Error> {
-        let killing = || format!("killing the agent on {}", self.node.name);
+        self.signal(Signal::KILL, || format!("killing the agent on {}", self.node.name))
+    }
+
+    /// Stops the process where it stands, as a host does that has no time for it.
+    pub(crate) fn pause(&self) -> Result<Pid, Error> {
+        let process =
+            self.signal(Signal::STOP, || format!("pausing the agent on {}", self.node.name))?;
+        self.paused.store(true, Ordering::Relaxed);
+        Ok(process)
+    }
+
+    /// Undoes [`Self::pause`].
+    pub(crate) fn resume(&self) -> Result<Pid, Error> {
+        self.paused.store(false, Ordering::Relaxed);
+        self.signal(Signal::CONT, || format!("resuming the agent on {}", self.node.name))
+    }
+
+    /// Asks the process to leave in good order. It is started again as usual.
+    pub(crate) fn terminate(&self) -> Result<Pid, Error> {
+        self.signal(Signal::TERM, || format!("stopping the agent on {}", self.node.name))
+    }
+
+    /// Replaces the process by a new one, at once; returns them.
+    pub(crate) async fn restart(&self) -> Result<(Option<Pid>, Pid), Error> {
+        let restarting = || format!("restarting the agent on {}", self.node.name);
+        if self.is_paused() {
+            self.resume()?;
+        }
+        let mut process = self.process.clone();
+        let old = *process.borrow_and_update();
+        if old.is_some() {
+            self.terminate()?;
+        }
+        self.at_once.notify_one();
+        let started = process.wait_for(|new| new.is_some() && *new != old);
+        let started = time::timeout(LEAVE_WITHIN, started).await.doing(restarting)?;
+        let new = *started.doing(restarting)?;
+        Ok((old, new.expect("it was waited for")))
+    }
+
+    /// Gives the node power, or takes it away, from one instant to the next.
+    pub(crate) fn power(&self, on: bool) {
+        self.power.send_replace(on);
+        if on {
+            self.at_once.notify_one();
+        }
+    }
+
+    fn signal(&self, signal: Signal, doing: impl Fn() -> String) -> Result<Pid, Error> {
         let process = *self.process.borrow();
-        let process = process.ok_or_else(|| Error::new(killing(), "it is down"))?;
-        kill_process(process, Signal::KILL).doing(killing)?;
+        let down = "it is down; `porter lab restart` starts it now";
+        let process = process.ok_or_else(|| Error::new(doing(), down))?;
+        kill_process(process, signal).doing(doing)?;
         Ok(process)
     }
 }
@@ -85,28 +169,51 @@ fn pod_name(node: &Station) -> String {
     format!("porter-agent-{}", node.name)
 }
 
-async fn supervise(node: Arc<Station>, recipe: Recipe, running: watch::Sender<Option<Pid>>) {
-    // A container that is started again stays in its pod.
-    let pod_uid = Uuid::new_v4().to_string();
-    let mut back_off = BACK_OFF;
-    loop {
-        let started_at = Instant::now();
-        let ended = match spawn(&node, &recipe, &pod_uid) {
-            Ok(mut agent) => {
-                let process = agent.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-                running.send_replace(process);
-                agent.wait().await.map(|status| status.to_string())
+/// Runs the agent's pod.
+struct Kubelet {
+    node: Arc<Station>,
+    recipe: Recipe,
+    running: watch::Sender<Option<Pid>>,
+    powered: watch::Receiver<bool>,
+    paused: Arc<AtomicBool>,
+    at_once: Arc<Notify>,
+}
+
+impl Kubelet {
+    async fn supervise(mut self) {
+        // A container that is started again stays in its pod.
+        let pod_uid = Uuid::new_v4().to_string();
+        let mut back_off = BACK_OFF;
+        while self.powered.wait_for(|on| *on).await.is_ok() {
+            // Who asked for a start has it now.
+            let _ = self.at_once.notified().now_or_never();
+            let started_at = Instant::now();
+            let ended = self.run(&pod_uid).await.unwrap_or_else(|error| error.to_string());
+            self.running.send_replace(None);
+            self.paused.store(false, Ordering::Relaxed);
+            let node = &self.node.name;
+            tracing::info!(node, ended, "the agent ended; it will be started again");
+            if started_at.elapsed() > BACK_OFF_MAX {
+                back_off = BACK_OFF;
             }
-            Err(error) => Err(error),
-        };
-        running.send_replace(None);
-        let ended = ended.unwrap_or_else(|error| error.to_string());
-        tracing::info!(node = node.name, ended, "the agent ended; it will be started again");
-        if started_at.elapsed() > BACK_OFF_MAX {
-            back_off = BACK_OFF;
+            tokio::select! {
+                () = time::sleep(back_off) => back_off = (2 * back_off).min(BACK_OFF_MAX),
+                () = self.at_once.notified() => back_off = BACK_OFF,
+            }
         }
-        time::sleep(back_off).await;
-        back_off = (2 * back_off).min(BACK_OFF_MAX);
+    }
+
+    /// Runs the process to its end, which comes at the latest with the end of the power.
+    async fn run(&mut self, pod_uid: &str) -> io::Result<String> {
+        let mut agent = spawn(&self.node, &self.recipe, pod_uid)?;
+        let process = agent.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        self.running.send_replace(process);
+        tokio::select! {
+            ended = agent.wait() => return ended.map(|status| status.to_string()),
+            _ = self.powered.wait_for(|on| !on) => {}
+        }
+        agent.kill().await?;
+        Ok("the node has no power".into())
     }
 }
 
@@ -115,6 +222,7 @@ fn spawn(node: &Station, recipe: &Recipe, pod_uid: &str) -> io::Result<Child> {
     let mut command = Command::new(&recipe.binary);
     command
         .arg("agent")
+        .args(&recipe.flags)
         .env("KUBECONFIG", &recipe.kubeconfig)
         .env("NODE_NAME", &node.name)
         .env("POD_NAME", pod_name(node))
@@ -124,5 +232,6 @@ fn spawn(node: &Station, recipe: &Recipe, pod_uid: &str) -> io::Result<Child> {
         .stdout(log.try_clone()?)
         .stderr(log);
     let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
     node.namespace.visit(|| command.spawn()).map_err(io::Error::other)?
 }

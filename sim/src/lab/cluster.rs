@@ -12,11 +12,11 @@ use std::{
 
 use kube::CustomResourceExt as _;
 use porter_backends::kube::Eip;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
     apiserver::{self, Store},
-    standins::{self, NodeFacts},
+    standins::{self, NodeFacts, Silent},
 };
 
 use super::{
@@ -30,6 +30,7 @@ use super::{
     state::State,
     station::Station,
     sysctl,
+    uplink::Uplink,
 };
 
 /// The client outside the cluster.
@@ -47,19 +48,29 @@ pub(crate) struct Cluster {
     pub(crate) api: kube::Client,
     /// Says how to reach the API server from this host.
     pub(crate) kubeconfig: PathBuf,
+    pub(crate) lan: Lan,
+    /// What each node reaches the API server by.
+    pub(crate) uplinks: Vec<Uplink>,
+    /// The nodes without power.
+    silent: watch::Sender<Silent>,
     /// What plays the rest of the cluster. Held because it ends when dropped.
     _players: JoinSet<()>,
-    /// The bridge ends when the last descriptor of its namespace is closed.
-    _lan: Lan,
+}
+
+/// How a cluster is set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Setup<'a> {
+    /// The port of this host on which the API server listens; 0 takes a free one.
+    pub(crate) port: u16,
+    /// Where to write what was captured on the LAN to.
+    pub(crate) capture_to: Option<&'a Path>,
+    /// What the agents are told on their command lines.
+    pub(crate) flags: &'a [String],
 }
 
 impl Cluster {
-    /// Brings everything up, with the API server on a port of this host; 0 takes a free one.
-    pub(crate) async fn up(
-        state: &State,
-        port: u16,
-        capture_to: Option<&Path>,
-    ) -> Result<Self, Error> {
+    /// Brings everything up.
+    pub(crate) async fn up(state: &State, setup: Setup<'_>) -> Result<Self, Error> {
         let store = Store::new();
         let crd = serde_json::to_value(Eip::crd()).expect("a CRD is JSON");
         store.create(crd).doing(|| "creating the Eip kind".into())?;
@@ -72,28 +83,28 @@ impl Cluster {
         publish(state, &lan, &nodes, &client)?;
 
         let mut players = JoinSet::new();
-        for node in &nodes {
-            let listener = node.namespace.visit(|| std::net::TcpListener::bind(ON_NODE))?;
-            let listener = listener.and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                TcpListener::from_std(listener)
-            });
-            let listener = listener.doing(|| format!("listening on {ON_NODE} of {}", node.name))?;
-            players.spawn(apiserver::serve(store.clone(), listener));
-            players.spawn(kube_proxy::run(node.clone(), store.clone()));
-        }
+        let port = setup.port;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.doing(|| format!("listening on port {port} of 127.0.0.1"))?;
         let server = listener.local_addr().doing(|| "reading a socket's address".into())?;
-        let server = format!("http://{server}");
         players.spawn(apiserver::serve(store.clone(), listener));
+        let mut uplinks = Vec::new();
+        for node in &nodes {
+            let listener = listen(node)?;
+            let (uplink, running) = Uplink::new(&node.name, listener, server);
+            uplinks.push(uplink);
+            players.spawn(running);
+            players.spawn(kube_proxy::run(node.clone(), store.clone()));
+        }
+        let silent = watch::Sender::new(Silent::new());
         let pods = Pods::new(nodes.clone());
-        players.spawn(standins::run(store, facts, pods));
+        players.spawn(standins::run(store, facts, pods, silent.subscribe()));
 
-        let file = capture_to.map(File::create).transpose();
+        let file = setup.capture_to.map(File::create).transpose();
         let file = file.doing(|| "creating the capture file".into())?;
         let capture = Capture::start(&lan, file).await?;
-        let agents = agents(state, &nodes)?;
+        let agents = agents(state, &nodes, setup.flags)?;
+        let server = format!("http://{server}");
         let uri = server.parse().expect("a socket address makes a URI");
         let api = kube::Client::try_from(kube::Config::new(uri));
         Ok(Self {
@@ -103,15 +114,45 @@ impl Cluster {
             capture,
             api: api.doing(|| "preparing a client of the API server".into())?,
             kubeconfig: state.write("kubeconfig", &kubeconfig(&server))?,
+            lan,
+            uplinks,
+            silent,
             _players: players,
-            _lan: lan,
         })
+    }
+
+    /// Whether a node has power.
+    pub(crate) fn has_power(&self, node: &str) -> bool {
+        !self.silent.borrow().contains_key(node)
+    }
+
+    /// Gives an agent's node power, or takes it away: from one instant to the next nothing of it is
+    /// on the LAN, its agent is dead, and its kubelet silent.
+    pub(crate) async fn power(&self, agent: &Agent, on: bool) -> Result<(), Error> {
+        let node = &agent.node.name;
+        self.lan.connect(node, on).await?;
+        agent.power(on);
+        self.silent.send_modify(|silent| match on {
+            true => drop(silent.remove(node)),
+            false => drop(silent.entry(node.clone()).or_insert_with(Instant::now)),
+        });
+        Ok(())
     }
 
     /// The node whose `eth0` has a MAC.
     pub(crate) fn node_at(&self, mac: pnet::util::MacAddr) -> Option<&Station> {
         self.nodes.iter().map(|node| &**node).find(|node| node.mac == mac)
     }
+}
+
+/// Where a node's agent finds the API server.
+fn listen(node: &Station) -> Result<TcpListener, Error> {
+    let listener = node.namespace.visit(|| std::net::TcpListener::bind(ON_NODE))?;
+    let listener = listener.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    });
+    listener.doing(|| format!("listening on {ON_NODE} of {}", node.name))
 }
 
 /// Plugs the nodes in, each with a network for its pods and a way to the pods of the others.
@@ -153,12 +194,13 @@ fn publish(
     )
 }
 
-fn agents(state: &State, nodes: &[Arc<Station>]) -> Result<Vec<Agent>, Error> {
+fn agents(state: &State, nodes: &[Arc<Station>], flags: &[String]) -> Result<Vec<Agent>, Error> {
     let binary = env::current_exe().doing(|| "finding the own binary".into())?;
     let kubeconfig = state.write("kubeconfig-node", &kubeconfig(&format!("http://{ON_NODE}")))?;
     let start = |node: &Arc<Station>| {
         let log = state.path(&format!("agent-{}.log", node.name));
-        let recipe = Recipe { binary: binary.clone(), kubeconfig: kubeconfig.clone(), log };
+        let (binary, kubeconfig) = (binary.clone(), kubeconfig.clone());
+        let recipe = Recipe { binary, kubeconfig, log, flags: flags.to_vec() };
         Agent::start(node.clone(), recipe)
     };
     Ok(nodes.iter().map(start).collect())

@@ -17,6 +17,11 @@ impl Error {
     ) -> Self {
         Self { doing: doing.into(), source: source.into() }
     }
+
+    /// What failed and why, to be told to another process.
+    pub(crate) fn into_parts(self) -> (String, String) {
+        (self.doing, self.source.to_string())
+    }
 }
 
 /// Says what was being done, once it has failed.

@@ -25,10 +25,12 @@ pub(crate) struct Forwarding {
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     /// Where it listens, and the pods to which it passes what it hears there. No pods: it refuses.
     pub(crate) rules: BTreeMap<SocketAddr, Vec<SocketAddr>>,
+    /// The same for datagrams. No pods: they are lost.
+    pub(crate) datagrams: BTreeMap<SocketAddr, Vec<SocketAddr>>,
 }
 
 impl Forwarding {
-    /// What the node called `node`, at `address`, has to do. TCP only.
+    /// What the node called `node`, at `address`, has to do. TCP and UDP.
     pub(crate) fn of(
         node: &str,
         address: Ipv4Addr,
@@ -41,15 +43,17 @@ impl Forwarding {
             let virtual_ips = virtual_ips(service);
             this.addresses.extend(&virtual_ips);
             for port in spec.and_then(|spec| spec.ports.as_ref()).into_iter().flatten() {
-                if port.protocol.as_deref().is_some_and(|protocol| protocol != "TCP") {
-                    continue;
-                }
+                let rules = match port.protocol.as_deref() {
+                    None | Some("TCP") => &mut this.rules,
+                    Some("UDP") => &mut this.datagrams,
+                    Some(_) => continue,
+                };
                 let pods = pods(node, service, port, slices);
                 let on_virtual = virtual_ips.iter().map(|&ip| (ip, port.port));
                 let on_node = port.node_port.map(|port| (address, port));
                 for (ip, port) in on_virtual.chain(on_node) {
                     if let Ok(port) = u16::try_from(port) {
-                        this.rules.insert((ip, port).into(), pods.clone());
+                        rules.insert((ip, port).into(), pods.clone());
                     }
                 }
             }
@@ -68,7 +72,8 @@ fn virtual_ips(service: &Service) -> Vec<Ipv4Addr> {
     cluster.chain(external).filter_map(|ip| ip.parse().ok()).collect()
 }
 
-/// The pods behind a port of a Service, as far as this node may use them.
+/// The pods behind a port of a Service, as far as this node may use them. Those that are leaving but
+/// still serve are used if there are no others.
 fn pods(
     node: &str,
     service: &Service,
@@ -81,7 +86,7 @@ fn pods(
         slice.namespace() == service.namespace()
             && slice.labels().get(SERVICE_NAME) == Some(&service.name_any())
     });
-    let mut pods = Vec::new();
+    let (mut pods, mut leaving) = (Vec::new(), Vec::new());
     for slice in of_service {
         let numbers = slice.ports.iter().flatten();
         let same = numbers.filter(|known| {
@@ -91,15 +96,21 @@ fn pods(
         else {
             continue;
         };
-        let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
-            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
-                && (!near_only || endpoint.node_name.as_deref() == Some(node))
-        });
-        let ips = ready.flat_map(|endpoint| &endpoint.addresses);
-        let ips = ips.filter_map(|ip| ip.parse::<IpAddr>().ok());
-        pods.extend(ips.filter_map(|ip| Some(SocketAddr::new(ip, u16::try_from(number).ok()?))));
+        let known = slice.endpoints.iter().flatten();
+        let near =
+            known.filter(|endpoint| !near_only || endpoint.node_name.as_deref() == Some(node));
+        for endpoint in near {
+            let at = endpoint.addresses.iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+            let at = at.filter_map(|ip| Some(SocketAddr::new(ip, u16::try_from(number).ok()?)));
+            let conditions = endpoint.conditions.clone().unwrap_or_default();
+            if conditions.ready != Some(false) {
+                pods.extend(at);
+            } else if conditions.serving == Some(true) && conditions.terminating == Some(true) {
+                leaving.extend(at);
+            }
+        }
     }
-    pods
+    if pods.is_empty() { leaving } else { pods }
 }
 
 /// The pods' port, if the Service gives it as a number.
@@ -157,6 +168,23 @@ mod tests {
         let pods = sockets(&["10.0.1.2:80", "10.0.3.2:80"]);
         assert!(forwarding.rules.values().all(|found| *found == pods));
         assert!(forwarding.addresses.contains(&Ipv4Addr::new(192, 0, 2, 188)));
+    }
+
+    #[test]
+    fn a_pod_that_is_leaving_serves_until_there_is_another() {
+        let mut slice = slice();
+        let endpoints = slice.endpoints.as_mut().unwrap();
+        endpoints[1].conditions = from_value(json!(
+            { "ready": false, "serving": true, "terminating": true }
+        ))
+        .unwrap();
+        let near = |policy| {
+            let service = service(policy, "192.0.2.188");
+            Forwarding::of("node3", Ipv4Addr::new(192, 0, 2, 3), &[service], &[slice.clone()])
+        };
+        let pods = |forwarding: Forwarding| forwarding.rules.into_values().next().unwrap();
+        assert_eq!(pods(near("Local")), sockets(&["10.0.3.2:80"]));
+        assert_eq!(pods(near("Cluster")), sockets(&["10.0.1.2:80"]));
     }
 
     #[test]

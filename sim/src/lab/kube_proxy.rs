@@ -24,6 +24,7 @@ use tokio::{
 use crate::apiserver::{Resource, Selectors, Store};
 
 use super::{
+    datagrams,
     error::{Doing, Error},
     forwarding::Forwarding,
     station::Station,
@@ -40,7 +41,13 @@ const BACKLOG: u32 = 64;
 struct KubeProxy {
     node: Arc<Station>,
     addresses: BTreeSet<Ipv4Addr>,
-    ports: BTreeMap<SocketAddr, Port>,
+    ports: BTreeMap<(Protocol, SocketAddr), Port>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Protocol {
+    Tcp,
+    Udp,
 }
 
 /// A port that is being listened on.
@@ -82,15 +89,22 @@ impl KubeProxy {
             self.node.own(IpAddr::V4(address), 32).await?;
             self.addresses.insert(address);
         }
-        self.ports.retain(|at, _| wanted.rules.contains_key(at));
-        for (at, pods) in wanted.rules {
-            match self.ports.get(&at) {
+        let tcp = wanted.rules.into_iter().map(|(at, pods)| ((Protocol::Tcp, at), pods));
+        let udp = wanted.datagrams.into_iter().map(|(at, pods)| ((Protocol::Udp, at), pods));
+        let rules: BTreeMap<_, _> = tcp.chain(udp).collect();
+        self.ports.retain(|key, _| rules.contains_key(key));
+        for (key, pods) in rules {
+            match self.ports.get(&key) {
                 Some(port) => {
                     port.pods.send_replace(pods);
                 }
                 None => {
-                    let port = listen(&self.node, at, pods)?;
-                    self.ports.insert(at, port);
+                    let (pods, current) = watch::channel(pods);
+                    let task = match key {
+                        (Protocol::Tcp, at) => listen(&self.node, at, current)?,
+                        (Protocol::Udp, at) => datagrams::listen(&self.node, at, current)?,
+                    };
+                    self.ports.insert(key, Port { pods, task });
                 }
             }
         }
@@ -102,7 +116,11 @@ impl KubeProxy {
     }
 }
 
-fn listen(node: &Arc<Station>, at: SocketAddr, pods: Vec<SocketAddr>) -> Result<Port, Error> {
+fn listen(
+    node: &Arc<Station>,
+    at: SocketAddr,
+    pods: watch::Receiver<Vec<SocketAddr>>,
+) -> Result<JoinHandle<()>, Error> {
     let bind = || {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
@@ -111,9 +129,7 @@ fn listen(node: &Arc<Station>, at: SocketAddr, pods: Vec<SocketAddr>) -> Result<
     };
     let listener = node.namespace.visit(bind)?;
     let listener = listener.doing(|| format!("listening on {at} of {}", node.name))?;
-    let (pods, current) = watch::channel(pods);
-    let task = tokio::spawn(accept(node.clone(), listener, current));
-    Ok(Port { pods, task })
+    Ok(tokio::spawn(accept(node.clone(), listener, pods)))
 }
 
 /// Passes each connection to the next pod, round robin.

@@ -118,6 +118,16 @@ impl Kubectl {
         Ok(format!("pod \"{name}\" deleted"))
     }
 
+    /// The pods on a node, those that are being deleted too.
+    pub(crate) async fn pods_on(&self, node: &str) -> Result<Vec<Pod>, Unmet> {
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let mut pods = pods.list(&ListParams::default()).await?.items;
+        pods.retain(|pod| {
+            pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node)
+        });
+        Ok(pods)
+    }
+
     /// The nodes with a ready endpoint of the guide's Service.
     pub(crate) async fn endpoint_nodes(&self) -> Result<Vec<String>, Unmet> {
         let of_service =

@@ -52,6 +52,16 @@ impl Lan {
         station.attach(PREFIX).await
     }
 
+    /// Pulls a station's cable out of the bridge, or puts it back. The station sees its carrier go;
+    /// the others see nothing.
+    pub(crate) async fn connect(&self, station: &str, connected: bool) -> Result<(), Error> {
+        let port = station::link_index(&self.netlink, station).await?;
+        let link = LinkUnspec::new_with_index(port);
+        let link = if connected { link.up() } else { link.down() };
+        let set = self.netlink.link().set(link.build()).execute().await;
+        set.doing(|| format!("setting the cable of {station}"))
+    }
+
     /// The names of the bridge's ports, by interface index.
     pub(crate) async fn ports(&self) -> Result<Vec<(u32, String)>, Error> {
         let links = station::links(&self.netlink).await?;

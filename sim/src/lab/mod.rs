@@ -12,9 +12,12 @@
 mod agent;
 mod capture;
 mod cluster;
+mod control;
 mod curl;
+mod datagrams;
 mod error;
 mod exec;
+mod faults;
 mod forwarding;
 mod guide;
 mod kube_proxy;
@@ -23,6 +26,7 @@ mod kubectl;
 mod lan;
 mod namespace;
 mod neighbour;
+mod order;
 mod pcapng;
 mod ping;
 mod pod;
@@ -32,6 +36,7 @@ mod state;
 mod statement;
 mod station;
 mod sysctl;
+mod uplink;
 mod wait;
 
 use std::{
@@ -41,10 +46,12 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use control::give;
 pub use error::Error;
 pub use exec::exec;
+pub use order::{Mendable, Order, Part, Wire};
 
-use cluster::Cluster;
+use cluster::{Cluster, Setup};
 use error::Doing as _;
 use guide::Guide;
 use state::State;
@@ -89,7 +96,9 @@ async fn live(options: &Options, directory: &Path) -> Result<ExitCode, Error> {
     show::line(
         "Bringing up node1, node3, node4 and a client on one LAN, with an agent on every node.",
     );
-    let cluster = Cluster::up(&state, options.port, options.capture.as_deref()).await?;
+    let setup =
+        Setup { port: options.port, capture_to: options.capture.as_deref(), ..Setup::default() };
+    let cluster = Cluster::up(&state, setup).await?;
     let export = format!("export KUBECONFIG={}", cluster.kubeconfig.display());
     show::line(format_args!("It is up. To follow in another terminal: {export}"));
     let mut guide = Guide::new(&cluster);
@@ -106,8 +115,9 @@ async fn live(options: &Options, directory: &Path) -> Result<ExitCode, Error> {
         }
     }
     if !options.once {
+        let control = control::Control::open(&state)?;
         show::line(invitation(&export, &state));
-        std::future::pending::<()>().await;
+        control.obey(&cluster).await?;
     }
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -124,6 +134,7 @@ The lab stays up until Ctrl-C. In another terminal:
   kubectl get svc mylbapp-svc-layer2
   kubectl get nodes -o wide
   {porter} lab exec client -- ip neigh
+  {porter} lab kill agent node1      (also: kill node, pause, cut, drain, restart, heal)
   tail -f {}",
         logs.display()
     )

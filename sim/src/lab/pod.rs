@@ -1,4 +1,5 @@
 //! The pods: small HTTP servers that say who they are, each at an address of its own on its node.
+//! On UDP they send back what they are sent.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +8,10 @@ use std::{
 };
 
 use axum::{Router, http::header};
-use tokio::{net::TcpListener, net::TcpSocket, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket, UdpSocket},
+    task::JoinHandle,
+};
 
 use crate::standins::{PodFacts, PodRuntime};
 
@@ -63,6 +67,15 @@ impl Pods {
             let listener = node.namespace.visit(|| listen(address, port))?.doing(starting)?;
             servers.push(tokio::spawn(serve(listener, pod)));
         }
+        for &port in &pod.udp_ports {
+            let bind = || {
+                let socket = std::net::UdpSocket::bind((address, port))?;
+                socket.set_nonblocking(true)?;
+                UdpSocket::from_std(socket)
+            };
+            let socket = node.namespace.visit(bind)?.doing(starting)?;
+            servers.push(tokio::spawn(echo(socket)));
+        }
         running.insert(pod.uid.clone(), Pod { address, servers });
         Ok(address)
     }
@@ -93,6 +106,17 @@ fn serve(listener: TcpListener, pod: &PodFacts) -> impl Future<Output = ()> + us
     async move {
         if let Err(error) = axum::serve(listener, Router::new().fallback(answer)).await {
             tracing::warn!(%error, "a pod's server ended");
+        }
+    }
+}
+
+/// Sends every datagram back.
+async fn echo(socket: UdpSocket) {
+    let mut buffer = [0; 1500];
+    loop {
+        // An error tells of an earlier datagram that nobody took.
+        if let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            let _ = socket.send_to(&buffer[..len], from).await;
         }
     }
 }

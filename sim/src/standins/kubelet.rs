@@ -11,8 +11,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::node_lifecycle::Silent;
 use super::pod::{finished, node, terminating};
 use super::pod_status;
 use super::runtime::{PodFacts, PodRuntime};
@@ -30,6 +32,8 @@ pub(super) const BACK_OFF: Duration = Duration::from_secs(1);
 
 pub(super) struct Kubelet<R> {
     runtime: R,
+    /// The kubelets that are silent because their nodes are.
+    silent: watch::Receiver<Silent>,
     /// What is known of each pod, by UID.
     pods: BTreeMap<String, Known>,
 }
@@ -54,14 +58,16 @@ enum State {
 }
 
 impl<R: PodRuntime> Kubelet<R> {
-    pub(super) fn new(runtime: R) -> Self {
-        Self { runtime, pods: BTreeMap::new() }
+    pub(super) fn new(runtime: R, silent: watch::Receiver<Silent>) -> Self {
+        Self { runtime, silent, pods: BTreeMap::new() }
     }
 
     /// Starts and stops what has to be, and returns what the API must be told.
     pub(super) fn writes(&mut self, seen: &Snapshot, now: Instant, today: &Time) -> Vec<Write> {
         self.forget_vanished(seen);
-        let assigned = seen.pods.iter().filter(|pod| node(pod).is_some() && !finished(pod));
+        let silent = self.silent.borrow().clone();
+        let tended = |pod: &&Pod| node(pod).is_some_and(|node| !silent.contains_key(node));
+        let assigned = seen.pods.iter().filter(|pod| tended(pod) && !finished(pod));
         assigned.filter_map(|pod| self.tend(pod, seen, now, today)).collect()
     }
 
@@ -71,7 +77,9 @@ impl<R: PodRuntime> Kubelet<R> {
             State::Failed { retry_at, .. } => Some(retry_at),
             State::Runs { stop_at, .. } => stop_at,
         };
-        self.pods.values().filter_map(deadline).min()
+        let silent = self.silent.borrow();
+        let tended = self.pods.values().filter(|known| !silent.contains_key(&known.facts.node));
+        tended.filter_map(deadline).min()
     }
 
     fn forget_vanished(&mut self, seen: &Snapshot) {
@@ -155,13 +163,18 @@ fn released(pod: &Pod) -> Write {
 fn facts(pod: &Pod) -> PodFacts {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let ports = containers.flat_map(|container| container.ports.iter().flatten());
-    let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|it| it == "TCP"));
+    let of = |protocol: &str| {
+        let ports = ports.clone();
+        let of = ports.filter(|port| port.protocol.as_deref().unwrap_or("TCP") == protocol);
+        of.filter_map(|port| u16::try_from(port.container_port).ok()).collect()
+    };
     PodFacts {
         namespace: pod.namespace().unwrap_or_default(),
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
         node: node(pod).unwrap_or_default().into(),
-        ports: tcp.filter_map(|port| u16::try_from(port.container_port).ok()).collect(),
+        ports: of("TCP"),
+        udp_ports: of("UDP"),
     }
 }
 

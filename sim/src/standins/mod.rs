@@ -12,6 +12,7 @@ mod endpoint_slice;
 mod kubelet;
 mod names;
 mod node;
+mod node_lifecycle;
 mod pod;
 mod pod_status;
 mod replica_set;
@@ -27,9 +28,11 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 pub use node::{NodeFacts, guide_nodes};
+pub use node_lifecycle::{GRACE, Silent};
 pub use runtime::{PodFacts, PodRuntime};
 
 use crate::apiserver::Store;
@@ -42,18 +45,37 @@ use write::Write;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Registers the nodes, then plays the rest of the cluster until dropped. Dropping it stops no pod.
-pub async fn run(store: Store, nodes: Vec<NodeFacts>, runtime: impl PodRuntime) {
+///
+/// On a node whose kubelet is silent no pod is started or stopped, and nobody reports.
+pub async fn run(
+    store: Store,
+    nodes: Vec<NodeFacts>,
+    runtime: impl PodRuntime,
+    silent: watch::Receiver<Silent>,
+) {
+    let kubelets = Kubelet::new(runtime, silent.clone());
+    let nodes_watched = node_lifecycle::watch_nodes(store.clone(), silent.clone());
+    tokio::join!(play(store, nodes, kubelets, silent), nodes_watched);
+}
+
+async fn play(
+    store: Store,
+    nodes: Vec<NodeFacts>,
+    mut kubelet: Kubelet<impl PodRuntime>,
+    mut silent: watch::Receiver<Silent>,
+) {
     let mut changes = store.changes();
     for node in nodes {
         apply(&store, vec![Write::create(&node.registration(&today()))]);
     }
-    let mut kubelet = Kubelet::new(runtime);
     loop {
         changes.mark_unchanged();
         let retry_at = reconcile(&store, &mut kubelet).then(|| Instant::now() + RETRY);
         let deadline = kubelet.poll_timeout().into_iter().chain(retry_at).min();
         tokio::select! {
             changed = changes.changed() => changed.expect("the store outlives its stand-ins"),
+            // Whoever can switch nodes off may go: they stay as they are.
+            Ok(()) = silent.changed() => {}
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
         }
     }

@@ -16,6 +16,8 @@ pub struct PodFacts {
     pub node: String,
     /// TCP ports that its containers declare.
     pub ports: Vec<u16>,
+    /// UDP ports that they declare.
+    pub udp_ports: Vec<u16>,
 }
 
 /// Really runs pods.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::*;
 use crate::apiserver::{Patch, Preconditions, Propagation, Resource, Selectors, Subresource};
@@ -222,6 +223,40 @@ async fn a_target_port_may_be_named() {
     assert_eq!(lab.slice()["ports"][0]["port"], 8000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_without_power_is_missed_after_a_while_and_its_pods_serve_nobody() {
+    let lab = lab_with_the_guides_workload().await;
+    let pod = name(&lab.pod_on("node3"));
+    let ready = |lab: &Lab| lab.endpoint(&pod).expect("listed")["conditions"]["ready"].clone();
+
+    lab.power("node3", false);
+    lab.pass(GRACE - Duration::from_secs(1)).await;
+    assert_eq!((lab.readiness("node3"), ready(&lab)), ("True".into(), true.into()));
+
+    lab.pass(Duration::from_secs(2)).await;
+    assert_eq!((lab.readiness("node3"), ready(&lab)), ("Unknown".into(), false.into()));
+    assert_eq!(lab.readiness("node1"), "True");
+
+    lab.power("node3", true);
+    lab.settle().await;
+    assert_eq!((lab.readiness("node3"), ready(&lab)), ("True".into(), true.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_says_that_a_pod_ended_on_a_node_without_power() {
+    let lab = lab_with_the_guides_workload().await;
+    let pod = name(&lab.pod_on("node3"));
+
+    lab.power("node3", false);
+    lab.delete(Resource::PODS, &pod);
+    lab.settle().await;
+    assert!(lab.pods().iter().any(|it| name(it) == pod), "it stays, Terminating");
+
+    lab.power("node3", true);
+    lab.settle().await;
+    assert!(lab.pods().iter().all(|it| name(it) != pod));
+}
+
 use kubelet::{BACK_OFF, NOTICE};
 
 /// Longer than anything the stand-ins wait for.
@@ -231,6 +266,7 @@ const QUIET: Duration = Duration::from_secs(10);
 struct Lab {
     store: Store,
     runtime: Arc<FakeRuntime>,
+    silent: watch::Sender<Silent>,
     standins: tokio::task::JoinHandle<()>,
 }
 
@@ -244,8 +280,24 @@ async fn lab_with_the_guides_workload() -> Lab {
 impl Lab {
     fn start() -> Self {
         let (store, runtime) = (Store::new(), Arc::<FakeRuntime>::default());
-        let standins = tokio::spawn(run(store.clone(), guide_nodes(), runtime.clone()));
-        Self { store, runtime, standins }
+        let silent = watch::Sender::new(Silent::new());
+        let standins = run(store.clone(), guide_nodes(), runtime.clone(), silent.subscribe());
+        let standins = tokio::spawn(standins);
+        Self { store, runtime, silent, standins }
+    }
+
+    fn power(&self, node: &str, on: bool) {
+        self.silent.send_modify(|silent| match on {
+            true => drop(silent.remove(node)),
+            false => drop(silent.insert(node.into(), Instant::now())),
+        });
+    }
+
+    /// The status of a node's condition `Ready`.
+    fn readiness(&self, node: &str) -> String {
+        let nodes = self.all(&Resource::NODES);
+        let node = nodes.iter().find(|it| name(it) == node).expect("registered");
+        node["status"]["conditions"][0]["status"].as_str().expect("a status").into()
     }
 
     fn apply_guide(&self) {

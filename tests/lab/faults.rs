@@ -1,0 +1,215 @@
+//! Faults made and undone from a second terminal, and what the client sees of them.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+};
+
+use tempfile::TempDir;
+
+use crate::lab::{self, Lab};
+
+/// The guide's EIP and its port.
+const SERVICE: (&str, &str) = ("172.22.0.188", "8088");
+const NODES: [(&str, &str); 3] =
+    [("node1", "172.22.0.3"), ("node3", "172.22.0.9"), ("node4", "172.22.0.10")];
+
+/// A lab that is told what to do.
+struct Told {
+    lab: Lab,
+    directory: TempDir,
+}
+
+impl Told {
+    fn start() -> Self {
+        let directory = TempDir::new().expect("there is room for a directory");
+        let lab = Lab::start(directory.path());
+        lab.wait_for("The lab stays up");
+        Self { lab, directory }
+    }
+
+    /// Gives an order that is carried out, and returns what is said.
+    fn order(&self, order: &str) -> String {
+        let arguments: Vec<_> = ["lab"].into_iter().chain(order.split(' ')).collect();
+        let ran = self.lab.run(lab::PORTER, &arguments);
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert!(ran.status.success(), "{order}: {ran:?}");
+        assert!(said.contains("To watch:"), "{order}: {said}");
+        said
+    }
+
+    /// Gives an order that cannot be carried out, and returns why.
+    fn refused(&self, order: &str) -> String {
+        let arguments: Vec<_> = ["lab"].into_iter().chain(order.split(' ')).collect();
+        let ran = self.lab.run(lab::PORTER, &arguments);
+        assert!(!ran.status.success(), "{order}: {ran:?}");
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    }
+
+    /// What the client says when it connects: nothing if it could.
+    fn connect(&self, address: &str, port: &str) -> String {
+        let script = format!("exec 3<>/dev/tcp/{address}/{port}");
+        let command = ["lab", "exec", "client", "--", "timeout", "1", "bash", "-c", &script];
+        let ran = self.lab.run(lab::PORTER, &command);
+        match ran.status.code() {
+            Some(0) => String::new(),
+            Some(124) => "timed out".into(),
+            _ => String::from_utf8_lossy(&ran.stderr).into_owned(),
+        }
+    }
+
+    /// Whether the client reaches a node, which refuses what it does not serve.
+    fn is_on_the_lan(&self, node: &str) -> bool {
+        let (_, address) = NODES.into_iter().find(|(name, _)| *name == node).expect("a node");
+        self.connect(address, "1").contains("refused")
+    }
+
+    fn client_is_served(&self) {
+        lab::until("the client is served", || self.connect(SERVICE.0, SERVICE.1).is_empty());
+    }
+
+    /// The node that the client takes for the EIP.
+    fn answered(&self) -> Option<&'static str> {
+        let command = ["lab", "exec", "client", "--", "cat", "/proc/net/arp"];
+        let ran = self.lab.run(lab::PORTER, &command);
+        let table = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let mac = |address: &str| {
+            let entry = table.lines().find(|line| line.split(' ').next() == Some(address))?;
+            entry.split_whitespace().nth(3).map(str::to_owned)
+        };
+        let eip = mac(SERVICE.0)?;
+        // The last four bytes of a node's MAC are its address.
+        let of = |address: &str| {
+            let bytes: Vec<_> =
+                address.split('.').filter_map(|byte| byte.parse::<u8>().ok()).collect();
+            bytes.iter().map(|byte| format!(":{byte:02x}")).collect::<String>()
+        };
+        NODES.into_iter().find(|(_, address)| eip.ends_with(&of(address))).map(|(name, _)| name)
+    }
+
+    /// The node whose agent holds the Lease.
+    fn leader(&self) -> Option<&'static str> {
+        let kubeconfig = self.directory.path().join("porter-lab/kubeconfig");
+        let kubeconfig = fs::read_to_string(kubeconfig).ok()?;
+        let (_, server) = kubeconfig.split_once("http://")?;
+        let server = server.split('"').next()?;
+        let mut stream = TcpStream::connect(server).ok()?;
+        let path = "/apis/coordination.k8s.io/v1/namespaces/porter-system/leases/porter-speaker";
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n").ok()?;
+        let mut lease = String::new();
+        stream.read_to_string(&mut lease).ok()?;
+        let (_, holder) = lease.split_once("\"holderIdentity\":\"porter-agent-")?;
+        let holder = holder.split('_').next()?;
+        NODES.into_iter().map(|(name, _)| name).find(|name| *name == holder)
+    }
+
+    fn log(&self, node: &str) -> String {
+        let log = self.directory.path().join(format!("porter-lab/agent-{node}.log"));
+        fs::read_to_string(log).unwrap_or_default()
+    }
+
+    /// How often the agent of a node was started.
+    fn starts(&self, node: &str) -> usize {
+        self.log(node).matches(" starting ").count()
+    }
+
+    /// Whether a process of the lab is stopped.
+    fn has_a_stopped_process(&self) -> bool {
+        self.lab.processes().iter().any(|process| {
+            let stat = Path::new("/proc").join(process.to_string()).join("stat");
+            let stat = fs::read_to_string(stat).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+}
+
+#[test]
+fn faults_are_made_and_undone_from_a_second_terminal() {
+    let told = Told::start();
+
+    an_agent_that_is_killed_is_started_again(&told);
+    an_agent_that_is_paused_stands_still_until_it_is_healed(&told);
+    a_node_is_off_the_lan_while_its_cable_is_cut_or_it_has_no_power(&told);
+    a_drained_node_is_not_answered_for(&told);
+    a_leader_without_the_api_server_is_replaced(&told);
+    what_cannot_be_done_is_refused_with_advice(&told);
+
+    told.client_is_served();
+    assert!(told.lab.stop().success());
+}
+
+fn an_agent_that_is_killed_is_started_again(told: &Told) {
+    let before = told.starts("node4");
+    told.order("kill agent node4");
+    lab::until("a new agent starts", || told.starts("node4") == before + 1);
+
+    let before = told.starts("node1");
+    told.order("restart agent node1");
+    lab::until("a new agent starts", || told.starts("node1") == before + 1);
+    assert!(told.log("node1").contains("asked to stop"), "a restart is an orderly end");
+}
+
+fn an_agent_that_is_paused_stands_still_until_it_is_healed(told: &Told) {
+    told.order("pause agent node3");
+    lab::until("it stands still", || told.has_a_stopped_process());
+    assert!(told.refused("pause agent node3").contains("`porter lab heal node3`"));
+    told.order("heal node3");
+    lab::until("it goes on", || !told.has_a_stopped_process());
+
+    told.order("pause agent node3 --for 100ms");
+    lab::until("it goes on", || !told.has_a_stopped_process());
+}
+
+fn a_node_is_off_the_lan_while_its_cable_is_cut_or_it_has_no_power(told: &Told) {
+    assert!(told.is_on_the_lan("node1"));
+    told.order("cut lan node1");
+    assert!(!told.is_on_the_lan("node1"));
+    told.order("heal lan node1");
+    lab::until("the node is back on the LAN", || told.is_on_the_lan("node1"));
+
+    told.order("kill node node1");
+    assert!(!told.is_on_the_lan("node1"));
+    let starts = told.starts("node1");
+    told.order("restart node node1");
+    lab::until("the node is back on the LAN", || told.is_on_the_lan("node1"));
+    lab::until("its agent starts", || told.starts("node1") == starts + 1);
+}
+
+fn a_drained_node_is_not_answered_for(told: &Told) {
+    told.client_is_served();
+    let target = told.answered().expect("the client has it in its cache");
+    told.order(&format!("drain {target}"));
+    lab::until("the client turns to another node", || {
+        told.answered().is_some_and(|node| node != target)
+    });
+    told.client_is_served();
+    told.order(&format!("heal {target}"));
+}
+
+fn a_leader_without_the_api_server_is_replaced(told: &Told) {
+    let leader = told.leader().expect("somebody holds the Lease");
+    told.order(&format!("cut api {leader}"));
+    lab::until("another leads", || told.leader().is_some_and(|node| node != leader));
+    told.order("heal api");
+}
+
+fn what_cannot_be_done_is_refused_with_advice(told: &Told) {
+    let unknown = told.refused("kill agent node2");
+    assert!(unknown.contains("there are node1, node3, node4"), "{unknown}");
+    let whole = told.refused("heal");
+    assert!(whole.contains("nothing to heal"), "{whole}");
+}
+
+#[test]
+fn an_order_without_a_lab_says_how_to_start_one() {
+    let directory = TempDir::new().expect("there is room for a directory");
+    let ran = std::process::Command::new(lab::PORTER)
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .args(["lab", "kill", "agent", "node1"])
+        .output()
+        .expect("the binary was built with this test");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(!ran.status.success() && said.contains("start one with `porter lab`"), "{said}");
+}
