@@ -99,6 +99,8 @@ mod many {
         bench.replies = false;
         die(&mut bench);
         assert_eq!(n_under_way(&bench), 64);
+        let answered_on = (0..MANY).find(|number| answered(&bench, *number).is_some());
+        assert_eq!(answered_on, None, "what is dead is not answered, whatever there is room for");
         bench.run(Duration::from_secs(2));
         let renewal = bench.writes.iter().position(|(_, write)| is_lease(write));
         bench.judge_any(renewal.expect("the Lease is renewed meanwhile"), Verdict::Done);
