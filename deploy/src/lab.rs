@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueEnum};
-use porter_sim::lab::{self, Error, Mendable, Options, Order, Part, Wire};
+use porter_sim::lab::{self, Benchmark, Case, Error, Mendable, Options, Order, Part, Wire};
 use tracing::Level;
 
 /// Follow the user guide on this machine, with network namespaces for nodes.
@@ -43,6 +43,9 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// Measure in labs of its own; none may run.
+    #[command(subcommand)]
+    Bench(Bench),
     /// End an agent or a node of the running lab from one instant to the next.
     ///
     /// An agent is started again, as a pod's container is. A node loses its power: it is silent
@@ -89,6 +92,38 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Measure what a client misses when a node, an endpoint, the leader or the API server fails.
+    ///
+    /// The client sends a packet every 5 ms. Each repeat has a lab of its own; what is measured is
+    /// the longest time without an answered packet. Ctrl-C prints what there is by then.
+    Failover {
+        /// How often each case is measured.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        repeats: usize,
+        /// Measure only this case; may be given several times. There are node-power-loss,
+        /// node-link-down, endpoint-moved, leader-crash-cached, leader-crash-fresh,
+        /// leader-sigterm, api-gone-cached and api-gone-fresh.
+        #[arg(long, value_name = "CASE")]
+        only: Vec<Case>,
+        /// How the result is printed.
+        #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+        output: Format,
+        /// Flags for the agents.
+        #[arg(last = true, value_name = "AGENT_FLAG")]
+        flags: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Format {
+    /// All repeats, for programs.
+    Json,
+    /// Median and worst, beside other load balancers.
+    Table,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PartName {
     /// The Porter process of a node.
@@ -127,6 +162,10 @@ impl Command {
     fn run(self) -> Result<ExitCode, Error> {
         let order = match self {
             Self::Exec { station, command } => return lab::exec(&station, &command),
+            Self::Bench(Bench::Failover { repeats, only, output, flags }) => {
+                let json = output == Format::Json;
+                return lab::bench(&Benchmark { repeats, only, json, flags });
+            }
             Self::Kill { what, node } => Order::Kill(what.into(), node),
             Self::Pause { what, node, time } => Order::Pause(what.into(), node, time),
             Self::Cut { what, station } => Order::Cut(what.into(), station),

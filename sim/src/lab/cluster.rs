@@ -139,6 +139,12 @@ impl Cluster {
         Ok(())
     }
 
+    /// The agent that holds a Lease under a name, which begins with that of its pod.
+    pub(crate) fn agent_called(&self, holder: &str) -> Option<&Agent> {
+        let agents = self.agents.iter().filter(|agent| holder.starts_with(&agent.pod_name()));
+        agents.max_by_key(|agent| agent.pod_name().len())
+    }
+
     /// The node whose `eth0` has a MAC.
     pub(crate) fn node_at(&self, mac: pnet::util::MacAddr) -> Option<&Station> {
         self.nodes.iter().map(|node| &**node).find(|node| node.mac == mac)

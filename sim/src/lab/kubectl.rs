@@ -28,6 +28,8 @@ pub(crate) const APP_YAML: &str = include_str!("../../../deploy/examples/mylbapp
 
 /// The namespace of the guide's objects.
 const NAMESPACE: &str = "default";
+/// The name of the agents' Lease.
+const LEASE: &str = "porter-speaker";
 /// Where kubectl remembers what it applied, and compares with when it applies again.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -151,8 +153,25 @@ impl Kubectl {
 
     /// The Lease of the agents, if it exists.
     pub(crate) async fn lease(&self) -> Result<Option<Lease>, Unmet> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), agent::NAMESPACE);
-        Ok(api.get_opt("porter-speaker").await?)
+        Ok(self.leases().get_opt(LEASE).await?)
+    }
+
+    /// Creates the Lease of the agents.
+    pub(crate) async fn create_lease(&self, lease: &Value) -> Result<(), Unmet> {
+        let lease = serde_json::from_value(lease.clone()).map_err(invalid)?;
+        self.leases().create(&PostParams::default(), &lease).await?;
+        Ok(())
+    }
+
+    /// Changes the Lease of the agents.
+    pub(crate) async fn patch_lease(&self, change: &Value) -> Result<(), Unmet> {
+        let patch = Patch::Merge(change);
+        self.leases().patch(LEASE, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.client.clone(), agent::NAMESPACE)
     }
 
     fn api<K>(&self) -> Api<K>

@@ -10,6 +10,7 @@
 //! however the lab ends, the kernel takes all of it away.
 
 mod agent;
+mod bench;
 mod capture;
 mod cluster;
 mod control;
@@ -46,6 +47,7 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use bench::{Benchmark, Case, bench};
 pub use control::give;
 pub use error::Error;
 pub use exec::exec;

@@ -123,9 +123,7 @@ impl<'a> Guide<'a> {
         let lease = self.kubectl.lease().await?;
         let holder = lease.and_then(|lease| lease.spec?.holder_identity);
         Ok(holder.and_then(|holder| {
-            let agent = self.cluster.agents.iter();
-            let agent = agent.filter(|agent| holder.starts_with(&agent.pod_name()));
-            let agent = agent.max_by_key(|agent| agent.pod_name().len())?;
+            let agent = self.cluster.agent_called(&holder)?;
             Some((holder, &*agent.node))
         }))
     }
