@@ -480,3 +480,6 @@ impl Election {
         self.lease = sight;
     }
 }
+
+#[cfg(test)]
+mod model;
