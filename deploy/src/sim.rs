@@ -9,7 +9,10 @@ use std::{
 };
 
 use clap::Args;
-use porter_sim::{Manifest, Options};
+use porter_sim::{
+    Manifest, Options,
+    report::{self, Run},
+};
 
 /// The host number of the client outside the cluster.
 const CLIENT: u8 = 100;
@@ -43,6 +46,9 @@ pub(crate) struct Sim {
     /// Print everything that happened at the end.
     #[arg(long)]
     transcript: bool,
+    /// Write the run to a file as a page to look at in a browser.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
 }
 
 impl Sim {
@@ -52,11 +58,28 @@ impl Sim {
         for file in &self.files {
             manifests.extend(read(file)?);
         }
-        let Self { nodes, replicas: n_replicas, seed, transcript, .. } = self;
+        let command = self.command();
+        let Self { nodes, replicas: n_replicas, seed, transcript, report, .. } = self;
         let options = Options { nodes, n_replicas, ..Options::guide() };
         let story = porter_sim::tell(options, &manifests, seed, transcript);
-        io::stdout().write_all(story.as_bytes())?;
+        io::stdout().write_all(story.text.as_bytes())?;
+        if let Some(file) = report {
+            let page =
+                report::page(&Run { trace: &story.trace, command: &command, violation: None });
+            fs::write(&file, page)
+                .map_err(|error| format!("writing {} failed: {error}", file.display()))?;
+        }
         Ok(())
+    }
+
+    /// What to type to see the same again.
+    fn command(&self) -> String {
+        let files = self.files.iter().map(|file| file.display().to_string());
+        let nodes = self.nodes.iter().map(|(name, address)| format!("{name}={address}"));
+        let (files, nodes) =
+            (files.collect::<Vec<_>>().join(" "), nodes.collect::<Vec<_>>().join(","));
+        let Self { seed, replicas, .. } = self;
+        format!("porter sim {files} --nodes {nodes} --replicas {replicas} --seed {seed}")
     }
 
     fn check_nodes(&self) -> Result<(), String> {

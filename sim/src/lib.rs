@@ -4,9 +4,11 @@ pub mod apiserver;
 mod check;
 #[cfg(target_os = "linux")]
 pub mod lab;
+pub mod report;
 pub mod standins;
 mod world;
 
 pub use world::{
-    Manifest, ManifestError, Moment, Options, Step, Unreachable, Weather, World, tell,
+    Happening, Lane, Manifest, ManifestError, Mark, Mode, Moment, Options, State, Step, Subject,
+    Tick, Told, Trace, Unreachable, Weather, World, tell,
 };

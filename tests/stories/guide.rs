@@ -130,7 +130,7 @@ fn the_same_manifests_and_seed_print_the_same_story_and_another_seed_another() {
     let eip = include_str!("../../deploy/examples/eip-sample-layer2.yaml");
     let service = include_str!("../../deploy/examples/mylbapp.yaml");
     let manifests = [eip, service].map(|yaml| Manifest::read(yaml).expect("it is the guide's"));
-    let story = |seed| tell(Options::guide(), &manifests.concat(), seed, true);
+    let story = |seed| tell(Options::guide(), &manifests.concat(), seed, true).text;
     assert_eq!(story(7), story(7));
     assert_ne!(story(7), story(8));
     assert!(story(7).contains("64 bytes from 172.22.0.188: icmp_seq=1"));

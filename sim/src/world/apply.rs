@@ -3,7 +3,7 @@
 use porter_core::{Namespaced, Node, NodeName, ServiceName};
 
 use super::{
-    Event, Manifest, World,
+    Event, Manifest, Subject, World,
     cluster::{Exposed, POD_START, POD_STOP, Phase, PodId},
 };
 
@@ -51,14 +51,14 @@ impl World {
 
     /// `kubectl delete service`.
     pub fn delete_service(&mut self, name: &ServiceName) {
-        self.log(format!("* {name} is deleted"));
+        self.changes(Subject::Object(name.to_string()), "is deleted");
         self.api.delete_service(name);
         self.reconcile();
     }
 
     /// `kubectl scale deployment`.
     pub fn scale(&mut self, name: &Namespaced, n_pods: usize) {
-        self.log(format!("* {name} is scaled to {n_pods}"));
+        self.changes(Subject::Object(name.to_string()), format!("is scaled to {n_pods}"));
         if let Some(workload) = self.cluster.workloads.get_mut(name) {
             workload.n_pods = n_pods;
         }
@@ -67,19 +67,23 @@ impl World {
 
     /// `kubectl cordon`, or `uncordon`: whether the node takes new pods.
     pub fn cordon(&mut self, node: &NodeName, cordoned: bool) {
-        self.log(format!("* {node} is {}cordoned", if cordoned { "" } else { "un" }));
+        let what = if cordoned { "is cordoned" } else { "is uncordoned" };
+        self.changes(Subject::Node(node.clone()), what);
         self.change_node(node, |node| node.cordoned = cordoned);
     }
 
     /// Sets whether a node is `Ready`.
     pub fn set_ready(&mut self, node: &NodeName, ready: bool) {
-        self.log(format!("* {node} is {}", if ready { "Ready" } else { "NotReady" }));
+        match ready {
+            true => self.changes(Subject::Node(node.clone()), "is Ready"),
+            false => self.fails(Subject::Node(node.clone()), "is NotReady"),
+        }
         self.change_node(node, |node| node.ready = ready);
     }
 
     /// `kubectl delete pod` for every pod on a node; new ones come wherever there is room.
     pub fn delete_pods(&mut self, node: &NodeName) {
-        self.log(format!("* the pods on {node} are deleted"));
+        self.changes(Subject::Node(node.clone()), "loses its pods");
         let there = |id: &PodId| self.cluster.pods[id].node.as_ref() == Some(node);
         let ids: Vec<_> = self.cluster.pods.keys().copied().filter(there).collect();
         self.end_pods(ids);
@@ -89,7 +93,8 @@ impl World {
     /// `kubectl annotate service`: a person writes one annotation, or removes it.
     pub fn annotate_service(&mut self, name: &ServiceName, key: &str, value: Option<&str>) {
         let Some((_, mut service)) = self.api.services.get(name).cloned() else { return };
-        self.log(format!("* {name} is annotated {key}={}", value.unwrap_or("")));
+        let what = format!("is annotated {key}={}", value.unwrap_or(""));
+        self.changes(Subject::Object(name.to_string()), what);
         match value {
             Some(value) => service.metadata.annotations.insert(key.to_owned(), value.to_owned()),
             None => service.metadata.annotations.remove(key),

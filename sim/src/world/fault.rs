@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use porter_core::{Input, Kind, Namespaced, NodeName, ServiceName};
 
-use super::{DRIFT_PPM, Event, Manifest, Weather, World, manifest, replica::Task};
+use super::{DRIFT_PPM, Event, Manifest, Subject, Weather, World, manifest, replica::Task};
 
 /// One thing that is done to a world. Replicas, nodes and the like are counted round, so that any
 /// number means one of them.
@@ -75,7 +75,7 @@ impl World {
             Step::CreateService(i) => self.create_service(*i),
             Step::Cut(i) => self.cut(replica(i)),
             Step::DeleteLease => {
-                self.log("* the Lease is deleted".to_owned());
+                self.fails(Subject::Lease, "is deleted");
                 self.api.put_lease(None);
                 self.distribute();
             }
@@ -104,7 +104,7 @@ impl World {
 
     /// Kills a replica's process.
     pub fn crash(&mut self, id: usize) {
-        self.log(format!("* {} is killed", self.replicas[id].name));
+        self.fails(self.replica(id), "is killed");
         self.end(id);
     }
 
@@ -117,7 +117,7 @@ impl World {
     /// Asks a replica's process to end.
     pub fn leave(&mut self, id: usize) {
         if self.replicas[id].process.is_some() {
-            self.log(format!("* {} is asked to end", self.replicas[id].name));
+            self.changes(self.replica(id), "is asked to end");
             self.task_after(id, Duration::ZERO, Task::Input(Input::Leave));
         }
     }
@@ -127,7 +127,7 @@ impl World {
         if self.replicas[id].cut {
             return;
         }
-        self.log(format!("* {} is cut off from the API", self.replicas[id].name));
+        self.fails(self.replica(id), "is cut off from the API");
         for kind in KINDS {
             self.break_watch(id, kind, Duration::ZERO);
         }
@@ -137,7 +137,7 @@ impl World {
     /// Ends a cut.
     pub fn heal(&mut self, id: usize) {
         if self.replicas[id].cut {
-            self.log(format!("* {} reaches the API again", self.replicas[id].name));
+            self.changes(self.replica(id), "reaches the API again");
             self.replicas[id].cut = false;
         }
     }
@@ -145,14 +145,14 @@ impl World {
     /// Makes a process, its responder included, stand still for a while: everything it has to do
     /// comes late, and its clock goes on.
     pub fn stall(&mut self, id: usize, span: Duration) {
-        self.log(format!("* {} stands still for {span:?}", self.replicas[id].name));
+        self.fails(self.replica(id), format!("stands still for {span:?}"));
         let until = self.now + span;
         self.replicas[id].stalled_until = self.replicas[id].stalled_until.max(until);
     }
 
     /// Makes a host's clock fast by this many parts per million.
     pub fn set_clock(&mut self, id: usize, ppm: i32) {
-        self.log(format!("* the clock of {} is fast by {ppm} ppm", self.replicas[id].name));
+        self.fails(self.replica(id), format!("has a clock that is fast by {ppm} ppm"));
         self.nodes[id].clock.set_rate(ppm, self.now);
         if ppm.unsigned_abs() > DRIFT_PPM {
             self.checks.count_overlaps();
@@ -165,7 +165,7 @@ impl World {
     pub fn calm(&mut self) {
         let stalls = self.replicas.iter().map(|replica| replica.stalled_until.since(self.now));
         self.run(stalls.max().unwrap_or_default());
-        self.log("* all is calm".to_owned());
+        self.changes(Subject::World, "is calm");
         self.weather = Weather::calm();
         for id in 0..self.replicas.len() {
             self.heal(id);
@@ -193,8 +193,8 @@ impl World {
         let node = &mut self.nodes[i];
         node.mac.3 = node.mac.3.wrapping_add(1);
         node.macs.push(node.mac);
-        let line = format!("* {} gets a network card with {}", node.name, node.mac);
-        self.log(line);
+        let (name, mac) = (node.name.clone(), node.mac);
+        self.fails(Subject::Node(name), format!("gets a network card with {mac}"));
         if self.replicas.get(i).is_some_and(|replica| replica.process.is_some()) {
             let link = Some(self.link_of(i));
             self.task_after(i, Duration::ZERO, Task::Input(Input::Link(super::eth0(), link)));
@@ -207,12 +207,16 @@ impl World {
         if let Some((_, mut record)) = self.api.lease.clone()
             && (identity.is_none() || identity != record.holder)
         {
-            self.log("* the holder is taken out of the Lease".to_owned());
+            self.fails(Subject::Lease, "loses its holder");
             record.holder = None;
             record.released_by = identity;
             self.api.put_lease(Some(record));
             self.distribute();
         }
+    }
+
+    fn replica(&self, id: usize) -> Subject {
+        Subject::Replica(self.nodes[id].name.clone())
     }
 
     fn node(&self, i: usize) -> NodeName {
@@ -231,7 +235,7 @@ impl World {
         }
         for manifest in manifest::guide() {
             if let Manifest::Service(_, service, exposed) = manifest {
-                self.log(format!("* {name} is created"));
+                self.changes(Subject::Object(name.to_string()), "is created");
                 self.apply(&Manifest::Service(name.clone(), service, exposed));
             }
         }

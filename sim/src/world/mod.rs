@@ -20,6 +20,7 @@ mod replica;
 mod rng;
 mod story;
 mod tables;
+mod trace;
 mod traffic;
 mod transcript;
 mod view;
@@ -33,7 +34,8 @@ pub use clock::Moment;
 pub use fault::Step;
 pub use manifest::{Manifest, ManifestError};
 pub use options::{Options, Weather};
-pub use story::tell;
+pub use story::{Told, tell};
+pub use trace::{Happening, Lane, Mark, Mode, State, Subject, Tick, Trace};
 pub use view::Unreachable;
 
 pub(crate) use api::Api;
@@ -74,6 +76,8 @@ pub struct World {
     hosts: Vec<Host>,
     steps: Vec<Step>,
     transcript: Transcript,
+    /// What a picture of the run needs, if one is wanted.
+    recorder: Option<trace::Recorder>,
     checks: Checks,
 }
 
@@ -124,6 +128,7 @@ impl World {
             hosts: Vec::new(),
             steps: Vec::new(),
             transcript: Transcript::default(),
+            recorder: None,
             checks: Checks::default(),
             rng: rng.clone(),
             weather: options.weather.clone(),
@@ -216,6 +221,7 @@ impl World {
     }
 
     fn check(&mut self) {
+        self.observe();
         let mut checks = std::mem::take(&mut self.checks);
         let verdict = checks.after_event(self);
         self.checks = checks;

@@ -4,18 +4,21 @@ use std::{fmt::Write, net::IpAddr, time::Duration};
 
 use porter_core::{NodeName, ServiceName};
 
-use super::{Manifest, Options, World};
+use super::{Manifest, Options, Trace, World};
 
 /// How long anything that has to happen may take, before the story goes on without it.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long things are let be between two chapters.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Tells the guide's story with these manifests: a Service gets its address, a host outside the
 /// cluster reaches it, and it stays reachable when its node and when the leading replica go.
 ///
 /// With `transcript`, everything that happened follows at the end. The same options, manifests and
 /// seed tell the same story, byte for byte.
-pub fn tell(options: Options, manifests: &[Manifest], seed: u64, transcript: bool) -> String {
+pub fn tell(options: Options, manifests: &[Manifest], seed: u64, transcript: bool) -> Told {
     let mut story = Story { world: World::new(options, seed), text: String::new() };
+    story.world.record();
     story.apply(manifests);
     for service in story.world.services() {
         story.ping(&service);
@@ -29,7 +32,17 @@ pub fn tell(options: Options, manifests: &[Manifest], seed: u64, transcript: boo
         story.line("\n# Everything that happened");
         story.text += &story.world.transcript();
     }
-    story.text
+    let trace = story.world.trace().expect("it is recorded from the beginning");
+    Told { text: story.text, trace }
+}
+
+/// A story that was told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What one would have typed and seen.
+    pub text: String,
+    /// What a picture of it needs.
+    pub trace: Trace,
 }
 
 struct Story {
@@ -88,18 +101,20 @@ impl Story {
             world.recorded_node(service).is_some_and(|other| other != node)
                 && world.owed_mac(service).is_some()
         });
-        self.world.run(Duration::from_secs(1));
+        self.world.run(BREATH);
         self.show("kubectl get pods -o wide", World::get_pods);
         self.show("ip neigh", World::ip_neigh);
         for eip in self.world.external_ip(service) {
             self.ask(eip);
         }
+        self.world.run(BREATH);
         self.world.cordon(&node, false);
     }
 
     fn lose_the_leader(&mut self, service: &ServiceName) {
         let Some(leader) = self.world.leader() else { return };
         let name = self.world.replica_name(leader).to_owned();
+        self.world.run(BREATH);
         self.chapter(&format!("The leading replica, on {name}, is killed"));
         let killed_at = self.world.now();
         self.world.crash(leader);
@@ -113,6 +128,7 @@ impl Story {
             self.ask(eip);
         }
         self.show("ip neigh", World::ip_neigh);
+        self.world.run(BREATH);
     }
 
     fn delete(&mut self, service: &ServiceName) {

@@ -39,6 +39,7 @@ impl World {
         self.checks = checks;
         self.owe(verdict);
         self.log(format!("{} → LAN  {frame}", self.replicas[id].name));
+        self.note_speech(id, &frame);
         self.send(id, &frame);
     }
 
@@ -54,6 +55,7 @@ impl World {
         let port = self.nodes.len() + i;
         while let Some(frame) = self.hosts[i].poll_frame() {
             self.log(format!("{} → LAN  {frame}", self.hosts[i].name()));
+            self.note_question(&frame);
             self.send(port, &frame);
         }
         if let Some(due_at) = self.hosts[i].poll_timeout() {
@@ -110,7 +112,7 @@ impl World {
     }
 
     /// Whether kube-proxy on `node` has a pod for what is sent to `eip`.
-    fn delivers(&self, node: &NodeName, eip: IpAddr) -> bool {
+    pub(super) fn delivers(&self, node: &NodeName, eip: IpAddr) -> bool {
         self.api.services.iter().any(|(name, (_, service))| {
             service.shown().any(|shown| shown == eip)
                 && self.cluster.delivers(node, name, service.policy)
