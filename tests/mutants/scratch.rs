@@ -156,10 +156,33 @@ impl Scratch {
         let told = |error| format!("copying {file}: {error}");
         let to = self.copy.path().join(file);
         fs::create_dir_all(to.parent().expect("it lies in the copy")).map_err(told)?;
-        let content = fs::read(self.root.join(file)).map_err(told)?;
+        let mut content = fs::read(self.root.join(file)).map_err(told)?;
+        if ["Cargo.toml", "Cargo.lock"].contains(&file) {
+            content = set_apart(&String::from_utf8_lossy(&content)).into();
+        }
         // Written anew rather than copied, for cargo looks at the time of it.
         fs::write(&to, content).map_err(told)
     }
+}
+
+/// A manifest or lock file in which the packages of the repository have a version of their own.
+///
+/// For cargo two copies of one package are the same wherever they lie, so that in one build directory
+/// what is built of a mutant would be taken for what is built of the repository.
+fn set_apart(content: &str) -> String {
+    let mut ours = true; // A version that stands without a name is that of the whole repository.
+    let lines = content.lines().map(|line| {
+        if let Some(name) = line.strip_prefix("name = \"") {
+            ours = name.starts_with("porter");
+        }
+        match line.strip_prefix("version = \"").and_then(|version| version.strip_suffix('"')) {
+            Some(version) if ours && version.contains('.') => {
+                format!("version = \"{version}-mutant\"\n")
+            }
+            Some(_) | None => format!("{line}\n"),
+        }
+    });
+    lines.collect()
 }
 
 /// Waits for a process to end, and ends its group when it takes too long. Says whether it succeeded.
@@ -175,5 +198,20 @@ fn ended(mut child: Child, patience: Duration) -> io::Result<Option<bool>> {
             return Ok(None);
         }
         thread::sleep(LOOKED_AFTER_EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_packages_of_the_repository_are_set_apart() {
+        let manifest = "[workspace.package]\nversion = \"0.1.0\"\n";
+        assert_eq!(set_apart(manifest), "[workspace.package]\nversion = \"0.1.0-mutant\"\n");
+        let lock = "version = 4\n\nname = \"pnet\"\nversion = \"0.35.0\"\n";
+        assert_eq!(set_apart(lock), lock);
+        let ours = "name = \"porter-core\"\nversion = \"0.1.0\"\n";
+        assert_eq!(set_apart(ours), ours.replace("0.1.0", "0.1.0-mutant"));
     }
 }
