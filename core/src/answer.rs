@@ -48,6 +48,8 @@ pub struct IsAt {
 pub enum Silence {
     /// The asker is the node that the answer would name: kube-proxy there does not know the EIP.
     AskerIsTarget,
+    /// Nothing is heard on the link any more: it may be this host that is cut off.
+    LinkSuspect,
     /// The node is recorded, but its MAC on this link is not known.
     MacUnknown,
     /// No Service has an endpoint that could serve the EIP.
@@ -64,8 +66,9 @@ pub enum Silence {
 
 impl Silence {
     /// All reasons, in their order: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AskerIsTarget,
+        Self::LinkSuspect,
         Self::MacUnknown,
         Self::NoEndpoint,
         Self::NoNode,
@@ -78,6 +81,7 @@ impl Silence {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AskerIsTarget => "AskerIsTarget",
+            Self::LinkSuspect => "LinkSuspect",
             Self::MacUnknown => "MacUnknown",
             Self::NoEndpoint => "NoEndpoint",
             Self::NoNode => "NoNode",

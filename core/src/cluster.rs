@@ -30,8 +30,13 @@ pub(crate) struct Cluster {
     slices_of: BTreeMap<ServiceName, BTreeSet<SliceName>>,
     /// Services that ask for something or show traces of having had it.
     concerned: BTreeSet<ServiceName>,
-    /// The usable nodes with their addresses, per link of an Eip and family.
+    /// The nodes that the API server has nothing against, with their addresses, per link of an Eip and
+    /// family.
     reach: BTreeMap<(LinkName, Family), Usable>,
+    /// Those of them that the LAN has nothing against either.
+    usable: BTreeMap<(LinkName, Family), Usable>,
+    /// What the LAN has against the others.
+    lan: BTreeMap<Target, Obstacle>,
     /// Whether the label that excludes nodes counts: not when every node has it.
     excludes: bool,
     /// No usable node: what there is on a link that is not here.
@@ -66,6 +71,8 @@ impl Cluster {
             slices_of: BTreeMap::new(),
             concerned: BTreeSet::new(),
             reach: BTreeMap::new(),
+            usable: BTreeMap::new(),
+            lan: BTreeMap::new(),
             excludes: true,
             nowhere: Usable::new(),
             node_addresses: BTreeSet::new(),
@@ -121,6 +128,7 @@ impl Cluster {
             | Input::Leave
             | Input::Lost(_)
             | Input::Silenced(_)
+            | Input::Stirred(_)
             | Input::Written(..) => Concern::default(),
         }
     }
@@ -277,7 +285,33 @@ impl Cluster {
                 });
             }
         }
+        self.usable.clone_from(&self.reach);
+        for (&(link, _), nodes) in &mut self.usable {
+            nodes.retain(|_, address| !self.lan.contains_key(&(link, *address)));
+        }
         Concern { services: self.concerned.clone(), reach: true, ..Concern::default() }
+    }
+
+    /// Takes in what keeps a node from being answered by what is seen of it on the LAN.
+    pub(crate) fn handle_seen(&mut self, target: Target, obstacle: Option<Obstacle>) -> Concern {
+        let old = match obstacle {
+            Some(obstacle) => self.lan.insert(target, obstacle),
+            None => self.lan.remove(&target),
+        };
+        if old == obstacle {
+            return Concern::default();
+        }
+        let (link, address) = target;
+        let place = (link, Family::of(address));
+        if let (Some(reach), Some(usable)) = (self.reach.get(&place), self.usable.get_mut(&place)) {
+            for (node, _) in reach.iter().filter(|(_, at)| **at == address) {
+                match obstacle {
+                    Some(_) => usable.remove(node),
+                    None => usable.insert(node.clone(), address),
+                };
+            }
+        }
+        Concern { services: self.concerned.clone(), ..Concern::default() }
     }
 
     /// What a Service asks of us, if it is ours.
@@ -316,7 +350,7 @@ impl Cluster {
         eip: IpAddr,
     ) -> Candidates<'a> {
         let family = Family::of(eip);
-        let usable = self.reach.get(&(link, family)).unwrap_or(&self.nowhere);
+        let usable = self.usable.get(&(link, family)).unwrap_or(&self.nowhere);
         let local = |(_, service): (_, &Service)| service.policy == TrafficPolicy::Local;
         let policy = match holders.clone().any(local) {
             true => TrafficPolicy::Local,
@@ -339,7 +373,7 @@ impl Cluster {
         link: LinkName,
         family: Family,
     ) -> Option<IpAddr> {
-        self.reach.get(&(link, family))?.get(node).copied()
+        self.usable.get(&(link, family))?.get(node).copied()
     }
 
     /// Why a node may not be answered on a link.
@@ -349,8 +383,11 @@ impl Cluster {
         link: LinkName,
         family: Family,
     ) -> Option<Obstacle> {
-        let (node, link) = (self.nodes.get(node)?, self.links.get(&link)?);
-        placement::usable_address(node, link, family, self.excludes).err()
+        let (node, facts) = (self.nodes.get(node)?, self.links.get(&link)?);
+        match placement::usable_address(node, facts, family, self.excludes) {
+            Ok(address) => self.lan.get(&(link, address)).copied(),
+            Err(obstacle) => Some(obstacle),
+        }
     }
 
     /// Whether a node takes no new EIPs.
@@ -376,6 +413,14 @@ impl Cluster {
             }
         }
         targets
+    }
+
+    /// Where those of some nodes are that need to be probed.
+    pub(crate) fn targets_of(&self, picked: impl Fn(&NodeName) -> bool) -> BTreeSet<Target> {
+        let nodes = self.reach.iter().flat_map(|(&(link, _), nodes)| {
+            nodes.iter().map(move |(node, address)| (node, (link, *address)))
+        });
+        nodes.filter(|(node, _)| picked(node)).map(|(_, target)| target).collect()
     }
 
     /// The addresses of all nodes.

@@ -14,7 +14,86 @@ pub struct Config {
     pub epoch: Timestamp,
     /// How the Lease is held and competed for.
     pub lease: LeaseTiming,
+    /// How nodes are probed.
+    pub probing: Probing,
 }
+
+/// How nodes are probed on the LAN.
+///
+/// A node is given up after three probes in a row that nobody answered: at most three intervals and
+/// one time-out after its last sign of life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Probing {
+    /// How long after one probe of a node that EIPs are answered with the next one follows.
+    pub(crate) interval: Duration,
+    /// How long an answer to a probe may take.
+    pub(crate) timeout: Duration,
+}
+
+impl Probing {
+    /// Probes every `interval`, with answers that may take `timeout`: less than the interval, so that
+    /// one answer is never taken for another's, and at least 10 ms.
+    pub fn new(interval: Duration, timeout: Duration) -> Result<Self, ProbingError> {
+        if timeout < Duration::from_millis(10) {
+            return Err(ProbingError::TooShort(timeout));
+        }
+        if timeout >= interval {
+            return Err(ProbingError::Overlap { interval, timeout });
+        }
+        Ok(Self { interval, timeout })
+    }
+
+    /// For LANs and hosts that never keep anything waiting for long: 100 ms and 60 ms.
+    pub fn fast() -> Self {
+        Self { interval: Duration::from_millis(100), timeout: Duration::from_millis(60) }
+    }
+
+    /// The longest from a node's last sign of life to the verdict that it is dead.
+    pub fn notices_within(&self) -> Duration {
+        self.interval * 3 + self.timeout
+    }
+}
+
+impl Default for Probing {
+    /// 250 ms and 150 ms.
+    fn default() -> Self {
+        Self { interval: Duration::from_millis(250), timeout: Duration::from_millis(150) }
+    }
+}
+
+/// Why a [`Probing`] cannot be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ProbingError {
+    /// The next probe would be sent while an answer to the last one may still come.
+    Overlap {
+        /// Between two probes.
+        interval: Duration,
+        /// For an answer.
+        timeout: Duration,
+    },
+    /// Answers take longer on any LAN.
+    TooShort(Duration),
+}
+
+impl fmt::Display for ProbingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overlap { interval, timeout } => write!(
+                f,
+                "a probe that may be answered for {timeout:?} does not end before the next one, \
+                 {interval:?} later; probe less often, or wait less long"
+            ),
+            Self::TooShort(timeout) => {
+                write!(
+                    f,
+                    "{timeout:?} is too short for an answer to a probe; give it 10 ms or more"
+                )
+            }
+        }
+    }
+}
+
+impl error::Error for ProbingError {}
 
 /// The arithmetic of the Lease.
 ///
@@ -140,6 +219,23 @@ impl error::Error for TimingError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_given_up_within_a_second_and_in_the_fast_profile_within_400_ms() {
+        assert_eq!(Probing::default().notices_within(), Duration::from_millis(900));
+        assert_eq!(Probing::fast().notices_within(), Duration::from_millis(360));
+    }
+
+    #[test]
+    fn a_probe_ends_before_the_next_one() {
+        let millis = Duration::from_millis;
+        for Probing { interval, timeout } in [Probing::default(), Probing::fast()] {
+            assert!(Probing::new(interval, timeout).is_ok());
+        }
+        let overlap = Probing::new(millis(100), millis(100));
+        assert!(matches!(overlap, Err(ProbingError::Overlap { .. })));
+        assert_eq!(Probing::new(millis(100), millis(9)), Err(ProbingError::TooShort(millis(9))));
+    }
 
     #[test]
     fn the_default_could_have_been_asked_for() {

@@ -183,6 +183,15 @@ impl Controller {
         self.services.extend(self.ipam.holders().cloned());
     }
 
+    /// Whether other nodes than when last asked have Services placed on them.
+    pub(crate) fn take_shift(&mut self) -> bool {
+        self.load.take_shift()
+    }
+
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+
     /// Takes in that responders have come to a newer snapshot.
     pub(crate) fn handle_silenced(&mut self) {
         self.services.append(&mut self.leaving);

@@ -183,6 +183,11 @@ impl Election {
         self.term
     }
 
+    /// From when on another's claim, as far as it was seen, has ended.
+    pub fn free_at(&self) -> Instant {
+        self.free_at
+    }
+
     /// The holder that the Lease names, as last seen.
     pub fn holder(&self) -> Option<&Identity> {
         match &self.lease {

@@ -58,6 +58,9 @@ pub enum Input {
     Slice(SliceName, Version, Option<Slice>),
     /// All EndpointSlices were listed.
     Slices(Listing<SliceName, Slice>),
+    /// A frame of another station arrived on a link, whatever it was: the link carries frames. Need
+    /// not be told more often than every 50 ms.
+    Stirred(LinkName),
     /// The verdict on an [`Output::Write`].
     Written(WriteId, Result<Written, WriteError>),
 }
@@ -84,6 +87,7 @@ impl Input {
             | Self::Service(..)
             | Self::Silenced(_)
             | Self::Slice(..)
+            | Self::Stirred(_)
             | Self::Written(..) => None,
         }
     }

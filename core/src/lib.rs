@@ -35,7 +35,7 @@ pub mod wire;
 pub use answer::{Answers, IsAt, Silence, WhoHas};
 pub use asked::Asked;
 pub use condition::{About, Condition, Event};
-pub use config::{Config, LeaseTiming, TimingError};
+pub use config::{Config, LeaseTiming, Probing, ProbingError, TimingError};
 pub use election::{Election, Wanted};
 pub use event::{
     ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe, Read,

@@ -1,8 +1,18 @@
-//! The MACs of nodes, learned on this replica's own links from answers to its own probes.
+//! Which nodes are there, and at what MAC: learned on this replica's own links from answers to its
+//! own probes.
 //!
-//! Nothing else teaches a MAC: a claim that nobody asked for is no proof. A MAC that is known is
-//! confirmed by asking it alone, and only its own answer counts; another is adopted only after the
-//! known one stayed silent and the same other one, and no third, answered two broadcasts in a row.
+//! Nothing else teaches a MAC: a claim that nobody asked for is no proof. Every node is probed, those
+//! that are answered for some EIP every `interval`, the others slowly. A node whose probes go
+//! unanswered is `Dead` once the link has proved that it still carries frames; if it has not, the
+//! link is suspected, and no node of it.
+//!
+//! From the last sign of life to the verdict it takes at most three intervals and one time-out, as
+//! long as a third station is heard: 900 ms by default, 360 ms in the fast profile.
+
+mod health;
+mod station;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,55 +22,57 @@ use std::{
 
 use pnet::util::MacAddr;
 
-use crate::{Instant, IsAt, LinkName, Probe, random::Random};
+use crate::{
+    Instant, IsAt, LinkName, Probe, Probing, neighbor::health::Health, placement::Obstacle,
+    random::Random,
+};
+use station::{Closed, Station};
 
-/// How long after one probe of a node that has not answered the next one follows.
-const PROBE_EVERY: Duration = Duration::from_millis(250);
-/// How long an answer to a probe may take.
-const ANSWER_WITHIN: Duration = Duration::from_millis(150);
-/// How often a node whose MAC is known is asked again, before jitter.
+/// How often a node that nobody is sent to is asked again, before jitter.
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
-/// How often a node that never answered is asked again after its first probes, before jitter.
+/// How often a node that does not answer is asked again after its first probes, before jitter.
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
-/// After so many unanswered probes a first search is over, or a known MAC is in doubt.
+/// After so many unanswered probes in a row a first search is over, and a node may be dead.
 const PROBES: u32 = 3;
+/// How many other nodes of a link are asked when one is silent: whoever answers proves the link.
+const WITNESSES_MAX: usize = 8;
+/// For how long a node that came back from the dead is chosen last, the first time. Each time that it
+/// dies again soon doubles it.
+const HOLD_DOWN: Duration = Duration::from_secs(60);
+/// The longest hold-down.
+const HOLD_DOWN_MAX: Duration = Duration::from_secs(3_600);
 
 /// Where a node is looked for: an address on a link.
 pub(crate) type Target = (LinkName, IpAddr);
 
-/// The MACs of all nodes that may have to be answered.
+/// All nodes that may have to be answered, and the links behind which they are.
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbors {
+    probing: Probing,
     random: Random,
-    neighbors: BTreeMap<Target, Neighbor>,
+    stations: BTreeMap<Target, Station>,
+    /// What is due when; the same as in `stations`, by time.
+    due: BTreeSet<(Instant, Target)>,
+    links: BTreeMap<LinkName, Health>,
+    /// The targets that some EIP is answered with.
+    used: BTreeSet<Target>,
+    /// What has become of targets since it was last asked for.
+    changes: BTreeMap<Target, Option<Obstacle>>,
     outputs: VecDeque<Probe>,
 }
 
-#[derive(Clone, Debug)]
-struct Neighbor {
-    /// The link's own address and MAC: who asks.
-    sender: (IpAddr, MacAddr),
-    mac: Option<MacAddr>,
-    /// Probes in a row that brought nothing.
-    missed: u32,
-    /// The probe whose answer is waited for.
-    pending: Option<Pending>,
-    /// The only other MAC that answered the last broadcast.
-    rival: Option<MacAddr>,
-    probe_at: Instant,
-}
-
-#[derive(Clone, Debug)]
-struct Pending {
-    to: Option<MacAddr>,
-    until: Instant,
-    answers: BTreeSet<MacAddr>,
-}
-
 impl Neighbors {
-    pub(crate) fn new(seed: u64) -> Self {
-        let random = Random::new(seed);
-        Self { random, neighbors: BTreeMap::new(), outputs: VecDeque::new() }
+    pub(crate) fn new(probing: Probing, seed: u64) -> Self {
+        Self {
+            probing,
+            random: Random::new(seed),
+            stations: BTreeMap::new(),
+            due: BTreeSet::new(),
+            links: BTreeMap::new(),
+            used: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Takes in where nodes are to be found, and who asks there. What was learned of a target that
@@ -70,71 +82,131 @@ impl Neighbors {
         targets: &BTreeMap<Target, (IpAddr, MacAddr)>,
         now: Instant,
     ) {
-        self.neighbors.retain(|target, neighbor| targets.get(target) == Some(&neighbor.sender));
+        let stays =
+            |target: &Target, station: &Station| targets.get(target) == Some(&station.sender);
+        for (target, station) in self.stations.extract_if(.., |target, it| !stays(target, it)) {
+            self.due.remove(&(station.next_at(), target));
+            self.changes.insert(target, None);
+        }
         for (&target, &sender) in targets {
-            self.neighbors.entry(target).or_insert(Neighbor {
-                sender,
-                mac: None,
-                missed: 0,
-                pending: None,
-                rival: None,
-                probe_at: now,
+            self.stations.entry(target).or_insert_with(|| {
+                self.due.insert((now, target));
+                Station::new(sender, now)
             });
         }
+        self.links.retain(|link, _| targets.keys().any(|(of, _)| of == link));
         self.handle_timeout(now);
     }
 
-    /// Takes in a claim heard. Says whether it taught a MAC.
-    pub(crate) fn handle_heard(&mut self, claim: &IsAt, now: Instant) -> bool {
-        let IsAt { link, target, mac, to, via } = *claim;
-        let Some(neighbor) = self.neighbors.get_mut(&(link, target)) else { return false };
-        let Some(pending) = &mut neighbor.pending else { return false };
-        let to_us = to == Some(neighbor.sender);
-        let asked = pending.to.is_none_or(|asked| asked == mac);
-        if via != mac || !to_us || !asked || now >= pending.until {
-            return false;
+    /// Takes in which targets EIPs are answered with: these are asked most often.
+    pub(crate) fn handle_used(&mut self, used: BTreeSet<Target>, now: Instant) {
+        for target in used.difference(&self.used) {
+            if let Some(station) = self.stations.get_mut(target) {
+                let before = station.next_at();
+                station.hasten(now);
+                reschedule(&mut self.due, *target, before, station.next_at());
+            }
         }
-        pending.answers.insert(mac);
-        if neighbor.mac.is_some_and(|known| known != mac) {
-            return false; // Judged when the window closes: others may answer too.
-        }
-        let learned = neighbor.mac.is_none();
-        neighbor.mac = Some(mac);
-        neighbor.missed = 0;
-        neighbor.rival = None;
-        neighbor.pending = None;
-        neighbor.probe_at = now + self.random.about(CONFIRM_EVERY);
-        learned
+        self.used = used;
     }
 
-    /// Takes in the passage of time. Returns whether a MAC changed.
+    /// Takes in that a term begins: nodes that are silent behind a link that is suspected now are
+    /// dead, since the one who led before may have given up for the same silence.
+    pub(crate) fn handle_term(&mut self) {
+        for health in self.links.values_mut() {
+            health.handle_term();
+        }
+    }
+
+    /// Takes in that a frame of another station arrived: the link carries frames. Says whether it was
+    /// suspected.
+    pub(crate) fn handle_stirred(&mut self, link: LinkName, now: Instant) -> bool {
+        self.links.entry(link).or_default().handle_heard(now)
+    }
+
+    /// Takes in a claim heard. Says whether a MAC, or what is thought of the link, changed.
+    pub(crate) fn handle_heard(&mut self, claim: &IsAt, now: Instant) -> bool {
+        let target = (claim.link, claim.target);
+        let cleared = self.handle_stirred(claim.link, now);
+        let Some(station) = self.stations.get_mut(&target) else { return cleared };
+        let before = station.next_at();
+        let (mac, obstacle) = (station.mac(), station.obstacle());
+        if station.handle_answer(claim, now) {
+            let every = match self.used.contains(&target) {
+                true => self.probing.interval,
+                false => self.random.about(CONFIRM_EVERY),
+            };
+            station.rest(every, now);
+            reschedule(&mut self.due, target, before, station.next_at());
+        }
+        if station.obstacle() != obstacle {
+            self.changes.insert(target, station.obstacle());
+        }
+        cleared || station.mac() != mac
+    }
+
+    /// Takes in the passage of time. Returns whether a MAC changed, or became known not to be had, or
+    /// whether a link is suspected since.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let mut changed = false;
-        for (&(link, target), neighbor) in &mut self.neighbors {
-            changed |= neighbor.close(now);
-            if neighbor.pending.is_some() || now < neighbor.probe_at {
-                continue;
+        let mut silent = Vec::new();
+        let mut ready = Vec::new();
+        while let Some(&(at, target)) = self.due.first()
+            && at <= now
+        {
+            self.due.pop_first();
+            let station = self.stations.get_mut(&target).expect("what is due is a station");
+            let obstacle = station.obstacle();
+            match station.close(now, self.probing) {
+                Some(Closed::Unanswered) => {
+                    changed |= station.mac().is_none() && station.missed() == PROBES;
+                    silent.push(target);
+                }
+                Some(Closed::Late | Closed::Answered) | None => {}
+                Some(Closed::Decided) => changed = true,
             }
-            let to = neighbor.mac.filter(|_| neighbor.missed < PROBES);
-            let until = now + ANSWER_WITHIN;
-            neighbor.pending = Some(Pending { to, until, answers: BTreeSet::new() });
-            let searched = neighbor.mac.is_none() && neighbor.missed + 1 >= PROBES;
-            let again = if searched { self.random.about(SEARCH_EVERY) } else { PROBE_EVERY };
-            neighbor.probe_at = now + again;
-            self.outputs.push_back(Probe { link, target, to, sender: neighbor.sender });
+            if station.obstacle() != obstacle {
+                self.changes.insert(target, station.obstacle());
+            }
+            match now >= station.next_at() {
+                true => ready.push(target),
+                false => drop(self.due.insert((station.next_at(), target))),
+            }
+        }
+        // Judged only now: of those whose time is over at once, each is a witness for the others.
+        for target in silent {
+            changed |= self.judge(target, now);
+        }
+        for target in ready {
+            self.ask(target, now);
         }
         changed
     }
 
+    /// What came to be known of targets: what keeps each from being answered, if anything does.
+    #[must_use]
+    pub(crate) fn poll_change(&mut self) -> Option<(Target, Option<Obstacle>)> {
+        self.changes.pop_first()
+    }
+
     /// The MAC of a node, if it was proved.
     pub(crate) fn mac(&self, target: Target) -> Option<MacAddr> {
-        self.neighbors.get(&target)?.mac
+        self.stations.get(&target)?.mac()
     }
 
     /// Whether it is known of a node that it answers, or that it did not answer the first probes.
     pub(crate) fn settled(&self, target: Target) -> bool {
-        let known = |neighbor: &Neighbor| neighbor.mac.is_some() || neighbor.missed >= PROBES;
-        self.neighbors.get(&target).is_none_or(known)
+        self.stations.get(&target).is_none_or(Station::is_settled)
+    }
+
+    /// Whether a node came back from the dead too recently to be trusted like others.
+    pub(crate) fn is_held_down(&self, target: Target, now: Instant) -> bool {
+        self.stations.get(&target).is_some_and(|station| station.is_held_down(now))
+    }
+
+    /// Whether nothing was heard behind a link when something should have been.
+    pub(crate) fn is_suspect(&self, link: LinkName) -> bool {
+        self.links.get(&link).is_some_and(Health::is_suspect)
     }
 
     #[must_use]
@@ -144,160 +216,84 @@ impl Neighbors {
 
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.neighbors.values().map(Neighbor::next_at).min()
-    }
-}
-
-impl Neighbor {
-    fn next_at(&self) -> Instant {
-        self.pending.as_ref().map_or(self.probe_at, |pending| pending.until)
+        self.due.first().map(|(at, _)| *at)
     }
 
-    /// Judges a probe whose time is over. Says whether the MAC, or that none is to be had, became
-    /// known by it.
-    fn close(&mut self, now: Instant) -> bool {
-        let Some(pending) = self.pending.take_if(|pending| now >= pending.until) else {
+    /// Judges a node that did not answer a probe. Says whether it is dead, or the link suspected,
+    /// since.
+    fn judge(&mut self, target: Target, now: Instant) -> bool {
+        let (link, _) = target;
+        let station = &self.stations[&target];
+        if station.missed() < PROBES || station.obstacle() == Some(Obstacle::Dead) {
             return false;
-        };
-        self.missed = self.missed.saturating_add(1);
-        let mut answers = pending.answers.into_iter();
-        let sole = match (answers.next(), answers.next()) {
-            (Some(mac), None) => Some(mac),
-            (None | Some(_), _) => None,
-        };
-        if sole.is_some() && sole == self.rival {
-            self.mac = sole;
-            self.missed = 0;
-            self.rival = None;
-            return true;
         }
-        self.rival = sole;
-        self.mac.is_none() && self.missed == PROBES
+        let mut witnesses = 0_u32;
+        let mut unasked = 0_u32;
+        for (_, other) in self.behind(link).filter(|(other, _)| *other != target) {
+            if other.mac().is_some() && other.obstacle() != Some(Obstacle::Dead) {
+                witnesses += 1;
+                unasked += u32::from(other.missed() == 0);
+            }
+        }
+        let known = station.mac().is_some();
+        let sent_at = station.sent_at();
+        let health = self.links.entry(link).or_default();
+        let carries = health.heard_since(sent_at) || health.presumes_death();
+        // Who is alone with it on the link has its carrier to go by, and a sign of life in the past.
+        let dead = carries || known && witnesses == 0;
+        if !dead {
+            // Those who were not asked may be silent for that.
+            let all = witnesses > 0 && unasked <= witnesses - asked_of(witnesses);
+            return known && all && health.suspect();
+        }
+        let station = self.stations.get_mut(&target).expect("it was judged");
+        station.die(now);
+        self.changes.insert(target, station.obstacle());
+        true
+    }
+
+    /// Asks a node, and with it, if it is silent, those who can tell whether it is the link.
+    fn ask(&mut self, target: Target, now: Instant) {
+        let station = self.stations.get_mut(&target).expect("what is due is a station");
+        let doubted = station.missed() > 0 && station.obstacle() != Some(Obstacle::Dead);
+        let matters = station.mac().is_some() || self.used.contains(&target);
+        let again = match () {
+            () if station.is_lost() => self.random.about(SEARCH_EVERY),
+            () => self.probing.interval,
+        };
+        self.outputs.push_back(station.probe(target, now, self.probing.timeout, again));
+        self.due.insert((station.next_at(), target));
+        if !(doubted && matters) {
+            return;
+        }
+        let (link, _) = target;
+        let asks = |(other, station): &(Target, &Station)| {
+            *other != target && station.mac().is_some() && station.is_idle()
+        };
+        let witnesses = self.behind(link).filter(asks).map(|(other, _)| other);
+        for other in witnesses.take(WITNESSES_MAX).collect::<Vec<_>>() {
+            let station = self.stations.get_mut(&other).expect("it was found there");
+            let before = station.next_at();
+            let probe = station.probe(other, now, self.probing.timeout, self.probing.interval);
+            self.outputs.push_back(probe);
+            reschedule(&mut self.due, other, before, station.next_at());
+        }
+    }
+
+    /// The stations behind a link.
+    fn behind(&self, link: LinkName) -> impl Iterator<Item = (Target, &Station)> {
+        let from = (link, IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        let behind = self.stations.range(from..).take_while(move |((of, _), _)| *of == link);
+        behind.map(|(target, station)| (*target, station))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How many of so many witnesses are asked.
+fn asked_of(witnesses: u32) -> u32 {
+    witnesses.min(u32::try_from(WITNESSES_MAX).expect("there are few"))
+}
 
-    const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(172, 22, 0, 9));
-    const SELF: (IpAddr, MacAddr) =
-        (IpAddr::V4(std::net::Ipv4Addr::new(172, 22, 0, 3)), MacAddr(2, 0, 0, 0, 0, 3));
-    const MAC: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
-    const OTHER: MacAddr = MacAddr(2, 0, 0, 0, 0, 99);
-
-    fn target() -> Target {
-        (LinkName::new("eth0").unwrap(), NODE)
-    }
-
-    fn reply(mac: MacAddr) -> IsAt {
-        IsAt { link: target().0, target: NODE, mac, to: Some(SELF), via: mac }
-    }
-
-    fn looking() -> Neighbors {
-        let mut neighbors = Neighbors::new(1);
-        neighbors.handle_targets(&BTreeMap::from([(target(), SELF)]), Instant::ZERO);
-        neighbors
-    }
-
-    /// Lets time pass up to `until`; `answer` says who answers each probe.
-    fn run(neighbors: &mut Neighbors, until: Instant, answer: impl Fn(&Probe) -> Vec<MacAddr>) {
-        loop {
-            let now = neighbors.poll_timeout().unwrap();
-            if now > until {
-                return;
-            }
-            neighbors.handle_timeout(now);
-            while let Some(probe) = neighbors.poll_output() {
-                for mac in answer(&probe) {
-                    neighbors.handle_heard(&reply(mac), now + Duration::from_millis(1));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_node_is_asked_by_broadcast_and_learned_from_its_answer() {
-        let mut neighbors = looking();
-        let probe = neighbors.poll_output().unwrap();
-        assert_eq!((probe.target, probe.to, probe.sender), (NODE, None, SELF));
-        assert!(neighbors.handle_heard(&reply(MAC), Instant::from_millis(1)));
-        assert_eq!(neighbors.mac(target()), Some(MAC));
-    }
-
-    #[test]
-    fn a_claim_that_nobody_asked_for_teaches_nothing() {
-        let mut neighbors = looking();
-        let late = Instant::ZERO + ANSWER_WITHIN;
-        assert!(!neighbors.handle_heard(&reply(MAC), late));
-        let announced = IsAt { to: None, ..reply(MAC) };
-        assert!(!neighbors.handle_heard(&announced, Instant::from_millis(1)));
-        let forged = IsAt { via: OTHER, ..reply(MAC) };
-        assert!(!neighbors.handle_heard(&forged, Instant::from_millis(1)));
-        assert_eq!(neighbors.mac(target()), None);
-    }
-
-    #[test]
-    fn a_known_mac_is_not_displaced_by_another_that_answers_too() {
-        let mut neighbors = looking();
-        assert!(neighbors.poll_output().is_some());
-        neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
-        run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {
-            Some(known) => vec![known],
-            None => vec![OTHER, MAC],
-        });
-        assert_eq!(neighbors.mac(target()), Some(MAC));
-    }
-
-    #[test]
-    fn a_new_mac_is_adopted_once_the_known_one_is_silent() {
-        let mut neighbors = looking();
-        assert!(neighbors.poll_output().is_some());
-        neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
-        run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {
-            Some(MAC) => vec![],
-            Some(_) | None => vec![OTHER],
-        });
-        assert_eq!(neighbors.mac(target()), Some(OTHER));
-    }
-
-    #[test]
-    fn two_rivals_displace_nobody() {
-        let mut neighbors = looking();
-        assert!(neighbors.poll_output().is_some());
-        neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
-        let third = MacAddr(2, 0, 0, 0, 0, 98);
-        run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {
-            Some(_) => vec![],
-            None => vec![OTHER, third],
-        });
-        assert_eq!(neighbors.mac(target()), Some(MAC));
-    }
-
-    #[test]
-    fn rivals_that_take_turns_displace_nobody() {
-        let mut neighbors = looking();
-        assert!(neighbors.poll_output().is_some());
-        neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
-        let third = MacAddr(2, 0, 0, 0, 0, 98);
-        let last = std::cell::Cell::new(third);
-        run(&mut neighbors, Instant::from_millis(60_000), |probe| match probe.to {
-            Some(_) => vec![],
-            None => {
-                last.set(if last.get() == OTHER { third } else { OTHER });
-                vec![last.get()]
-            }
-        });
-        assert_eq!(neighbors.mac(target()), Some(MAC));
-    }
-
-    #[test]
-    fn a_node_that_never_answers_is_settled_after_the_first_probes_and_asked_on() {
-        let mut neighbors = looking();
-        assert!(!neighbors.settled(target()));
-        run(&mut neighbors, Instant::from_millis(1_000), |_| vec![]);
-        assert!(neighbors.settled(target()));
-        run(&mut neighbors, Instant::from_millis(5_000), |_| vec![MAC]);
-        assert_eq!(neighbors.mac(target()), Some(MAC));
-    }
+fn reschedule(due: &mut BTreeSet<(Instant, Target)>, target: Target, from: Instant, to: Instant) {
+    due.remove(&(from, target));
+    due.insert((to, target));
 }

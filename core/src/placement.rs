@@ -141,6 +141,10 @@ pub(crate) fn is_cluster_wide(service: &Service) -> bool {
 /// Why a node may not be answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Obstacle {
+    /// Several MACs claim to be it on the LAN.
+    AmbiguousMac,
+    /// It does not answer on the LAN.
+    Dead,
     /// It is being deleted.
     Deleting,
     /// It has the label `node.kubernetes.io/exclude-from-external-load-balancers`.
@@ -158,6 +162,8 @@ pub(crate) enum Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AmbiguousMac => "is claimed by several MACs on the LAN",
+            Self::Dead => "does not answer on the LAN",
             Self::Deleting => "is being deleted",
             Self::Excluded => {
                 "has the label node.kubernetes.io/exclude-from-external-load-balancers"
@@ -219,6 +225,8 @@ pub(crate) fn record(annotations: &BTreeMap<String, String>) -> Option<NodeName>
 pub(crate) struct Load {
     placed: BTreeMap<ServiceName, Placed>,
     counts: BTreeMap<NodeName, usize>,
+    /// Whether a node has got its first Service, or lost its last one.
+    shifted: bool,
 }
 
 /// A node that a Service is placed on.
@@ -245,9 +253,12 @@ impl Load {
             && let Some(count) = self.counts.get_mut(&old.node)
         {
             *count -= 1;
+            self.shifted |= *count == 0;
         }
         if let Some(placed) = placed {
-            *self.counts.entry(placed.node.clone()).or_default() += 1;
+            let count = self.counts.entry(placed.node.clone()).or_default();
+            *count += 1;
+            self.shifted |= *count == 1;
             self.placed.insert(service.clone(), placed);
         }
     }
@@ -256,17 +267,22 @@ impl Load {
         self.placed.get(service)
     }
 
+    /// Whether other nodes than before have Services. Asked again, it says no.
+    pub(crate) fn take_shift(&mut self) -> bool {
+        std::mem::take(&mut self.shifted)
+    }
+
     /// How many Services are placed on a node.
     pub(crate) fn count(&self, node: &NodeName) -> usize {
         self.counts.get(node).copied().unwrap_or(0)
     }
 }
 
-/// The best of some nodes: the one with the fewest EIPs, ties by rendezvous hash.
-pub(crate) fn pick<'a>(
+/// The best of some nodes: the one with the least load, ties by rendezvous hash.
+pub(crate) fn pick<'a, L: Ord>(
     nodes: impl Iterator<Item = &'a NodeName>,
     service: Option<&Uid>,
-    load: impl Fn(&NodeName) -> usize,
+    load: impl Fn(&NodeName) -> L,
 ) -> Option<&'a NodeName> {
     let service = service.map_or("", Uid::as_str);
     nodes.min_by_key(|node| (load(node), random::hash(&[service, node.as_str()])))

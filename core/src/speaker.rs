@@ -57,6 +57,14 @@ pub struct Speaker {
     stands_back_until: Option<Instant>,
     leaving: Leaving,
     listening: BTreeSet<LinkName>,
+    /// Links that have had carrier: their loss is news.
+    came_up: BTreeSet<LinkName>,
+    /// Whether this replica competed although it is cut off from every link, so that this is no
+    /// reason to give up.
+    endures: bool,
+    /// Until when the Lease, if it is free, is left to others since this replica is cut off.
+    stands_by_until: Option<Instant>,
+    lease_duration: Duration,
     outputs: VecDeque<Output>,
 }
 
@@ -85,7 +93,7 @@ impl Speaker {
         Self {
             election: Election::new(&config, random.next()),
             cluster: Cluster::new(),
-            neighbors: Neighbors::new(random.next()),
+            neighbors: Neighbors::new(config.probing, random.next()),
             announcer: Announcer::new(random.next()),
             publication: Publication::new(),
             ledger: Ledger::default(),
@@ -101,6 +109,10 @@ impl Speaker {
             stands_back_until: None,
             leaving: Leaving::No,
             listening: BTreeSet::new(),
+            came_up: BTreeSet::new(),
+            endures: false,
+            stands_by_until: None,
+            lease_duration: config.lease.duration(),
             outputs: VecDeque::new(),
         }
     }
@@ -115,9 +127,12 @@ impl Speaker {
             Input::Got(id, got) => self.handle_got(id, got, now),
             Input::Written(id, verdict) => self.handle_written(id, verdict, now),
             Input::Heard(claim) => {
-                if self.neighbors.handle_heard(&claim, now) {
-                    self.handle_neighbors();
-                }
+                let changed = self.neighbors.handle_heard(&claim, now);
+                self.handle_neighbors(changed, now);
+            }
+            Input::Stirred(link) => {
+                let changed = self.neighbors.handle_stirred(link, now);
+                self.handle_neighbors(changed, now);
             }
             Input::Asked(link, asked) => self.handle_asked(link, asked, now),
             Input::Silenced(generation) => self.handle_silenced(generation),
@@ -148,9 +163,8 @@ impl Speaker {
     /// Takes in the passage of time. Calling too early, or too often, is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.election.handle_timeout(now);
-        if self.neighbors.handle_timeout(now) {
-            self.handle_neighbors();
-        }
+        let changed = self.neighbors.handle_timeout(now);
+        self.handle_neighbors(changed, now);
         if let Standing::Speak(_, controller) = &mut self.standing {
             controller.handle_timeout(now);
         }
@@ -180,6 +194,7 @@ impl Speaker {
             Standing::Silent | Standing::Confirm(_) => None,
         };
         let timeouts = [
+            self.stands_by_until,
             controller,
             self.election.poll_timeout(),
             self.neighbors.poll_timeout(),
@@ -211,12 +226,18 @@ impl Speaker {
         if let Some(kind) = input.listed() {
             self.broken.remove(&kind);
         }
+        if let Input::Link(name, Some(link)) = &input
+            && link.carrier
+        {
+            self.came_up.insert(*name);
+        }
         let concern = self.cluster.handle_input(input);
         self.handle_concern(concern, now);
     }
 
     fn handle_concern(&mut self, concern: Concern, now: Instant) {
-        if concern.reach {
+        let reach = concern.reach;
+        if reach {
             self.neighbors.handle_targets(&self.cluster.targets(), now);
             let listen = self.cluster.listen();
             if listen != self.listening {
@@ -227,12 +248,34 @@ impl Speaker {
         if let Standing::Speak(_, controller) = &mut self.standing {
             controller.handle_concern(concern, &self.cluster);
         }
+        if reach {
+            self.handle_use(now);
+            self.handle_neighbors(false, now);
+        }
     }
 
-    fn handle_neighbors(&mut self) {
-        if let Standing::Speak(_, controller) = &mut self.standing {
+    /// Takes in what was found out about nodes on the LAN.
+    fn handle_neighbors(&mut self, changed: bool, now: Instant) {
+        while let Some((target, obstacle)) = self.neighbors.poll_change() {
+            let concern = self.cluster.handle_seen(target, obstacle);
+            self.handle_concern(concern, now);
+        }
+        if let Standing::Speak(_, controller) = &mut self.standing
+            && changed
+        {
             controller.handle_neighbors();
         }
+    }
+
+    /// Asks those nodes most often that EIPs are answered with.
+    fn handle_use(&mut self, now: Instant) {
+        let used = match &self.standing {
+            Standing::Speak(_, controller) => {
+                self.cluster.targets_of(|node| controller.load().count(node) > 0)
+            }
+            Standing::Silent | Standing::Confirm(_) => BTreeSet::new(),
+        };
+        self.neighbors.handle_used(used, now);
     }
 
     fn handle_asked(&mut self, link: LinkName, asked: Vec<(IpAddr, Instant)>, now: Instant) {
@@ -347,6 +390,11 @@ impl Speaker {
             }
         }
         self.write(now);
+        if let Standing::Speak(_, controller) = &mut self.standing
+            && controller.take_shift()
+        {
+            self.handle_use(now);
+        }
         for (link, eip) in self.publication.publish() {
             self.announcer.handle_silence(link, eip);
         }
@@ -380,9 +428,31 @@ impl Speaker {
             self.election.handle_yield(now);
             return;
         }
-        let stays = self.leaving == Leaving::No && self.cluster.is_synced();
+        let cut_off = self.is_cut_off();
+        self.endures &= cut_off;
+        if cut_off && !self.endures && self.election.until().is_some() {
+            self.election.handle_yield(now);
+            return;
+        }
+        let stands_by_until = self.election.free_at() + self.lease_duration * 2;
+        let stands_by = cut_off && self.election.until().is_none() && now < stands_by_until;
+        self.stands_by_until = stands_by.then_some(stands_by_until);
+        if self.election.until().is_none() {
+            self.endures = cut_off && !stands_by;
+        }
+        let stays = self.leaving == Leaving::No && self.cluster.is_synced() && !stands_by;
         let stands_back = broken_at.is_some() && self.stands_back_until.is_some();
         self.election.handle_campaign(stays && !stands_back, now);
+    }
+
+    /// Whether every link that there are EIPs for has lost its carrier, or nothing is heard on it any
+    /// more: whoever is made leader elsewhere does better.
+    fn is_cut_off(&self) -> bool {
+        let carries = |link: &LinkName| self.cluster.links.get(link).is_some_and(|it| it.carrier);
+        let lost = |link: &LinkName| {
+            self.came_up.contains(link) && (self.neighbors.is_suspect(*link) || !carries(link))
+        };
+        !self.listening.is_empty() && self.listening.iter().all(lost)
     }
 
     /// Begins and ends terms.
@@ -398,7 +468,11 @@ impl Speaker {
         self.publication.clear();
         self.announcer.handle_silence_all();
         self.read_again_at = now;
+        if term.is_some() {
+            self.neighbors.handle_term();
+        }
         self.standing = term.map_or(Standing::Silent, Standing::Confirm);
+        self.handle_use(now);
     }
 
     /// Asks for every write that is due.

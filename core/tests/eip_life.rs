@@ -256,7 +256,7 @@ fn a_condition_says_of_which_generation_it_is_and_since_when_it_is_met() {
     assert_eq!((edited.met, edited.generation, edited.since), (true, 2, before.since));
 
     bench.tell(Input::Link(eth0(), None));
-    bench.calm();
+    bench.nobody_else_leads();
     let broken = bench.status("pool").ready.clone().unwrap();
     assert!(!broken.met && broken.since > before.since, "{broken:?}");
 }

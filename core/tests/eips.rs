@@ -165,7 +165,7 @@ fn an_eip_on_an_interface_that_does_not_exist_is_ready_as_soon_as_it_does() {
 fn an_interface_without_carrier_is_said_on_the_eip_and_what_it_loses_meanwhile_is_nothing() {
     let mut bench = Bench::serving();
     bench.tell(Input::Link(eth0(), Some(Link { carrier: false, ..link() })));
-    bench.calm();
+    bench.nobody_else_leads();
     let down = "False InterfaceMissing: the interface eth0 is down or has no carrier where Porter \
                 leads";
     assert_eq!(bench.ready("pool"), down);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use porter_core::{
-    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Timestamp, Version, Wanted,
-    WriteError,
+    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp, Version,
+    Wanted, WriteError,
 };
 
 const DURATION: Duration = Duration::from_secs(5);
@@ -13,7 +13,12 @@ const SPEAK: Duration = Duration::from_millis(4_850);
 
 fn election(name: &str) -> Election {
     let identity = Identity::from(name);
-    let config = Config { identity, epoch: Timestamp(0), lease: LeaseTiming::default() };
+    let config = Config {
+        identity,
+        epoch: Timestamp(0),
+        lease: LeaseTiming::default(),
+        probing: Probing::default(),
+    };
     Election::new(&config, 1)
 }
 

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use porter_core::{
-    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Timestamp, Version, Wanted,
-    WriteError,
+    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp, Version,
+    Wanted, WriteError,
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
@@ -211,7 +211,12 @@ impl World {
 
 fn campaigning(replica: usize, incarnation: u64) -> Election {
     let identity = Identity::from(format!("replica{replica}-{incarnation}").as_str());
-    let config = Config { identity, epoch: Timestamp(0), lease: LeaseTiming::default() };
+    let config = Config {
+        identity,
+        epoch: Timestamp(0),
+        lease: LeaseTiming::default(),
+        probing: Probing::default(),
+    };
     let mut election = Election::new(&config, 1);
     election.handle_campaign(true, Instant::ZERO);
     election

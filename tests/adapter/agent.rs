@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use porter_backends::{clock, drive, kube::Timeouts, port::Links};
 use porter_core::{
     Answers, Config, Generation, Identity, Input, Instant, IsAt, LeaseTiming, Link, LinkName,
-    MacAddr, Probe, Speaker,
+    MacAddr, Probe, Probing, Speaker,
 };
 use porter_sim::apiserver::Resource;
 use serde_json::{Value, json};
@@ -154,6 +154,7 @@ impl Replica {
             identity: Identity::from(identity),
             epoch: clock::epoch(),
             lease: LeaseTiming::default(),
+            probing: Probing::default(),
         };
         let (leave, asked) = oneshot::channel::<()>();
         let driven = tokio::spawn(async move {

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use porter_core::{
     Answers, Config, Event, Generation, Got, IsAt, LeaseRecord, LeaseTiming, LinkName, Listing,
-    Probe, Read, ReadId, Timestamp, Version, Write, WriteId, Written,
+    Probe, Probing, Read, ReadId, Timestamp, Version, Write, WriteId, Written,
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -108,6 +108,7 @@ fn speaker() -> Speaker {
         identity: Identity::from("me"),
         epoch: Timestamp(0),
         lease: LeaseTiming::default(),
+        probing: Probing::default(),
     };
     Speaker::new(config, 7)
 }

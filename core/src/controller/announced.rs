@@ -7,6 +7,7 @@
 //! | `NoReadyEndpoint` | no | no endpoint could take traffic |
 //! | `NoUsableNode` | no | there are endpoints, but none of their nodes may be answered |
 //! | `MacUnknown` | no | the node is chosen, but does not answer on the interface |
+//! | `InterfaceSilent` | no | nothing is heard any more on the interface where Porter leads |
 //! | `InterfaceMissing` | no | the interface of the Eip does not exist where the leader runs, or is down |
 //!
 //! A Service that holds no address is told why by [`Refusal`](crate::ipam::Refusal).
@@ -81,6 +82,13 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         (_, _) if lack.is_some() => {
             let lack = lack.unwrap_or_default();
             Word::not("InterfaceMissing", format!("{address} is not answered: {lack}"))
+        }
+        (Silence::LinkSuspect, _) => {
+            let message = format!(
+                "{address} is not answered: nothing is heard on {link} any more where Porter leads; \
+                 check the cable and the switch port of that node"
+            );
+            Word::not("InterfaceSilent", message)
         }
         (Silence::MacUnknown, Some(node)) => {
             let family = Family::of(address);

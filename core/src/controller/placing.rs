@@ -313,7 +313,13 @@ impl Controller {
         around: &Surroundings<'_>,
     ) -> (Option<Placed>, bool) {
         let uid = service.metadata.uid.as_ref();
-        let load = |node: &NodeName| self.load.count(node);
+        // One that came back from the dead just now is taken only if there is no other.
+        let held_down = |node: &NodeName| {
+            let at = |spot: &Spot<'_>| Some((spot.link, spot.address_of(node, true, spots)?));
+            let mut at = spots.iter().filter_map(at);
+            at.any(|target| around.neighbors.is_held_down(target, around.now))
+        };
+        let load = |node: &NodeName| (held_down(node), self.load.count(node));
         let best = |far: bool| {
             let answered = |node: &NodeName| {
                 spots.iter().filter(|spot| spot.answers(node, far, spots, around)).count()
@@ -415,6 +421,9 @@ fn answer(
 ) -> Result<MacAddr, Silence> {
     if !spot.has_endpoint() {
         return Err(Silence::NoEndpoint);
+    }
+    if around.neighbors.is_suspect(spot.link) {
+        return Err(Silence::LinkSuspect);
     }
     let Some(placed) = placed.filter(|placed| placed.committed) else {
         // A move that is on its way leaves no gap, as long as the old node can take the traffic.

@@ -19,8 +19,8 @@ pub(crate) use api::{Api, is_held};
 use porter_core::{
     Answers, Config, Eip, EipName, Endpoint, Event, Family, Generation, Got, Identity, Ingress,
     Input, Instant, IsAt, Kind, LeaseRecord, LeaseTiming, Link, LinkName, MacAddr, Node, NodeName,
-    Output, Read, ReadError, ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp,
-    WhoHas, Write, WriteError, WriteId, keys,
+    Output, Probing, Read, ReadError, ReadId, Service, ServiceName, Slice, SliceName, Speaker,
+    Timestamp, WhoHas, Write, WriteError, WriteId, keys,
 };
 pub(crate) use told::*;
 
@@ -116,7 +116,12 @@ impl Bench {
     /// A replica that has not heard of anything.
     pub(crate) fn new() -> Self {
         let identity = Identity::from("node1");
-        let config = Config { identity, epoch: Timestamp(0), lease: LeaseTiming::default() };
+        let config = Config {
+            identity,
+            epoch: Timestamp(0),
+            lease: LeaseTiming::default(),
+            probing: Probing::default(),
+        };
         Self {
             speaker: Speaker::new(config, 7),
             now: Instant::ZERO,
@@ -144,7 +149,12 @@ impl Bench {
     pub(crate) fn restart(&mut self) {
         self.n_started += 1;
         let identity = Identity::from(format!("node1-{}", self.n_started).as_str());
-        let config = Config { identity, epoch: Timestamp(0), lease: LeaseTiming::default() };
+        let config = Config {
+            identity,
+            epoch: Timestamp(0),
+            lease: LeaseTiming::default(),
+            probing: Probing::default(),
+        };
         self.speaker = Speaker::new(config, self.n_started);
         self.answers = Arc::default();
         self.until = Instant::ZERO;

@@ -39,6 +39,11 @@ impl Bench {
         self.run(Duration::from_secs(4));
     }
 
+    /// Lets a replica that is cut off find out that nobody else leads either.
+    pub(crate) fn nobody_else_leads(&mut self) {
+        self.run(Duration::from_secs(20));
+    }
+
     /// Applies a Service with an endpoint on every node.
     pub(crate) fn apply(&mut self, name: &ServiceName, service: Service) {
         self.endpoints(name, &NODES.map(|(node, _)| node));

@@ -12,7 +12,7 @@ use std::{
 
 use porter_core::{
     Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Link, LinkName,
-    Output, Speaker, WhoHas,
+    Output, Probing, Speaker, WhoHas,
 };
 
 use super::{
@@ -126,6 +126,7 @@ impl World {
             // Wall clocks are off by up to a day, since nothing may be decided by them.
             epoch: super::DAWN + self.rng.up_to(Duration::from_secs(86_400)),
             lease: self.options.timing,
+            probing: Probing::default(),
         };
         replica.process = Some(Process {
             identity: config.identity.clone(),

@@ -1,0 +1,49 @@
+//! Whether a link of this host still carries frames.
+//!
+//! A link is suspected when nodes behind it that had answered are all silent in one window and no
+//! other station's frame arrived in it: then it is more likely the link than all of them. Any frame
+//! clears it. Who is made leader while it suspects a link takes the silent nodes for dead: the others
+//! may have given up for the same silence, and somebody has to decide.
+
+use crate::Instant;
+
+/// What is known of a link by what arrives on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Health {
+    heard_at: Option<Instant>,
+    suspect: bool,
+    presumes_death: bool,
+}
+
+impl Health {
+    /// Takes in that another station's frame arrived. Says whether the link was suspected.
+    pub(super) fn handle_heard(&mut self, now: Instant) -> bool {
+        let was = std::mem::replace(self, Self { heard_at: Some(now), ..Self::default() });
+        was.suspect
+    }
+
+    /// Takes in that this replica begins to lead.
+    pub(super) fn handle_term(&mut self) {
+        self.presumes_death = self.suspect;
+        self.suspect = false;
+    }
+
+    /// Takes in that everybody behind the link is silent. Says whether that is new.
+    pub(super) fn suspect(&mut self) -> bool {
+        !std::mem::replace(&mut self.suspect, true)
+    }
+
+    /// Whether another station was heard at `instant` or later.
+    pub(super) fn heard_since(&self, instant: Instant) -> bool {
+        self.heard_at.is_some_and(|at| at >= instant)
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Whether who is silent is dead, although nothing proves that the link carries frames.
+    pub(super) fn presumes_death(&self) -> bool {
+        self.presumes_death
+    }
+}
