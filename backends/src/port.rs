@@ -33,8 +33,8 @@ pub trait Cluster: Send {
 /// snapshot. Whatever can be survived there is counted and traced, and returned by nothing.
 #[async_trait]
 pub trait Links: Send {
-    /// The next fact from the LAN: [`Input::Asked`], [`Input::Heard`], [`Input::Link`] or
-    /// [`Input::Silenced`].
+    /// The next fact from the LAN: [`Input::Asked`], [`Input::Heard`], [`Input::Link`],
+    /// [`Input::Silenced`] or [`Input::Stirred`].
     ///
     /// Cancel safe: dropping the future loses nothing.
     async fn next(&mut self) -> Input;

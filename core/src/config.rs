@@ -25,9 +25,9 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Probing {
     /// How long after one probe of a node that EIPs are answered with the next one follows.
-    pub(crate) interval: Duration,
+    interval: Duration,
     /// How long an answer to a probe may take.
-    pub(crate) timeout: Duration,
+    timeout: Duration,
 }
 
 impl Probing {
@@ -46,6 +46,16 @@ impl Probing {
     /// For LANs and hosts that never keep anything waiting for long: 100 ms and 60 ms.
     pub fn fast() -> Self {
         Self { interval: Duration::from_millis(100), timeout: Duration::from_millis(60) }
+    }
+
+    /// How long after one probe the next one follows.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// How long an answer may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The longest from a node's last sign of life to the verdict that it is dead.

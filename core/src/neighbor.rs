@@ -100,14 +100,13 @@ impl Neighbors {
 
     /// Takes in which targets EIPs are answered with: these are asked most often.
     pub(crate) fn handle_used(&mut self, used: BTreeSet<Target>, now: Instant) {
-        for target in used.difference(&self.used) {
-            if let Some(station) = self.stations.get_mut(target) {
-                let before = station.next_at();
-                station.hasten(now);
-                reschedule(&mut self.due, *target, before, station.next_at());
-            }
+        let before = std::mem::replace(&mut self.used, used);
+        let idle = |target: &&Target| self.stations.get(target).is_some_and(Station::is_idle);
+        let ask: Vec<_> = self.used.difference(&before).filter(idle).copied().collect();
+        for target in ask {
+            self.due.remove(&(self.stations[&target].next_at(), target));
+            self.ask(target, now);
         }
-        self.used = used;
     }
 
     /// Takes in that a term begins: nodes that are silent behind a link that is suspected now are
@@ -133,7 +132,7 @@ impl Neighbors {
         let (mac, obstacle) = (station.mac(), station.obstacle());
         if station.handle_answer(claim, now) {
             let every = match self.used.contains(&target) {
-                true => self.probing.interval,
+                true => self.probing.interval(),
                 false => self.random.about(CONFIRM_EVERY),
             };
             station.rest(every, now);
@@ -259,9 +258,9 @@ impl Neighbors {
         let matters = station.mac().is_some() || self.used.contains(&target);
         let again = match () {
             () if station.is_lost() => self.random.about(SEARCH_EVERY),
-            () => self.probing.interval,
+            () => self.probing.interval(),
         };
-        self.outputs.push_back(station.probe(target, now, self.probing.timeout, again));
+        self.outputs.push_back(station.probe(target, now, self.probing.timeout(), again));
         self.due.insert((station.next_at(), target));
         if !(doubted && matters) {
             return;
@@ -274,7 +273,7 @@ impl Neighbors {
         for other in witnesses.take(WITNESSES_MAX).collect::<Vec<_>>() {
             let station = self.stations.get_mut(&other).expect("it was found there");
             let before = station.next_at();
-            let probe = station.probe(other, now, self.probing.timeout, self.probing.interval);
+            let probe = station.probe(other, now, self.probing.timeout(), self.probing.interval());
             self.outputs.push_back(probe);
             reschedule(&mut self.due, other, before, station.next_at());
         }

@@ -51,6 +51,8 @@ pub struct Lan {
     heard: mpsc::Receiver<IsAt>,
     /// What was asked for; told before the acknowledgement that it comes with.
     asked: mpsc::Receiver<Input>,
+    /// Links on which others are heard.
+    stirred: mpsc::Receiver<LinkName>,
     surveys: watch::Receiver<Survey>,
     survey: Survey,
     /// Facts about links that [`Links::next`] has not told yet.
@@ -82,17 +84,20 @@ impl Lan {
         surveys.mark_changed();
         let (sender, heard) = mpsc::channel(HEARD_MAX);
         let (asked_in, asked) = mpsc::channel(ASKED_MAX);
+        let (stirred_in, stirred) = mpsc::channel(ASKED_MAX);
         let common = Common {
             voice: Arc::new(Voice::default()),
             outcomes: Arc::new(Outcomes::default()),
             heard: sender,
             asked: asked_in,
+            stirred: stirred_in,
             progress: Arc::new(Notify::new()),
         };
         Self {
             common,
             heard,
             asked,
+            stirred,
             surveys,
             survey: Survey::new(),
             news: VecDeque::new(),
@@ -199,6 +204,7 @@ impl Links for Lan {
                     self.handle_survey(survey);
                 }
                 Some(is_at) = self.heard.recv() => return Input::Heard(is_at),
+                Some(link) = self.stirred.recv() => return Input::Stirred(link),
             }
         }
     }

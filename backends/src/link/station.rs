@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use porter_core::{
@@ -33,6 +34,8 @@ use crate::clock;
 const BATCH: usize = 64;
 /// Longer than any packet that is read; the rest of a longer frame is cut off.
 const FRAME_LEN_MAX: usize = 128;
+/// How often, at most, it is told that others are heard on a link.
+const STIRRED_EVERY: Duration = Duration::from_millis(50);
 /// What [`Station::newest`] says once nothing can be sent any more.
 const OVER: u64 = u64::MAX;
 
@@ -45,6 +48,8 @@ pub(crate) struct Common {
     pub(crate) heard: mpsc::Sender<IsAt>,
     /// Where it is told what was asked for.
     pub(crate) asked: mpsc::Sender<Input>,
+    /// Where it is told on which link somebody asked for anything.
+    pub(crate) stirred: mpsc::Sender<LinkName>,
     /// Told whenever a station has come to a newer snapshot, or to its end.
     pub(crate) progress: Arc<Notify>,
 }
@@ -146,18 +151,30 @@ impl Station {
     pub(crate) fn respond(&self) -> io::Result<()> {
         let mut buffer = [0; FRAME_LEN_MAX];
         let mut asked = Asked::new();
+        let mut stirred_at = Instant::ZERO;
         while !self.stopped.load(Ordering::Acquire) {
             self.acknowledge(&mut asked);
             self.catch_up(&mut asked);
             self.wait(asked.poll_timeout())?;
+            let mut stirs = false;
             for _ in 0..BATCH {
                 match rustix::net::recv(&self.listener, &mut buffer, RecvFlags::DONTWAIT) {
-                    Ok((len, _)) => self.common.outcomes.add(self.meet(&buffer[..len], &mut asked)),
+                    Ok((len, _)) => {
+                        let outcome = self.meet(&buffer[..len], &mut asked);
+                        stirs |= matches!(outcome, Outcome::Answered | Outcome::Silent(_));
+                        self.common.outcomes.add(outcome);
+                    }
                     Err(Errno::INTR) => {}
                     // Down: told once, and frames come again when the link is up.
                     Err(Errno::AGAIN | Errno::NETDOWN) => break,
                     Err(error) => return Err(error.into()),
                 }
+            }
+            let now = clock::now();
+            if stirs && now >= stirred_at + STIRRED_EVERY {
+                stirred_at = now;
+                // The next question will do if there is no room for this one.
+                let _ = self.common.stirred.try_send(self.link);
             }
         }
         Ok(())

@@ -90,16 +90,7 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
             );
             Word::not("InterfaceSilent", message)
         }
-        (Silence::MacUnknown, Some(node)) => {
-            let family = Family::of(address);
-            let at = cluster.address_of(node, link, family);
-            let at = at.map(|at| at.to_string()).unwrap_or_default();
-            let message = format!(
-                "{address} is to be at {node}, which does not answer for {at} on {link}; is it on \
-                 this LAN?"
-            );
-            Word::not("MacUnknown", message)
-        }
+        (Silence::MacUnknown, Some(node)) => Word::not("MacUnknown", no_mac(node, answer, cluster)),
         (_, _) => Word::not("NoUsableNode", no_node(name, answer, cluster)),
     };
     // One family may be answered while the other is not.
@@ -153,6 +144,15 @@ fn no_endpoint(name: &ServiceName, answer: &Answer, cluster: &Cluster) -> String
              readiness of the pods"
         ),
     }
+}
+
+fn no_mac(node: &NodeName, answer: &Answer, cluster: &Cluster) -> String {
+    let (address, link) = (answer.address, answer.link);
+    let at = cluster.address_of(node, link, Family::of(address));
+    let at = at.map(|at| at.to_string()).unwrap_or_default();
+    format!(
+        "{address} is to be at {node}, which does not answer for {at} on {link}; is it on this LAN?"
+    )
 }
 
 fn no_node(name: &ServiceName, answer: &Answer, cluster: &Cluster) -> String {

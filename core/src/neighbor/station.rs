@@ -115,11 +115,6 @@ impl Station {
         self.pending.as_ref().map_or(self.probe_at, |pending| pending.until)
     }
 
-    /// Asks now, unless an answer is waited for.
-    pub(super) fn hasten(&mut self, now: Instant) {
-        self.probe_at = self.probe_at.min(now);
-    }
-
     /// Leaves it alone for a while.
     pub(super) fn rest(&mut self, span: Duration, now: Instant) {
         self.probe_at = now + span;
@@ -177,7 +172,7 @@ impl Station {
             return Some(Closed::Answered);
         }
         if pending.answers.is_empty() {
-            if now > pending.until + probing.interval / 2 {
+            if now > pending.until + probing.interval() / 2 {
                 return Some(Closed::Late);
             }
             self.missed = self.missed.saturating_add(1);

@@ -55,7 +55,7 @@ fn a_node_is_asked_by_broadcast_and_learned_from_its_answer() {
 #[test]
 fn a_claim_that_nobody_asked_for_teaches_nothing() {
     let mut neighbors = looking();
-    let late = Instant::ZERO + Probing::default().timeout;
+    let late = Instant::ZERO + Probing::default().timeout();
     assert!(!neighbors.handle_heard(&reply(MAC), late));
     let announced = IsAt { to: None, ..reply(MAC) };
     assert!(!neighbors.handle_heard(&announced, Instant::from_millis(1)));

@@ -60,6 +60,7 @@ impl Endpoints {
             | Input::Service(..)
             | Input::Services(_)
             | Input::Silenced(_)
+            | Input::Stirred(_)
             | Input::Written(..) => {}
         }
     }

@@ -67,6 +67,7 @@ pub(crate) fn holder_told(input: &Input) -> Option<Option<Identity>> {
         | Input::Service(..)
         | Input::Services(_)
         | Input::Silenced(_)
+        | Input::Stirred(_)
         | Input::Slice(..)
         | Input::Slices(_)
         | Input::Written(..) => None,
@@ -150,7 +151,11 @@ pub(crate) fn input(input: &Input) -> Option<String> {
         Input::Written(_, Err(WriteError::Rejected(reason))) => format!("rejected: {reason}"),
         Input::Written(_, Err(WriteError::Unknown)) => "no verdict".to_owned(),
         Input::Leave => "leave".to_owned(),
-        Input::Asked(..) | Input::Heard(_) | Input::Link(..) | Input::Silenced(_) => return None,
+        Input::Asked(..)
+        | Input::Heard(_)
+        | Input::Link(..)
+        | Input::Silenced(_)
+        | Input::Stirred(_) => return None,
     })
 }
 

@@ -108,6 +108,10 @@ impl World {
             }
             Says::Ping { .. } | Says::Pong { .. } => return,
         };
+        if matches!(task, Task::Answer(_)) {
+            let stirred = Task::Input(Input::Stirred(eth0()));
+            self.task_after(id, std::time::Duration::ZERO, stirred);
+        }
         self.task_after(id, std::time::Duration::ZERO, task);
     }
 
