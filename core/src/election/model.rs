@@ -28,7 +28,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use super::{Election, Role, Wanted};
 use crate::{
-    Config, Identity, Instant, LeaseRecord, LeaseTiming, Timestamp, Version, WriteError,
+    Config, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp, Version, WriteError,
     random::Random,
 };
 
@@ -357,7 +357,8 @@ impl World {
 
 fn campaigning(replica: usize, incarnation: u64, now: Instant) -> Election {
     let identity = Identity::from(format!("{replica}-{incarnation}").as_str());
-    let config = Config { identity, epoch: Timestamp(0), lease: timing() };
+    let probing = Probing::default();
+    let config = Config { identity, epoch: Timestamp(0), lease: timing(), probing };
     let mut election = Election::new(&config, 0);
     election.handle_campaign(true, now);
     election
