@@ -114,14 +114,21 @@ fn fate(trace: &Trace, eip: IpAddr, at: Moment, end: Moment) -> Fate {
         spans.iter().find(|(from, _, state)| within(from) && matches!(state, State::Unanswered(_)));
     let lost = self::spans(trace, &Lane::Entry(eip));
     let lost = lost.iter().filter(|(from, _, state)| within(from) && matches!(state, State::Lost));
-    let gap = gap.map(|(from, to, _)| (*from, *to));
-    let seen_at = gap.map_or(end, |(_, to)| to.max(end));
+    // The reason of a silence may change while it lasts.
+    let gap = gap.map(|(from, _, _)| {
+        let later = spans.iter().skip_while(|(since, _, _)| since < from);
+        let silent = later.take_while(|(_, _, state)| matches!(state, State::Unanswered(_)));
+        (*from, silent.last().map_or(*from, |(_, to, _)| *to))
+    });
+    // What is done next changes the state at that very moment, and the end of a gap is one.
+    let after = match gap {
+        Some((_, to)) if to >= end => spans.iter().find(|(from, _, _)| *from == to),
+        Some(_) | None => spans.iter().rev().find(|(from, _, _)| *from < end),
+    };
     Fate {
         eip,
         before: before(trace, &lane, at).cloned(),
-        after: before(trace, &lane, seen_at)
-            .or_else(|| spans.last().map(|(_, _, state)| *state))
-            .cloned(),
+        after: after.or_else(|| spans.last()).map(|(_, _, state)| (*state).clone()),
         changed_at: spans.iter().map(|(from, _, _)| *from).find(within),
         gap,
         lost: lost.map(|(from, to, _)| to.since(*from)).sum(),
@@ -150,7 +157,7 @@ fn told(trace: &Trace, fates: &[Fate]) -> String {
         }
         [] => String::new(),
         [one] => one_told(trace, one),
-        many => many_told(many),
+        many => many_told(trace, many),
     }
 }
 
@@ -183,15 +190,29 @@ fn one_told(trace: &Trace, fate: &Fate) -> String {
     format!("{answered} {}", lost(fate.lost))
 }
 
-fn many_told(fates: &[&Fate]) -> String {
-    let worst = fates.iter().filter_map(|fate| fate.gap).map(|(from, to)| to.since(from)).max();
+fn many_told(trace: &Trace, fates: &[&Fate]) -> String {
+    let gaps = fates.iter().filter_map(|fate| fate.gap);
+    let worst = gaps.max_by_key(|(from, to)| to.since(*from));
     let n_moved = fates.iter().filter(|fate| fate.before != fate.after).count();
-    let moved = format!("Of {} EIPs {n_moved} changed.", fates.len());
+    let most_lost = fates.iter().map(|fate| fate.lost).max().unwrap_or_default();
+    let n_eips = fates.len();
+    if worst.is_none() && n_moved == 0 && most_lost.is_zero() {
+        return "Hosts notice nothing.".to_owned();
+    }
     let answered = match worst {
-        Some(worst) => format!("Nobody answers for up to {}.", words::span(worst)),
+        Some((from, to)) => {
+            let span = words::span(to.since(from));
+            let speaker = speaker(trace, to).map(|name| {
+                format!(" From {:.1} s the replica on {name} speaks.", words::seconds(to))
+            });
+            format!("Nobody answers for up to {span}.{}", speaker.unwrap_or_default())
+        }
         None => "Every question could be answered.".to_owned(),
     };
-    let most_lost = fates.iter().map(|fate| fate.lost).max().unwrap_or_default();
+    let moved = match n_moved {
+        0 => format!("All {n_eips} EIPs are where they were."),
+        _ => format!("Of {n_eips} EIPs {n_moved} changed."),
+    };
     format!("{answered} {moved} {}", lost(most_lost))
 }
 

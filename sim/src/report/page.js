@@ -74,7 +74,7 @@
 
   // Gives every flag a row in which its words have room, or none but for its number.
   function raise(flags) {
-    const ends = [];
+    const ends = [], last = [];
     for (const flag of flags) {
       const left = x(flag.at) - 12, words = 28 + flag.label.length * LETTER;
       const free = (long) => {
@@ -83,7 +83,13 @@
       };
       const row = free(words);
       flag.spoken = row >= 0;
-      flag.row = Math.max(row, 0);
+      flag.row = flag.spoken ? row : free(0);
+      if (flag.row < 0) {
+        // There is no room at all: its number takes that of the words before.
+        flag.row = 0;
+        last[0].spoken = false;
+      }
+      last[flag.row] = flag;
       ends[flag.row] = Math.max(ends[flag.row] || 0, left + (flag.spoken ? words : 24));
     }
     return flags;
@@ -149,8 +155,9 @@
       const box = add(clipped, "g", { class: "span " + span.look + (isChosen ? " chosen" : "") });
       if (span.tint !== null) box.style.setProperty("--tint", `var(--node${span.tint})`);
       add(box, "rect", { x: left, y: lane.y, width: wide, height: BAR, rx: wide > 8 ? 3 : 0 });
-      const long = span.look === "bad" && span.to - span.from >= 0.001;
-      const text = [long ? `${span.label} for ${(span.to - span.from).toFixed(2)} s` : span.label, span.label]
+      const lasts = (span.to - span.from).toFixed(2) + " s";
+      const texts = span.look === "bad" ? [`${span.label} for ${lasts}`, span.label, lasts] : [span.label];
+      const text = texts
         .find((text) => text.length * LETTER + 14 < wide);
       if (text) add(box, "text", { x: left + 7, y: lane.y + 15 }, text);
       box.addEventListener("pointerenter", () => show(lane, span));

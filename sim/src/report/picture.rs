@@ -133,5 +133,22 @@ fn row(lane: &Lane, trace: &Trace, nodes: &[String]) -> Row {
         let (look, detail) = words::happening(&tick.what);
         Sign { at: words::seconds(tick.at), look, detail }
     });
-    Row { group, name, spans: spans.collect(), ticks: ticks.collect() }
+    Row { group, name, spans: merged(spans), ticks: ticks.collect() }
+}
+
+/// States that look the same are one span, such as a silence whose reason changes.
+fn merged(spans: impl Iterator<Item = Span>) -> Vec<Span> {
+    let mut all: Vec<Span> = Vec::new();
+    for span in spans {
+        match all.last_mut() {
+            Some(last)
+                if (last.look, last.tint, &last.label) == (span.look, span.tint, &span.label) =>
+            {
+                last.to = span.to;
+                last.detail = format!("{} Then: {}", last.detail, span.detail);
+            }
+            Some(_) | None => all.push(span),
+        }
+    }
+    all
 }

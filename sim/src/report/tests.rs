@@ -184,3 +184,32 @@ fn a_violation_is_the_headline() {
     assert!(html.contains("<h1>Something happened that must never be.</h1>"));
     assert!(html.contains("two voices: a and b"));
 }
+
+#[test]
+fn a_fault_is_drawn_from_its_very_moment_though_nothing_else_happens_then() {
+    let mut world = World::guide(5);
+    world.record();
+    world.run(Duration::from_secs(8));
+    let leader = world.leader().unwrap();
+    world.stall(leader, Duration::from_secs(7));
+    world.run(Duration::from_secs(9));
+    let trace = world.trace().unwrap();
+    let picture = Picture::new(&trace, &outcome::chapters(&trace));
+    let spans = &lane(&picture, &format!("replica on {}", world.replica_name(leader))).spans;
+    let paused = spans.iter().find(|span| span.label == "stands still").unwrap();
+    assert_eq!(paused.from, 8.0);
+    assert!((15.0..15.2).contains(&paused.to), "{}", paused.to);
+}
+
+#[test]
+fn a_gap_that_outlasts_its_chapter_ends_where_somebody_answers_again() {
+    let mut trace = crash();
+    let answers = trace.lanes.get_mut(&Lane::Answer(EIP)).unwrap();
+    answers.insert(2, (at(13_000), State::Unanswered("node4 is not known yet".to_owned())));
+    trace.marks.push(Mark { at: at(12_000), fault: false, ..trace.marks[0].clone() });
+    let chapters = outcome::chapters(&trace);
+    assert!(chapters[0].then.starts_with("Nobody answers for 4.50 s. From 14.5 s"), "{chapters:?}");
+    assert_eq!(chapters[1].then, "Nobody is answering at that time.");
+    let picture = Picture::new(&trace, &chapters);
+    assert_eq!(lane(&picture, "asking for 172.22.0.188").spans.len(), 3);
+}

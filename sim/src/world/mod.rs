@@ -161,6 +161,7 @@ impl World {
     ///
     /// When something happens that must never be, with all that is needed to see it again.
     pub fn run(&mut self, span: Duration) {
+        self.observe();
         let until = self.now + span;
         while let Some((at, event)) = self.queue.pop(until) {
             self.now = at;
@@ -172,6 +173,7 @@ impl World {
 
     /// Lets the world go on until something is so. Says whether it was, within `limit`.
     pub fn run_until(&mut self, limit: Duration, mut so: impl FnMut(&Self) -> bool) -> bool {
+        self.observe();
         let until = self.now + limit;
         while !so(self) {
             let Some((at, event)) = self.queue.pop(until) else {
