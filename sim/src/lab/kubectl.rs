@@ -156,11 +156,14 @@ impl Kubectl {
         Ok(self.leases().get_opt(LEASE).await?)
     }
 
-    /// Creates the Lease of the agents.
-    pub(crate) async fn create_lease(&self, lease: &Value) -> Result<(), Unmet> {
+    /// Creates the Lease of the agents; says whether there was none.
+    pub(crate) async fn create_lease(&self, lease: &Value) -> Result<bool, Unmet> {
         let lease = serde_json::from_value(lease.clone()).map_err(invalid)?;
-        self.leases().create(&PostParams::default(), &lease).await?;
-        Ok(())
+        match self.leases().create(&PostParams::default(), &lease).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Changes the Lease of the agents.
