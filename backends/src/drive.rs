@@ -4,7 +4,7 @@ use std::{future, pin::pin};
 
 use porter_core::{Identity, Input, Instant, Output, Speaker};
 use tokio::select;
-use tracing::{info, trace};
+use tracing::{info, trace, warn};
 
 use crate::{
     clock,
@@ -64,6 +64,7 @@ pub async fn drive(
 struct News {
     holder: Option<Identity>,
     leads: bool,
+    pauses: u64,
 }
 
 impl News {
@@ -74,6 +75,10 @@ impl News {
                 Some(holder) => info!(%holder, "the Lease is held"),
                 None => info!("nobody holds the Lease"),
             }
+        }
+        if speaker.pauses() != self.pauses {
+            self.pauses = speaker.pauses();
+            warn!(times = self.pauses, "this process was paused, or too busy to keep its time");
         }
         if speaker.leads(now) != self.leads {
             self.leads = !self.leads;

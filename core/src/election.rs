@@ -34,8 +34,14 @@ use crate::{
     random::Random,
 };
 
-/// How long after a request that brought nothing the next one follows, before jitter.
+/// How long after a request that brought nothing the next one follows, before jitter. Doubled with
+/// every further one, up to the time between renewals: there is always time for another before the
+/// claim ends.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
+const DOUBLINGS_MAX: u32 = 5;
+
+/// Whoever wakes so much later than it asked for was paused, and does not know what it missed.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// How many attempts of its own a replica remembers. Those before the last one that was proved can
 /// no longer take effect, and between two proofs there is time for a few only.
@@ -70,6 +76,12 @@ pub struct Election {
     read_at: Option<Instant>,
     /// Not to write before: the last write brought nothing.
     retry_at: Instant,
+    /// How many requests in a row brought nothing. A read brings something, but does not help
+    /// whose writes are refused.
+    failures: u32,
+    /// When to be woken, as was asked for.
+    due: Option<Instant>,
+    pauses: u64,
     wanted: Option<Wanted>,
 }
 
@@ -160,6 +172,9 @@ impl Election {
             request: Request::None,
             read_at: None,
             retry_at: Instant::ZERO,
+            failures: 0,
+            due: None,
+            pauses: 0,
             wanted: None,
         }
     }
@@ -234,7 +249,7 @@ impl Election {
         let overtaken = matches!(self.request, Request::Read { overtaken: true });
         self.request = Request::None;
         let Ok(lease) = lease else {
-            self.read_at = Some(now + self.random.about(RETRY_AFTER));
+            self.read_at = Some(now + self.patience());
             return self.act(now);
         };
         if overtaken {
@@ -260,6 +275,9 @@ impl Election {
             return; // No write of this election is without verdict.
         };
         self.request = Request::None;
+        if verdict.is_ok() {
+            self.failures = 0;
+        }
         match verdict {
             Ok((version, record)) if purpose == Purpose::Release => {
                 self.attempts.clear();
@@ -273,9 +291,24 @@ impl Election {
             Ok(created) if purpose == Purpose::Create => self.see_foreign(Some(created), now),
             Ok((version, record)) => self.prove(attempt, version, record, now),
             Err(error) => {
-                self.retry_at = now + self.random.about(RETRY_AFTER);
-                if !matches!(error, WriteError::Rejected(_)) {
-                    self.read_at = Some(now);
+                // A conflict is no trouble: somebody else wrote.
+                let span = match error {
+                    WriteError::Conflict => self.random.about(RETRY_AFTER),
+                    WriteError::Busy(_)
+                    | WriteError::Forbidden(_)
+                    | WriteError::Rejected(_)
+                    | WriteError::Unknown => self.patience(),
+                };
+                self.retry_at = now + span;
+                match error {
+                    WriteError::Conflict | WriteError::Unknown => self.read_at = Some(now),
+                    // No effect, so that there is nothing to be found out.
+                    WriteError::Rejected(_) | WriteError::Forbidden(_) => {}
+                    // A claim that ends meanwhile ends; beyond its length nothing is gained.
+                    WriteError::Busy(span) => {
+                        let span = span.min(self.timing.duration());
+                        self.retry_at = self.retry_at.max(now + span);
+                    }
                 }
             }
         }
@@ -324,8 +357,33 @@ impl Election {
         [request_at, until].into_iter().flatten().min()
     }
 
-    /// Lets pass what has passed, and asks for what is due.
+    /// How often this replica was woken much later than it had asked for.
+    pub fn pauses(&self) -> u64 {
+        self.pauses
+    }
+
+    /// How long to wait after one more request that brought nothing.
+    fn patience(&mut self) -> Duration {
+        let longest = self.timing.renew_every().max(RETRY_AFTER);
+        let span = RETRY_AFTER * 2u32.pow(self.failures.min(DOUBLINGS_MAX));
+        self.failures = self.failures.saturating_add(1);
+        self.random.about(span.min(longest))
+    }
+
+    /// Lets pass what has passed, asks for what is due, and sees when it has to be woken.
     fn act(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| now > due + PAUSE) {
+            self.pauses += 1;
+            // What the watch tells may be as old as the pause is long.
+            if self.role == Role::Follow && matches!(self.request, Request::None) {
+                self.read_at = Some(now);
+            }
+        }
+        self.ask(now);
+        self.due = self.poll_timeout();
+    }
+
+    fn ask(&mut self, now: Instant) {
         match self.role {
             Role::Lead { until, .. } | Role::Yield { until, .. } if now >= until => {
                 self.role = Role::Follow;

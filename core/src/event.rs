@@ -5,7 +5,7 @@
 //! after the adapter has given up on its request (and said [`WriteError::Unknown`]) is dropped by
 //! the adapter.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use pnet::util::MacAddr;
 
@@ -279,8 +279,13 @@ pub enum Written {
 pub enum WriteError {
     /// The object is another version than expected, exists already, or is gone. No effect.
     Conflict,
-    /// The API server refused: no right to, invalid, too many requests. No effect.
+    /// The API server refused what was asked for: it is invalid, or too large. No effect.
     Rejected(String),
+    /// The API server does not know us (401), or we have no right to (403). No effect.
+    Forbidden(String),
+    /// The API server has too many requests (429), and asks to be left alone for this long. No
+    /// effect.
+    Busy(Duration),
     /// No verdict arrived. The write may have taken effect, or still take it.
     Unknown,
 }

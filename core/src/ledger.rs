@@ -93,6 +93,13 @@ impl Ledger {
         Some((object, version))
     }
 
+    /// Lets an object rest at least until then.
+    pub(crate) fn rest(&mut self, object: &Object, until: Instant) {
+        let (_, rests_until) = self.failures.entry(object.clone()).or_insert((0, until));
+        *rests_until = until.max(*rests_until);
+        self.resting.insert((*rests_until, object.clone()));
+    }
+
     /// The next object that has rested, once.
     pub(crate) fn poll_rested(&mut self, now: Instant) -> Option<Object> {
         self.resting.first().filter(|(rests_until, _)| now >= *rests_until)?;
@@ -157,6 +164,19 @@ mod tests {
         assert!(!ledger.has_room());
         ledger.end(WriteId(7), None, Instant::ZERO);
         assert!(ledger.has_room());
+    }
+
+    #[test]
+    fn an_object_that_has_to_wait_waits_and_does_not_wake_before() {
+        let mut ledger = Ledger::default();
+        let object = Object::Eip(EipName::from("pool"));
+        ledger.begin(WriteId(1), object.clone(), Version(1), Duration::ZERO);
+        ledger.end(WriteId(1), None, Instant::ZERO);
+        let until = Instant::from_millis(3_000);
+        ledger.rest(&object, until);
+        assert!(!ledger.is_free(&object, Instant::from_millis(2_999)));
+        assert!(ledger.is_free(&object, until));
+        assert_eq!(ledger.poll_rested(until), Some(object));
     }
 
     #[test]

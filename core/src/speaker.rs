@@ -217,6 +217,11 @@ impl Speaker {
         self.election.holder()
     }
 
+    /// How often this replica was woken so late that it must have been paused.
+    pub fn pauses(&self) -> u64 {
+        self.election.pauses()
+    }
+
     /// The snapshot that was published last.
     pub fn answers(&self) -> &Arc<Answers> {
         self.publication.published()
@@ -353,6 +358,9 @@ impl Speaker {
         };
         let events = self.events.remove(&id).unwrap_or_default();
         let Some((object, expected)) = self.ledger.end(id, written, now) else { return };
+        if let Err(WriteError::Busy(span)) = verdict {
+            self.ledger.rest(&object, now + span);
+        }
         if written.is_some_and(|written| written != expected) {
             self.outputs.extend(events.into_iter().map(Output::Event));
         }

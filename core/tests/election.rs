@@ -145,6 +145,68 @@ fn claim_of(leader: &Election) -> LeaseRecord {
 }
 
 #[test]
+fn a_leader_that_is_refused_tries_less_and_less_often_but_again_before_its_claim_ends() {
+    let refusals = [
+        WriteError::Forbidden("no".to_owned()),
+        WriteError::Rejected("no".to_owned()),
+        WriteError::Unknown,
+    ];
+    for refusal in refusals {
+        let mut b = leader();
+        let mut asked = Vec::new();
+        while let Some(now) = b.poll_timeout().filter(|now| b.leads(*now)) {
+            b.handle_timeout(now);
+            match b.poll_output() {
+                Some(Wanted::Write(..)) => {
+                    asked.push(now);
+                    b.handle_written(Err(refusal.clone()), now);
+                    if b.poll_output() == Some(Wanted::Read) {
+                        b.handle_read(Ok(Some((Version(2), claim_of(&b)))), now);
+                    }
+                }
+                Some(Wanted::Read) | None => {}
+            }
+        }
+        let gaps: Vec<_> = asked.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+        assert!((3..=6).contains(&asked.len()), "{refusal:?}: {gaps:?}");
+        assert!(gaps.windows(2).all(|pair| pair[0] < pair[1]), "{refusal:?}: {gaps:?}");
+    }
+}
+
+#[test]
+fn whoever_is_asked_to_wait_waits_and_does_not_speak_longer_for_it() {
+    let mut b = leader();
+    let until = b.until().unwrap();
+    write(&mut b, at(6_800)).unwrap();
+    b.handle_written(Err(WriteError::Busy(Duration::from_secs(2))), at(6_900));
+    assert_eq!(b.poll_output(), None, "nothing came of it, so that there is nothing to look up");
+    assert_eq!(b.until(), Some(until));
+    assert_eq!(write(&mut b, at(8_899)), None);
+    assert!(write(&mut b, at(8_900)).is_some());
+    b.handle_written(Err(WriteError::Busy(Duration::from_secs(3_600))), at(9_000));
+    assert!(!b.leads(until));
+    assert_eq!(write(&mut b, at(13_999)), None);
+    b.handle_timeout(at(14_000));
+    assert!(b.poll_output().is_some(), "no server keeps a replica out for an hour");
+}
+
+#[test]
+fn a_challenger_that_was_paused_reads_before_it_writes() {
+    for (woken_at, paused) in [(5_250, false), (5_400, true)] {
+        let mut b = challenger();
+        b.handle_timeout(at(woken_at));
+        let wanted = b.poll_output();
+        assert_eq!(wanted == Some(Wanted::Read), paused, "{wanted:?}");
+        assert_eq!(b.pauses(), u64::from(paused));
+    }
+    let mut b = challenger();
+    b.handle_timeout(at(9_000));
+    let renewed = Some((Version(8), record(Some("a"), 8)));
+    b.handle_read(Ok(renewed), at(9_100));
+    assert_eq!(b.poll_timeout(), Some(at(9_100) + WAIT));
+}
+
+#[test]
 fn a_read_that_was_overtaken_by_a_sighting_is_no_proof() {
     let mut b = leader();
     let ours = claim_of(&b);

@@ -44,8 +44,8 @@ fn writes_of_services() -> Requests {
 async fn a_refused_write_says_whether_it_is_worth_deciding_anew_and_has_no_effect() {
     for (fault, verdict) in [
         (Fault::Conflict, "Conflict"),
-        (Fault::TooManyRequests(SECOND), "Rejected"),
-        (Fault::Forbidden, "Rejected"),
+        (Fault::TooManyRequests(SECOND), "Busy(1s)"),
+        (Fault::Forbidden, "Forbidden"),
         (Fault::InternalError, "Unknown"),
         (Fault::Unavailable, "Unknown"),
         (Fault::Hang, "Unknown"),

@@ -235,7 +235,7 @@ async fn a_refusal_is_passed_on_in_the_servers_words() {
     cluster.faults().set(Requests::to(Verb::Patch, Resource::SERVICES), Fault::Forbidden);
     let verdict = adapter.write(on_service("web", created, ingress())).await;
     let words = "services \"web\" is forbidden: the test does not allow it";
-    assert_eq!(verdict.err(), Some(WriteError::Rejected(words.into())));
+    assert_eq!(verdict.err(), Some(WriteError::Forbidden(words.into())));
 }
 
 #[tokio::test]

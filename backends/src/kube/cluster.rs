@@ -76,6 +76,8 @@ pub struct ApiServer {
     facts: mpsc::Receiver<Input>,
     service_orders: mpsc::UnboundedSender<Order<Service>>,
     events: Events,
+    /// What was warned of last: said once, however often it is tried again.
+    complaint: String,
     /// The watches, and what tells Events. Ended when dropped.
     tasks: JoinSet<Infallible>,
 }
@@ -122,8 +124,22 @@ impl ApiServer {
             facts,
             service_orders,
             events,
+            complaint: String::new(),
             tasks,
         })
+    }
+}
+
+impl ApiServer {
+    /// Says what no repetition will mend.
+    fn complain(&mut self, verdict: &Input) {
+        if let Input::Written(_, Err(WriteError::Forbidden(reason) | WriteError::Rejected(reason))) =
+            verdict
+            && *reason != self.complaint
+        {
+            self.complaint.clone_from(reason);
+            warn!(reason, "the API server refuses a write");
+        }
     }
 }
 
@@ -132,7 +148,10 @@ impl Cluster for ApiServer {
     async fn next(&mut self) -> Input {
         select! {
             biased;
-            Some(verdict) = self.calls.next() => verdict,
+            Some(verdict) = self.calls.next() => {
+                self.complain(&verdict);
+                verdict
+            }
             Some(fact) = self.lease_facts.recv() => fact,
             Some(fact) = self.facts.recv() => fact,
             Some(ended) = self.tasks.join_next() => match ended {

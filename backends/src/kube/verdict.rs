@@ -13,6 +13,8 @@ pub(super) fn write_error(error: &kube::Error, creates: bool) -> WriteError {
         Some(Status { code: 409, .. }) => WriteError::Conflict,
         // What was to be changed is gone. Where it was to be created, its namespace is missing.
         Some(Status { code: 404 | 410, .. }) if !creates => WriteError::Conflict,
+        Some(Status { code: 401 | 403, .. }) => WriteError::Forbidden(told(error)),
+        Some(Status { code: 429, .. }) => WriteError::Busy(retry_after(error)),
         Some(Status { code: 400..=499, .. }) => WriteError::Rejected(told(error)),
         // Overloaded, broken, torn: an answer that says nothing of what became of the request.
         Some(_) | None => WriteError::Unknown,
@@ -76,9 +78,13 @@ mod tests {
         for code in [404, 409, 410] {
             assert_eq!(verdict(code), WriteError::Conflict, "{code}");
         }
-        for code in [400, 401, 403, 413, 422, 429] {
+        for code in [400, 413, 422] {
             assert_eq!(verdict(code), WriteError::Rejected("no".into()), "{code}");
         }
+        for code in [401, 403] {
+            assert_eq!(verdict(code), WriteError::Forbidden("no".into()), "{code}");
+        }
+        assert_eq!(verdict(429), WriteError::Busy(Duration::from_secs(1)));
         for code in [0, 500, 502, 503, 504] {
             assert_eq!(verdict(code), WriteError::Unknown, "{code}");
         }

@@ -23,12 +23,15 @@ pub enum Outcome {
     Probed,
     /// A question was not answered.
     Silent(Silence),
+    /// More than a millisecond passed from the check whether to speak until a frame was sent. Comes
+    /// on top of what became of the frame.
+    Slow,
     /// It could not be sent: the link was gone or down, or its queue was full.
     Unsent,
 }
 
 /// The number of outcomes without a reason of their own.
-const PLAIN: usize = 7;
+const PLAIN: usize = 8;
 const COUNT: usize = PLAIN + Dropped::ALL.len() + Silence::ALL.len();
 
 impl Outcome {
@@ -40,7 +43,8 @@ impl Outcome {
             Self::Late => 3,
             Self::Overrun => 4,
             Self::Probed => 5,
-            Self::Unsent => 6,
+            Self::Slow => 6,
+            Self::Unsent => 7,
             Self::Dropped(reason) => PLAIN + reason as usize,
             Self::Silent(reason) => PLAIN + Dropped::ALL.len() + reason as usize,
         }
@@ -55,6 +59,7 @@ impl Outcome {
             Self::Late,
             Self::Overrun,
             Self::Probed,
+            Self::Slow,
             Self::Unsent,
         ];
         plain

@@ -126,7 +126,9 @@ impl Station {
         let Some(frames) = wire::announcements(self.mac, is_at) else {
             return Outcome::Unsent;
         };
-        let said = frames.iter().try_for_each(|frame| self.common.voice.say(frame, &self.speaker));
+        let said = frames.iter().try_for_each(|frame| {
+            self.common.voice.say(frame, &self.speaker, &self.common.outcomes)
+        });
         said.err().unwrap_or(Outcome::Announced)
     }
 
@@ -251,7 +253,7 @@ impl Station {
     fn say(&self, answer: &IsAt) -> Outcome {
         let frame = wire::answer(self.mac, answer)
             .expect("an answer is of the family of its question, which was read from a frame");
-        match self.common.voice.say(&frame, &self.speaker) {
+        match self.common.voice.say(&frame, &self.speaker, &self.common.outcomes) {
             Ok(()) => Outcome::Answered,
             Err(outcome) => outcome,
         }

@@ -1,8 +1,11 @@
 //! What all responders say, and until when they may.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -10,8 +13,11 @@ use porter_core::{Answers, Generation, Instant, wire::Frame};
 use rustix::{io, net::SendFlags};
 use socket2::Socket;
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Outcomes};
 use crate::clock;
+
+/// How long sending a frame takes where nothing is in its way.
+const SWIFT: Duration = Duration::from_millis(1);
 
 /// What was published last.
 #[derive(Debug, Default)]
@@ -49,13 +55,24 @@ impl Voice {
     }
 
     /// Sends a frame that speaks for an EIP, if that is still permitted. There is no other way to
-    /// send one, and nothing between the check and the sending.
-    pub(crate) fn say(&self, frame: &Frame, socket: &Socket) -> Result<(), Outcome> {
+    /// send one, and nothing between the check and the sending. Sending that took longer than
+    /// [`SWIFT`] is counted: that much of the margin was used.
+    pub(crate) fn say(
+        &self,
+        frame: &Frame,
+        socket: &Socket,
+        outcomes: &Outcomes,
+    ) -> Result<(), Outcome> {
         let until = self.until();
-        if clock::now() >= until {
+        let checked_at = clock::now();
+        if checked_at >= until {
             return Err(Outcome::Late);
         }
-        send(frame, socket).map_err(|_| Outcome::Unsent)
+        let sent = send(frame, socket).map_err(|_| Outcome::Unsent);
+        if clock::now().since(checked_at) > SWIFT {
+            outcomes.add(Outcome::Slow);
+        }
+        sent
     }
 }
 

@@ -149,6 +149,8 @@ pub(crate) fn input(input: &Input) -> Option<String> {
         Input::Written(_, Ok(written)) => format!("written {}", version_of(written)),
         Input::Written(_, Err(WriteError::Conflict)) => "conflict".to_owned(),
         Input::Written(_, Err(WriteError::Rejected(reason))) => format!("rejected: {reason}"),
+        Input::Written(_, Err(WriteError::Forbidden(reason))) => format!("forbidden: {reason}"),
+        Input::Written(_, Err(WriteError::Busy(span))) => format!("busy for {span:?}"),
         Input::Written(_, Err(WriteError::Unknown)) => "no verdict".to_owned(),
         Input::Leave => "leave".to_owned(),
         Input::Asked(..)

@@ -4,12 +4,15 @@
 //! stamps, attempts that are nowhere to be found again, and replaced versions that are not shown
 //! again.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use super::{Call, Replica, Taken, World};
 use crate::{
     Identity, Instant, LeaseRecord, Version,
-    election::{Attempt, Purpose, Request, Role, Sight, Wanted},
+    election::{Attempt, PAUSE, Purpose, Request, Role, Sight, Wanted},
 };
 
 /// Stands for what is not among the things that are named.
@@ -192,7 +195,9 @@ impl Scribe<'_> {
             self.instant(at, clock);
         }
         self.word(u64::from(election.campaigns));
-        self.word(election.longest.as_secs());
+        self.word(u64::from(election.failures.min(1)));
+        let paused_at = election.due.map(|due| due + PAUSE + Duration::from_nanos(1));
+        self.instant(paused_at, clock);
         match election.request {
             Request::None => self.word(0),
             Request::Read { overtaken } => self.word(1 + u64::from(overtaken)),
