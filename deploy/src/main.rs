@@ -5,6 +5,7 @@ mod agent;
 mod crd;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
+mod explore;
 #[cfg(target_os = "linux")]
 mod lab;
 #[cfg(target_os = "linux")]
@@ -45,7 +46,7 @@ impl Command {
             Self::Agent(agent) => Ok(agent.run()?),
             Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
             Self::Lab(lab) => Ok(lab.run()?),
-            Self::Sim(sim) => sim.run().map(|()| ExitCode::SUCCESS),
+            Self::Sim(sim) => sim.run(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     net::Ipv4Addr,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use clap::Args;
@@ -13,6 +14,8 @@ use porter_sim::{
     Manifest, Options,
     report::{self, Run},
 };
+
+use crate::explore::Explore;
 
 /// The host number of the client outside the cluster.
 const CLIENT: u8 = 100;
@@ -23,10 +26,13 @@ const CLIENT: u8 = 100;
 /// cluster would see: addresses, pings, neighbour caches, who leads and who answers, and what happens
 /// when a node or the leading replica goes. The same manifests, options and seed always print the
 /// same.
+///
+/// With --runs it looks for faults that break a promise instead: each run is a cluster of its own
+/// with faults of its own, made from its seed alone.
 #[derive(Args, Debug)]
 pub(crate) struct Sim {
     /// Manifests as for `kubectl apply`: YAML with Eips, Services and Deployments.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["runs", "replay"], value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The nodes of the cluster, all in one /24.
     #[arg(
@@ -49,10 +55,15 @@ pub(crate) struct Sim {
     /// Write the run to a file as a page to look at in a browser.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Exploring")]
+    explore: Explore,
 }
 
 impl Sim {
-    pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        if let Some(code) = self.explore.run(self.seed, self.transcript)? {
+            return Ok(code);
+        }
         self.check_nodes()?;
         let mut manifests = Vec::new();
         for file in &self.files {
@@ -69,7 +80,7 @@ impl Sim {
             fs::write(&file, page)
                 .map_err(|error| format!("writing {} failed: {error}", file.display()))?;
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 
     /// What to type to see the same again.

@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 mod check;
+pub mod explore;
 #[cfg(target_os = "linux")]
 pub mod lab;
 pub mod report;

@@ -9,6 +9,7 @@ mod changes;
 mod commits;
 mod endpoints;
 mod proofs;
+mod sometimes;
 mod timers;
 mod voices;
 mod writes;
@@ -16,6 +17,8 @@ mod writes;
 use std::{collections::BTreeMap, fmt};
 
 use porter_core::{Input, Instant, Output, Write, keys};
+
+pub(crate) use sometimes::Sometimes;
 
 use crate::world::{Api, Frame, Moment, NodeHost, World};
 
@@ -36,6 +39,7 @@ pub(crate) struct Checks {
     commits: commits::Commits,
     endpoints: endpoints::Endpoints,
     proofs: proofs::Proofs,
+    pub(crate) seen: sometimes::Seen,
     voices: voices::Voices,
     writes: writes::Writes,
 }
@@ -51,6 +55,7 @@ impl Checks {
 
     /// A replica is told a fact.
     pub(crate) fn told(&mut self, id: usize, input: &Input) {
+        self.seen.told(input);
         self.endpoints.told(id, input);
         self.proofs.told(id, input);
         self.writes.told(id, input);
@@ -64,6 +69,7 @@ impl Checks {
         now: Moment,
         local: Instant,
     ) -> Result<(), Violation> {
+        self.seen.wanted(output);
         self.writes.wanted(id, output)?;
         self.announcements.wanted(id, output, now, local)
     }
@@ -85,6 +91,7 @@ impl Checks {
 
     /// Objects have changed at the API server.
     pub(crate) fn committed(&mut self, api: &Api) -> Result<(), Violation> {
+        self.seen.committed(api);
         self.commits.committed(api);
         addresses::check(api)
     }
@@ -121,7 +128,11 @@ impl Checks {
 
     /// Something has happened.
     pub(crate) fn after_event(&mut self, world: &World) -> Result<(), Violation> {
+        let n_overlaps = self.voices.n_overlaps();
         self.voices.after_event(world)?;
+        if self.voices.n_overlaps() > n_overlaps {
+            self.seen.hit(Sometimes::Overlap);
+        }
         self.endpoints.after_event(world)
     }
 

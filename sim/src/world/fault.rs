@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 use porter_core::{Input, Kind, Namespaced, NodeName, ServiceName};
+use serde::{Deserialize, Serialize};
 
 use super::{DRIFT_PPM, Event, Manifest, Subject, Weather, World, manifest, replica::Task};
+use crate::check::Sometimes;
 
 /// One thing that is done to a world. Replicas, nodes and the like are counted round, so that any
 /// number means one of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// A person makes a node recorded on a Service, or takes the record away.
     Annotate(usize, Option<usize>),
     /// The host outside the cluster, which has forgotten everything, pings an EIP.
     Ask(u8),
     /// A watch of a replica breaks, and is begun anew after this many milliseconds.
-    BreakWatch(usize, Kind, u32),
+    BreakWatch(usize, #[serde(with = "KindName")] Kind, u32),
+    /// A host's clock is fast by this many parts per million, within what is bounded or not.
+    Clock(usize, i32),
     /// A node takes new pods, or no more.
     Cordon(usize, bool),
     /// A process is killed; a kubelet starts the next.
@@ -32,6 +37,8 @@ pub enum Step {
     DeleteService(usize),
     /// Somebody takes the holder out of the Lease, and says that this replica gave it up.
     EmptyLease(Option<usize>),
+    /// A process is killed, and no kubelet starts the next.
+    Down(usize),
     /// A replica can reach the API server again.
     Heal(usize),
     /// A process is asked to end; a kubelet starts the next.
@@ -48,6 +55,37 @@ pub enum Step {
     Stall(usize, u32),
     /// A node gets a network card with another MAC.
     SwapNic(usize),
+    /// A kubelet starts processes again, after a [`Step::Down`].
+    Up(usize),
+}
+
+/// The most Services that steps can name; any number means one of them.
+const N_SERVICES_MAX: usize = 50;
+/// How many addresses from the guide's first on steps can name.
+const N_EIPS: u8 = 50;
+
+/// How a kind of object is written in a step.
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "Kind", rename_all = "kebab-case")]
+enum KindName {
+    Eip,
+    Lease,
+    Namespace,
+    Node,
+    Service,
+    Slice,
+}
+
+impl Step {
+    /// What is done, whatever it is done to: the first word of the step as it is written.
+    pub fn kind(&self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(step)) => step.keys().next().cloned(),
+            Ok(step) => step.as_str().map(str::to_owned),
+            Err(_) => None,
+        }
+        .expect("a step is written as its name, or as its name with what it is done to")
+    }
 }
 
 impl World {
@@ -70,6 +108,7 @@ impl World {
                 let delay = Duration::from_millis(u64::from(*millis));
                 self.break_watch(replica(i), *kind, delay);
             }
+            Step::Clock(i, ppm) => self.set_clock(replica(i), *ppm),
             Step::Cordon(node, cordoned) => self.cordon(&self.node(*node), *cordoned),
             Step::Crash(i) => self.crash(replica(i)),
             Step::CreateService(i) => self.create_service(*i),
@@ -82,6 +121,7 @@ impl World {
             Step::DeletePods(node) => self.delete_pods(&self.node(*node)),
             Step::DeleteService(i) => self.delete_service(&self.service(*i)),
             Step::EmptyLease(i) => self.empty_lease(i.as_ref().map(replica)),
+            Step::Down(i) => self.take_down(replica(i)),
             Step::Heal(i) => self.heal(replica(i)),
             Step::Leave(i) => self.leave(replica(i)),
             Step::NodeReady(node, ready) => self.set_ready(&self.node(*node), *ready),
@@ -94,6 +134,7 @@ impl World {
                     self.scale(&name, usize::from(*n_pods));
                 }
             }
+            Step::Up(i) => self.bring_up(replica(i)),
             Step::SwapNic(node) => self.swap_nic(node % self.nodes.len()),
             Step::Stall(i, millis) => {
                 self.stall(replica(i), Duration::from_millis(u64::from(*millis)));
@@ -114,6 +155,12 @@ impl World {
         self.crash(id);
     }
 
+    /// Has a replica's process started again when it ends, and now if there is none.
+    pub fn bring_up(&mut self, id: usize) {
+        self.replicas[id].down = false;
+        self.queue.push(self.now, Event::Start(id));
+    }
+
     /// Asks a replica's process to end.
     pub fn leave(&mut self, id: usize) {
         if self.replicas[id].process.is_some() {
@@ -131,6 +178,9 @@ impl World {
         for kind in KINDS {
             self.break_watch(id, kind, Duration::ZERO);
         }
+        if self.leads(id) {
+            self.checks.seen.hit(Sometimes::HeldWhileCut);
+        }
         self.replicas[id].cut = true;
     }
 
@@ -146,6 +196,11 @@ impl World {
     /// comes late, and its clock goes on.
     pub fn stall(&mut self, id: usize, span: Duration) {
         self.fails(self.replica(id), format!("stands still for {span:?}"));
+        let process = self.replicas[id].process.as_ref();
+        let local_then = self.nodes[id].clock.read(self.now + span);
+        if self.leads(id) && process.is_some_and(|process| process.until <= local_then) {
+            self.checks.seen.hit(Sometimes::PausedAcrossDeadline);
+        }
         let until = self.now + span;
         self.replicas[id].stalled_until = self.replicas[id].stalled_until.max(until);
     }
@@ -184,7 +239,7 @@ impl World {
     }
 
     fn ping_eip(&mut self, number: u8) {
-        let eip = [172, 22, 0, 188 + number % 3];
+        let eip = [172, 22, 0, 188 + number % N_EIPS];
         self.hosts[0].ping(eip.into(), self.now);
         self.drain_host(0);
     }
@@ -224,7 +279,10 @@ impl World {
     }
 
     fn service(&self, i: usize) -> ServiceName {
-        Namespaced::new("default", ["mylbapp-svc-layer2", "second", "third"][i % 3])
+        match i % N_SERVICES_MAX {
+            0 => Namespaced::new("default", "mylbapp-svc-layer2"),
+            i => Namespaced::new("default", &format!("web-{i}")),
+        }
     }
 
     /// Creates a Service like the guide's, unless one of that name is there.

@@ -5,6 +5,7 @@
 //! facts late, lets their writes and frames take time or get lost, stalls and kills them - and knows
 //! true time, which they do not. After every event it checks what must never be (`crate::check`).
 
+mod agreement;
 mod api;
 mod apply;
 mod clock;
@@ -41,8 +42,9 @@ pub use view::Unreachable;
 pub(crate) use api::Api;
 pub(crate) use clock::Clock;
 pub(crate) use frame::Frame;
-pub(crate) use options::DRIFT_PPM;
+pub(crate) use options::{DRIFT_PPM, timings};
 pub(crate) use replica::{Process, Replica};
+pub(crate) use rng::Rng;
 
 use crate::check::{Checks, Violation};
 use cluster::{Cluster, PodId};
@@ -50,7 +52,6 @@ use host::Host;
 use lan::{Port, Switch};
 use queue::Queue;
 use replica::{Incarnation, ReplicaId, Task};
-use rng::Rng;
 use traffic::Request;
 use transcript::Transcript;
 
@@ -79,6 +80,10 @@ pub struct World {
     /// What a picture of the run needs, if one is wanted.
     recorder: Option<trace::Recorder>,
     checks: Checks,
+    n_events: u64,
+    /// Whether a violation is kept for whoever asks, and stops nothing but this world.
+    keeps_violation: bool,
+    violation: Option<String>,
 }
 
 /// A node as a host on the LAN.
@@ -130,6 +135,9 @@ impl World {
             transcript: Transcript::default(),
             recorder: None,
             checks: Checks::default(),
+            n_events: 0,
+            keeps_violation: false,
+            violation: None,
             rng: rng.clone(),
             weather: options.weather.clone(),
             options,
@@ -159,16 +167,10 @@ impl World {
     ///
     /// # Panics
     ///
-    /// When something happens that must never be, with all that is needed to see it again.
+    /// When something happens that must never be, with all that is needed to see it again; unless
+    /// it is to be kept ([`World::keep_violation`]).
     pub fn run(&mut self, span: Duration) {
-        self.observe();
-        let until = self.now + span;
-        while let Some((at, event)) = self.queue.pop(until) {
-            self.now = at;
-            self.handle(event);
-            self.check();
-        }
-        self.now = until;
+        self.run_until(span, |_| false);
     }
 
     /// Lets the world go on until something is so. Says whether it was, within `limit`.
@@ -176,15 +178,34 @@ impl World {
         self.observe();
         let until = self.now + limit;
         while !so(self) {
+            if self.violation.is_some() {
+                return false; // A world that has broken a promise proves nothing by going on.
+            }
             let Some((at, event)) = self.queue.pop(until) else {
                 self.now = until;
                 return so(self);
             };
             self.now = at;
+            self.n_events += 1;
             self.handle(event);
             self.check();
         }
         true
+    }
+
+    /// From here on what must never be is kept for whoever asks, and this world stands still.
+    pub fn keep_violation(&mut self) {
+        self.keeps_violation = true;
+    }
+
+    /// What happened that must never be, if it was to be kept.
+    pub fn violation(&self) -> Option<&str> {
+        self.violation.as_deref()
+    }
+
+    /// How many events there were: everything that was taken from the queue.
+    pub fn n_events(&self) -> u64 {
+        self.n_events
     }
 
     /// True time.
@@ -231,9 +252,13 @@ impl World {
     }
 
     /// Stops everything if something happened that must never be.
-    fn owe(&self, verdict: Result<(), Violation>) {
-        if let Err(violation) = verdict {
-            panic!("{}", self.report(&violation));
+    fn owe(&mut self, verdict: Result<(), Violation>) {
+        match verdict {
+            Err(violation) if self.keeps_violation => {
+                self.violation.get_or_insert_with(|| violation.to_string());
+            }
+            Err(violation) => panic!("{}", self.report(&violation)),
+            Ok(()) => {}
         }
     }
 

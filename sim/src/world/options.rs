@@ -119,7 +119,7 @@ const BOUND_PPM: i32 = 10_000;
 
 /// The defaults; the same without a margin; and a lease so long that answers which are 6 s old still
 /// count. With each the longest between check and sending that its margin covers.
-fn timings() -> [(LeaseTiming, Duration); 3] {
+pub(crate) fn timings() -> [(LeaseTiming, Duration); 3] {
     let timing = |duration, renew_every, request_timeout, margin| {
         let [duration, renew_every, request_timeout, margin] =
             [duration, renew_every, request_timeout, margin].map(Duration::from_millis);

@@ -12,7 +12,7 @@ use std::{
 
 use porter_core::{
     Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Link, LinkName,
-    Output, Probing, Speaker, WhoHas,
+    Output, Probing, Silence, Speaker, WhoHas, Write,
 };
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     traffic::{Ask, RequestId, Verdict, Watch},
     transcript,
 };
+use crate::check::Sometimes;
 
 /// Which replica.
 pub(crate) type ReplicaId = usize;
@@ -155,11 +156,24 @@ impl World {
 
     /// Ends a process at once.
     pub(super) fn end(&mut self, id: ReplicaId) {
+        if self.has_claimed_unknowingly(id) {
+            self.checks.seen.hit(Sometimes::CrashUnacknowledged);
+        }
         self.replicas[id].process = None;
         self.replicas[id].stalled_until = self.now;
         if !self.replicas[id].down {
             self.queue.push(self.now + RESTART_DELAY, Event::Start(id));
         }
+    }
+
+    /// Whether a process has written the Lease as it is, and waits to hear of that.
+    fn has_claimed_unknowingly(&self, id: ReplicaId) -> bool {
+        let asks = self.replicas[id].process.iter().flat_map(|process| process.requests.values());
+        let mut writes = asks.filter_map(|ask| match ask {
+            Ask::Write(_, Write::Lease(_, record)) => Some(record),
+            Ask::List(..) | Ask::Read(..) | Ask::Write(..) => None,
+        });
+        self.api.lease.as_ref().is_some_and(|(_, lease)| writes.any(|record| record == lease))
     }
 
     /// Lets a process do something, or puts it off while the process is stalled.
@@ -248,7 +262,8 @@ impl World {
         self.drain(id);
         if let Some(process) = &self.replicas[id].process {
             let next_at = process.speaker.poll_timeout();
-            self.owe(self.checks.woken(&self.replicas[id].name, now, next_at));
+            let verdict = self.checks.woken(&self.replicas[id].name, now, next_at);
+            self.owe(verdict);
         }
     }
 
@@ -337,6 +352,12 @@ impl World {
         let Some(process) = &mut self.replicas[id].process else { return };
         let answer = process.answers.answer(question, now, process.until);
         process.asked.handle_question(question, answer.is_ok(), now);
+        let a_little_more = now + Duration::from_nanos(1);
+        if answer == Err(Silence::NotLeader)
+            && process.answers.answer(question, now, a_little_more).is_ok()
+        {
+            self.checks.seen.hit(Sometimes::SilentInTime);
+        }
         if let Ok(is_at) = answer {
             self.speak(id, Frame::answer(self.nodes[id].mac, &is_at));
         }
@@ -347,6 +368,7 @@ impl World {
         while let Some(Process { asked, answers, until, .. }) = &mut self.replicas[id].process
             && let Some(is_at) = asked.poll_answer(answers, now, *until)
         {
+            self.checks.seen.hit(Sometimes::ReplayedQuestion);
             self.speak(id, Frame::answer(self.nodes[id].mac, &is_at));
         }
         let process = self.replicas[id].process.as_ref();

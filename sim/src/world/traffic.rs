@@ -13,6 +13,7 @@ use super::{
     Event, World,
     replica::{Incarnation, ReplicaId, Task},
 };
+use crate::check::Sometimes;
 
 /// The number of a request of one process.
 pub(crate) type RequestId = u64;
@@ -224,10 +225,23 @@ impl World {
         let verdict = self.checks.committed(&self.api);
         self.owe(verdict);
         for change in self.api.log(from).to_vec() {
+            if let Input::Service(name, ..) = &change.sighting
+                && self.checks.seen.has_moved(name, &self.api)
+                && (0..self.replicas.len()).any(|id| self.is_blind(id, Kind::Service))
+            {
+                self.checks.seen.hit(Sometimes::GapAcrossMove);
+            }
             for id in 0..self.replicas.len() {
                 self.deliver(id, change.kind, change.sighting.clone());
             }
         }
+    }
+
+    /// Whether a process runs whose watch of this kind does not.
+    fn is_blind(&self, id: ReplicaId, kind: Kind) -> bool {
+        let process = self.replicas[id].process.as_ref();
+        let watch = process.and_then(|process| process.watches.get(&kind));
+        watch.is_some_and(|watch| !watch.live)
     }
 
     fn watch_from(&mut self, id: ReplicaId, kind: Kind, version: Version) {

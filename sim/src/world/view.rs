@@ -1,6 +1,6 @@
 //! What can be seen from outside: what an operator would look at, and a person on the LAN.
 
-use std::{error, fmt, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, error, fmt, net::IpAddr, time::Duration};
 
 use porter_core::{MacAddr, NodeName, ServiceName, TrafficPolicy, keys};
 
@@ -139,6 +139,11 @@ impl World {
         self.checks.n_overlaps()
     }
 
+    /// How often each of the things happened that have to happen in some worlds.
+    pub fn sometimes(&self) -> BTreeMap<&'static str, u64> {
+        self.checks.seen.counts()
+    }
+
     /// What happened so far, one line per event worth reading.
     pub fn transcript(&self) -> String {
         self.transcript.tail(usize::MAX).to_string()
@@ -174,9 +179,8 @@ impl World {
 
     /// Every Service of ours.
     pub fn services(&self) -> Vec<ServiceName> {
-        let ours = |annotations: &std::collections::BTreeMap<String, String>| {
-            annotations.contains_key(keys::LOAD_BALANCER)
-        };
+        let ours =
+            |annotations: &BTreeMap<String, String>| annotations.contains_key(keys::LOAD_BALANCER);
         let all = self.api.services.iter();
         all.filter(|(_, (_, svc))| ours(&svc.metadata.annotations))
             .map(|(n, _)| n.clone())

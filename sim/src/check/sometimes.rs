@@ -1,0 +1,146 @@
+//! What has to happen in some runs: that it does shows that the checks have looked at it.
+//!
+//! A run in which nothing of this happens is no failure. Ten thousand runs without one of them are: a
+//! simulator that never comes there says nothing about what Porter does there.
+
+use std::collections::BTreeMap;
+
+use porter_core::{
+    ConditionChange, Input, LeaseRecord, NodeName, Output, ServiceChange, ServiceName, Write,
+    WriteError,
+};
+
+use super::recorded;
+use crate::world::Api;
+
+/// Something that has to happen in some runs.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Sometimes {
+    Conflict,
+    CrashUnacknowledged,
+    GapAcrossMove,
+    HeldWhileCut,
+    Moved,
+    NoCandidate,
+    Overlap,
+    PausedAcrossDeadline,
+    ReplayedQuestion,
+    SilentInTime,
+    TakenByExpiry,
+    TakenByRelease,
+    VerdictLost,
+    WatchLost,
+}
+
+impl Sometimes {
+    const ALL: [Self; 14] = [
+        Self::Conflict,
+        Self::CrashUnacknowledged,
+        Self::GapAcrossMove,
+        Self::HeldWhileCut,
+        Self::Moved,
+        Self::NoCandidate,
+        Self::Overlap,
+        Self::PausedAcrossDeadline,
+        Self::ReplayedQuestion,
+        Self::SilentInTime,
+        Self::TakenByExpiry,
+        Self::TakenByRelease,
+        Self::VerdictLost,
+        Self::WatchLost,
+    ];
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::SilentInTime => "a question stayed unanswered since the deadline had passed",
+            Self::Conflict => "a write came too late for the version it was about",
+            Self::CrashUnacknowledged => {
+                "a holder crashed before it knew that its claim was written"
+            }
+            Self::GapAcrossMove => "a Service moved while a watch of Services was broken",
+            Self::HeldWhileCut => "a leader was cut off from the API server",
+            Self::Moved => "a Service moved to another node",
+            Self::NoCandidate => "a Service had no node to be answered with",
+            Self::Overlap => "two could have spoken, with clocks beyond what is bounded",
+            Self::PausedAcrossDeadline => "a leader stood still until after its deadline",
+            Self::ReplayedQuestion => {
+                "somebody was answered who had asked before there was an answer"
+            }
+            Self::TakenByExpiry => "a Lease was taken over after it expired",
+            Self::TakenByRelease => "a Lease was taken over after it was released",
+            Self::VerdictLost => "a writer never learned what became of its write",
+            Self::WatchLost => "a watch was lost, and begun anew",
+        }
+    }
+}
+
+/// How often each has happened, and what is known to notice that.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    counts: BTreeMap<Sometimes, u64>,
+    lease: Option<LeaseRecord>,
+    nodes: BTreeMap<ServiceName, NodeName>,
+}
+
+impl Seen {
+    pub(crate) fn hit(&mut self, it: Sometimes) {
+        *self.counts.entry(it).or_default() += 1;
+    }
+
+    /// How often each has happened, those that have not included, in words.
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let count = |it: Sometimes| self.counts.get(&it).copied().unwrap_or_default();
+        Sometimes::ALL.into_iter().map(|it| (it.what(), count(it))).collect()
+    }
+
+    pub(super) fn told(&mut self, input: &Input) {
+        if let Input::Written(_, Err(error)) = input {
+            match error {
+                WriteError::Conflict => self.hit(Sometimes::Conflict),
+                WriteError::Unknown => self.hit(Sometimes::VerdictLost),
+                WriteError::Rejected(_) => {}
+            }
+        } else if matches!(input, Input::Lost(_)) {
+            self.hit(Sometimes::WatchLost);
+        }
+    }
+
+    pub(super) fn wanted(&mut self, output: &Output) {
+        if let Output::Write(_, Write::Service(_, _, ServiceChange::Status(status))) = output
+            && let ConditionChange::Set(condition) = &status.announced
+            && ["NoReadyEndpoint", "NoUsableNode"].contains(&condition.reason.as_str())
+        {
+            self.hit(Sometimes::NoCandidate);
+        }
+    }
+
+    pub(super) fn committed(&mut self, api: &Api) {
+        let lease = api.lease.as_ref().map(|(_, record)| record);
+        if lease != self.lease.as_ref() {
+            let before = std::mem::replace(&mut self.lease, lease.cloned());
+            if let (Some(before), Some(after)) = (before, lease)
+                && before.holder != after.holder
+                && after.holder.is_some()
+            {
+                match (&before.holder, &before.released_by) {
+                    (Some(_), _) => self.hit(Sometimes::TakenByExpiry),
+                    (None, Some(_)) => self.hit(Sometimes::TakenByRelease),
+                    (None, None) => {}
+                }
+            }
+        }
+    }
+
+    /// Whether another node is recorded on a Service than when this was asked last.
+    pub(crate) fn has_moved(&mut self, name: &ServiceName, api: &Api) -> bool {
+        let service = api.services.get(name).map(|(_, service)| service);
+        let node = service.and_then(|service| recorded(&service.metadata.annotations));
+        let Some(node) = node.map(NodeName::from) else { return false };
+        let before = self.nodes.insert(name.clone(), node.clone());
+        let moved = before.is_some_and(|before| before != node);
+        if moved {
+            self.hit(Sometimes::Moved);
+        }
+        moved
+    }
+}
