@@ -98,7 +98,7 @@ impl Seen {
             match error {
                 WriteError::Conflict => self.hit(Sometimes::Conflict),
                 WriteError::Unknown => self.hit(Sometimes::VerdictLost),
-                WriteError::Rejected(_) => {}
+                WriteError::Busy(_) | WriteError::Forbidden(_) | WriteError::Rejected(_) => {}
             }
         } else if matches!(input, Input::Lost(_)) {
             self.hit(Sometimes::WatchLost);
