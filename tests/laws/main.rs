@@ -26,6 +26,16 @@ proptest! {
     }
 
     #[test]
+    fn whatever_breaks_on_the_lan_all_agree_once_it_is_mended(
+        seed in any::<u64>(),
+        steps in prop::collection::vec(prop_oneof![step(), step_of_hardware()], 0..40),
+    ) {
+        let mut world = World::with_guide(Options::swarm(seed), seed);
+        world.steps(&steps);
+        agree(&mut world);
+    }
+
+    #[test]
     fn at_the_edge_of_every_margin_there_is_one_voice(
         seed in any::<u64>(),
         steps in prop::collection::vec(step_at_the_edge(), 0..30),
@@ -128,6 +138,21 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::DeleteLease),
         1 => prop::option::of(any_replica()).prop_map(Step::EmptyLease),
         1 => any_node().prop_map(Step::SwapNic),
+    ]
+}
+
+/// What breaks on nodes, on the LAN between them and in watches, and comes back.
+fn step_of_hardware() -> impl Strategy<Value = Step> {
+    let any_node = || 0..3_usize;
+    let any_port = || 0..4_usize;
+    prop_oneof![
+        2 => (any_node(), any::<bool>()).prop_map(|(node, on)| Step::Power(node, on)),
+        2 => (any_node(), any::<bool>()).prop_map(|(node, plugged)| Step::Cable(node, plugged)),
+        1 => (any_node(), any::<bool>()).prop_map(|(node, runs)| Step::Proxy(node, runs)),
+        4 => (any_port(), any_port()).prop_map(|(from, to)| Step::Part(from, to)),
+        1 => Just(Step::Join),
+        3 => (any_node(), kind(), 1..20_u8)
+            .prop_map(|(i, kind, n_last)| Step::RepeatWatch(i, kind, n_last)),
     ]
 }
 

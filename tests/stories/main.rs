@@ -5,6 +5,7 @@
 
 mod failover;
 mod guide;
+mod hardware;
 
 use std::{net::IpAddr, time::Duration};
 

@@ -102,8 +102,10 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         }
         Step::Clock(replica, ppm) => vec![Step::Clock(replica, ppm / 2)],
         Step::Scale(workload, n_pods) => vec![Step::Scale(workload, n_pods / 2)],
+        Step::RepeatWatch(replica, kind, n) => vec![Step::RepeatWatch(replica, kind, n / 2)],
         Step::Annotate(..)
         | Step::Ask(_)
+        | Step::Cable(..)
         | Step::Cordon(..)
         | Step::Crash(_)
         | Step::CreateService(_)
@@ -114,9 +116,13 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         | Step::Down(_)
         | Step::EmptyLease(_)
         | Step::Heal(_)
+        | Step::Join
         | Step::Leave(_)
         | Step::NodeReady(..)
+        | Step::Part(..)
         | Step::Ping(_)
+        | Step::Power(..)
+        | Step::Proxy(..)
         | Step::Run(_)
         | Step::SwapNic(_)
         | Step::Up(_) => Vec::new(),

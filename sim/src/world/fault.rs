@@ -21,6 +21,8 @@ pub enum Step {
     BreakWatch(usize, #[serde(with = "KindName")] Kind, u32),
     /// A host's clock is fast by this many parts per million, within what is bounded or not.
     Clock(usize, i32),
+    /// A node's cable is in, or is not.
+    Cable(usize, bool),
     /// A node takes new pods, or no more.
     Cordon(usize, bool),
     /// A process is killed; a kubelet starts the next.
@@ -39,14 +41,24 @@ pub enum Step {
     EmptyLease(Option<usize>),
     /// A process is killed, and no kubelet starts the next.
     Down(usize),
+    /// Every frame gets to where it should again.
+    Join,
     /// A replica can reach the API server again.
     Heal(usize),
     /// A process is asked to end; a kubelet starts the next.
     Leave(usize),
     /// A node is `Ready`, or is not.
     NodeReady(usize, bool),
+    /// No frame of one port of the LAN gets to another; those of hosts outside follow the nodes'.
+    Part(usize, usize),
     /// The host outside the cluster pings an EIP.
     Ping(u8),
+    /// A node has power, or has not.
+    Power(usize, bool),
+    /// kube-proxy runs on a node, or does not.
+    Proxy(usize, bool),
+    /// A watch of a replica says this many of its last words again.
+    RepeatWatch(usize, #[serde(with = "KindName")] Kind, u8),
     /// Nothing is done for this many milliseconds.
     Run(u32),
     /// A Deployment gets this many pods.
@@ -109,6 +121,7 @@ impl World {
                 self.break_watch(replica(i), *kind, delay);
             }
             Step::Clock(i, ppm) => self.set_clock(replica(i), *ppm),
+            Step::Cable(node, plugged) => self.set_cable(*node, *plugged),
             Step::Cordon(node, cordoned) => self.cordon(&self.node(*node), *cordoned),
             Step::Crash(i) => self.crash(replica(i)),
             Step::CreateService(i) => self.create_service(*i),
@@ -123,9 +136,16 @@ impl World {
             Step::EmptyLease(i) => self.empty_lease(i.as_ref().map(replica)),
             Step::Down(i) => self.take_down(replica(i)),
             Step::Heal(i) => self.heal(replica(i)),
+            Step::Join => self.join(),
             Step::Leave(i) => self.leave(replica(i)),
             Step::NodeReady(node, ready) => self.set_ready(&self.node(*node), *ready),
+            Step::Part(from, to) => self.part(*from, *to),
             Step::Ping(number) => self.ping_eip(*number),
+            Step::Power(node, on) => self.set_power(*node, *on),
+            Step::Proxy(node, runs) => self.set_proxy(*node, *runs),
+            Step::RepeatWatch(i, kind, n_last) => {
+                self.repeat_watch(replica(i), *kind, *n_last);
+            }
             Step::Run(millis) => self.run(Duration::from_millis(u64::from(*millis))),
             Step::Scale(i, n_pods) => {
                 let name =
@@ -222,6 +242,7 @@ impl World {
         self.run(stalls.max().unwrap_or_default());
         self.changes(Subject::World, "is calm");
         self.weather = Weather::calm();
+        self.repair();
         for id in 0..self.replicas.len() {
             self.heal(id);
             self.replicas[id].down = false;

@@ -1,6 +1,6 @@
 //! The LAN: one switch that learns which MAC is behind which port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use porter_core::MacAddr;
 
@@ -14,11 +14,13 @@ pub(crate) type Port = usize;
 pub(crate) struct Switch {
     n_ports: usize,
     learned: BTreeMap<MacAddr, Port>,
+    /// From which port frames do not get to which.
+    parted: BTreeSet<(Port, Port)>,
 }
 
 impl Switch {
     pub(crate) fn new() -> Self {
-        Self { n_ports: 0, learned: BTreeMap::new() }
+        Self { n_ports: 0, learned: BTreeMap::new(), parted: BTreeSet::new() }
     }
 
     /// Plugs one more host in.
@@ -30,11 +32,23 @@ impl Switch {
     /// The ports that a frame leaves by which came in by `from`.
     pub(crate) fn forward(&mut self, frame: &Frame, from: Port) -> Vec<Port> {
         self.learned.insert(frame.src, from);
-        match self.learned.get(&frame.dst) {
+        let mut ports = match self.learned.get(&frame.dst) {
             Some(&port) if port == from => Vec::new(),
             Some(&port) => vec![port],
             None => (0..self.n_ports).filter(|port| *port != from).collect(),
-        }
+        };
+        ports.retain(|port| !self.parted.contains(&(from, *port)));
+        ports
+    }
+
+    /// Keeps frames that come in by one port from leaving by another.
+    pub(crate) fn part(&mut self, from: Port, to: Port) {
+        self.parted.insert((from, to));
+    }
+
+    /// Ends every [`Switch::part`]. Says whether there was one.
+    pub(crate) fn join(&mut self) -> bool {
+        !std::mem::take(&mut self.parted).is_empty()
     }
 }
 

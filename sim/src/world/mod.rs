@@ -12,6 +12,7 @@ mod clock;
 mod cluster;
 mod fault;
 mod frame;
+mod hardware;
 mod host;
 mod lan;
 mod manifest;
@@ -95,6 +96,11 @@ pub(crate) struct NodeHost {
     pub(crate) clock: Clock,
     /// Every MAC that it ever had.
     pub(crate) macs: Vec<MacAddr>,
+    /// Whether its cable is in.
+    pub(crate) carrier: bool,
+    pub(crate) powered: bool,
+    /// Whether kube-proxy runs there.
+    pub(crate) proxied: bool,
 }
 
 /// Something that happens.
@@ -102,6 +108,8 @@ pub(crate) struct NodeHost {
 enum Event {
     /// A frame arrives at a host.
     Frame(Port, Frame),
+    /// The node controller has waited long enough for a node.
+    GivenUp(usize),
     /// A timer of a host outside the cluster is due.
     HostTimer(usize),
     /// A request arrives at the API server.
@@ -149,7 +157,16 @@ impl World {
             let mac = MacAddr(0x52, 0x54, 0x22, 0x40, 0x2a, 0x66_u8.wrapping_add(i as u8));
             let clock = Clock::new(booted, ppm);
             let name = NodeName::from(name.as_str());
-            let node = NodeHost { name, address: address.into(), mac, clock, macs: vec![mac] };
+            let node = NodeHost {
+                name,
+                address: address.into(),
+                mac,
+                clock,
+                macs: vec![mac],
+                carrier: true,
+                powered: true,
+                proxied: true,
+            };
             world.nodes.push(node);
             world.put_node(i, |_| {});
         }
@@ -216,6 +233,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Frame(port, frame) => self.handle_frame(port, &frame),
+            Event::GivenUp(node) => self.handle_given_up(node),
             Event::HostTimer(i) => {
                 self.hosts[i].handle_timeout(self.now);
                 self.drain_host(i);

@@ -116,7 +116,7 @@ impl World {
     /// Starts a process that knows nothing, unless one runs already.
     pub(super) fn start(&mut self, id: ReplicaId) {
         let replica = &mut self.replicas[id];
-        if replica.process.is_some() || replica.down {
+        if replica.process.is_some() || replica.down || !self.nodes[id].powered {
             return;
         }
         replica.incarnation += 1;
@@ -405,6 +405,6 @@ impl World {
     pub(super) fn link_of(&self, id: ReplicaId) -> Link {
         let node = &self.nodes[id];
         let net = ipnet::IpNet::new(node.address, 24).expect("24 bits are a prefix");
-        Link { mac: node.mac, addresses: vec![net], carrier: true }
+        Link { mac: node.mac, addresses: vec![net], carrier: node.carrier }
     }
 }

@@ -252,7 +252,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, id: ReplicaId, kind: Kind, sighting: Input) {
+    pub(super) fn deliver(&mut self, id: ReplicaId, kind: Kind, sighting: Input) {
         let arrives_at = self.now + self.rng.up_to(self.weather.watch_lag);
         let replica = &mut self.replicas[id];
         let Some(process) = &mut replica.process else { return };

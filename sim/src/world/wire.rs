@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use porter_core::{Input, IsAt, MacAddr, NodeName, Probe, WhoHas};
 
 use super::{
-    Event, World, eth0,
+    Event, NodeHost, World, eth0,
     frame::{Frame, Says},
     lan::Port,
     replica::{Incarnation, ReplicaId, Task},
@@ -14,6 +14,9 @@ use super::{
 impl World {
     /// Puts a frame on the LAN.
     pub(super) fn send(&mut self, from: Port, frame: &Frame) {
+        if !self.carries(from) {
+            return;
+        }
         for port in self.switch.forward(frame, from) {
             if !self.rng.chance(self.weather.lan_loss) {
                 let at = self.now + self.rng.up_to(self.weather.lan_delay);
@@ -23,6 +26,9 @@ impl World {
     }
 
     pub(super) fn handle_frame(&mut self, port: Port, frame: &Frame) {
+        if !self.carries(port) {
+            return;
+        }
         match port.checked_sub(self.nodes.len()) {
             None => self.handle_frame_at_node(port, frame),
             Some(i) => {
@@ -34,6 +40,9 @@ impl World {
 
     /// Lets a frame leave that speaks for an EIP: this is what one voice is about.
     pub(super) fn handle_speech(&mut self, id: ReplicaId, from: Incarnation, frame: Frame) {
+        if !self.nodes[id].powered {
+            return; // It never left the card.
+        }
         let mut checks = std::mem::take(&mut self.checks);
         let verdict = checks.spoken(self, id, from, &frame);
         self.checks = checks;
@@ -117,6 +126,10 @@ impl World {
 
     /// Whether kube-proxy on `node` has a pod for what is sent to `eip`.
     pub(super) fn delivers(&self, node: &NodeName, eip: IpAddr) -> bool {
+        let host = self.nodes.iter().find(|host| host.name == *node);
+        if !host.is_some_and(NodeHost::forwards) {
+            return false;
+        }
         self.api.services.iter().any(|(name, (_, service))| {
             service.shown().any(|shown| shown == eip)
                 && self.cluster.delivers(node, name, service.policy)
