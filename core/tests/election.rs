@@ -94,6 +94,16 @@ fn a_claim_counts_from_the_sending_of_the_write_not_from_its_verdict() {
 }
 
 #[test]
+fn a_renewal_is_no_transition_and_keeps_since_when_the_lease_is_held() {
+    let mut b = leader();
+    let claim = claim_of(&b);
+    let (_, renewal) = write(&mut b, at(7_000)).unwrap();
+    assert_eq!(renewal.transitions, claim.transitions);
+    assert_eq!(renewal.acquired, claim.acquired);
+    assert!(renewal.renewed > claim.renewed);
+}
+
+#[test]
 fn a_leader_stops_at_its_deadline_even_if_nobody_wakes_it() {
     let b = leader();
     let until = b.until().unwrap();
