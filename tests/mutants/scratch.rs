@@ -98,7 +98,10 @@ impl Scratch {
         for tests in &mutant.found_by {
             // What does not build is no mutant, and what does not fail for that is no finding.
             if !matches!(self.test(tests, &["--no-run"])?, Some(true)) {
-                return Err(format!("{} does not build", mutant.name));
+                let name = &mutant.name;
+                return Err(format!(
+                    "{name} does not build: apply it and run `cargo test {tests}`"
+                ));
             }
             match self.test(tests, &[])? {
                 Some(true) => return Ok(Verdict::Survived(tests.clone())),
@@ -115,10 +118,8 @@ impl Scratch {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["test", "--quiet", "--locked"]).args(tests.split_whitespace()).args(more);
         cargo.arg("--").args(filter.split_whitespace());
-        cargo.current_dir(self.copy.path()).stdout(Stdio::null());
-        if more.is_empty() {
-            cargo.stderr(Stdio::null()); // Tests that fail are what is wanted; a build that does is not.
-        }
+        // What it says is what was to be expected: warnings, and tests that fail.
+        cargo.current_dir(self.copy.path()).stdout(Stdio::null()).stderr(Stdio::null());
         // Everything that is not of this repository is built already.
         let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
         cargo.env("CARGO_TARGET_DIR", target.unwrap_or_else(|| self.root.join("target")));
