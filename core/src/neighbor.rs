@@ -253,19 +253,23 @@ impl Neighbors {
 
     /// Asks a node, and with it, if it is silent, those who can tell whether it is the link.
     fn ask(&mut self, target: Target, now: Instant) {
+        let (link, _) = target;
+        // All are silent: the first that is heard ends it, whoever it is, and haste helps nobody.
+        let suspect = self.is_suspect(link);
         let station = self.stations.get_mut(&target).expect("what is due is a station");
         let doubted = station.missed() > 0 && station.obstacle() != Some(Obstacle::Dead);
         let matters = station.mac().is_some() || self.used.contains(&target);
         let again = match () {
-            () if station.is_lost() => self.random.about(SEARCH_EVERY),
+            () if station.is_lost() || suspect && station.missed() > 0 => {
+                self.random.about(SEARCH_EVERY)
+            }
             () => self.probing.interval(),
         };
         self.outputs.push_back(station.probe(target, now, self.probing.timeout(), again));
         self.due.insert((station.next_at(), target));
-        if !(doubted && matters) {
+        if suspect || !(doubted && matters) {
             return;
         }
-        let (link, _) = target;
         let asks = |(other, station): &(Target, &Station)| {
             *other != target && station.mac().is_some() && station.is_idle()
         };

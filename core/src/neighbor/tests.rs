@@ -420,3 +420,16 @@ fn a_dead_node_is_asked_now_and_then() {
     let asked = lan.probes.iter().filter(|(to, ..)| *to == 9).count();
     assert!((15..=25).contains(&asked), "{asked}");
 }
+
+#[test]
+fn behind_a_suspected_link_each_node_is_asked_about_once_a_second() {
+    let nodes: Vec<_> = (1..=100).collect();
+    let mut lan = Lan::of(&nodes, Probing::default());
+    lan.run(millis(30_000));
+    lan.dead.extend(nodes);
+    lan.run(millis(15_000));
+    assert!(lan.neighbors.is_suspect(at(1).0));
+    lan.probes.clear();
+    lan.run(millis(10_000));
+    assert!((900..=1_200).contains(&lan.probes.len()), "{}", lan.probes.len());
+}
