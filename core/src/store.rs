@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Version;
 
+/// How many objects are remembered that the watch said are gone.
+const ENDED_MAX: usize = 1024;
+
 /// All objects of one kind, at one version of the world.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listing<K: Ord, T> {
@@ -34,6 +37,9 @@ pub(crate) struct Store<K: Ord, T> {
     doubted: BTreeSet<K>,
     /// Objects that a verdict said are gone, and the watch did not yet.
     gone: BTreeMap<K, Version>,
+    /// Objects that the watch said are gone since the last list: one that repeats itself does not
+    /// bring them back.
+    ended: BTreeMap<K, Version>,
     /// The version of the last list: what is older than it and not in it is gone.
     floor: Version,
     /// Whether a list was ever taken in.
@@ -46,6 +52,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
             objects: BTreeMap::new(),
             doubted: BTreeSet::new(),
             gone: BTreeMap::new(),
+            ended: BTreeMap::new(),
             floor: Version::default(),
             listed: false,
         }
@@ -54,7 +61,8 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
     /// Takes in one sighting. Says whether it changed anything that decisions are made of.
     pub(crate) fn apply(&mut self, key: K, version: Version, object: Option<T>) -> bool {
         let known = self.objects.get(&key);
-        let floor = self.gone.get(&key).copied().unwrap_or(self.floor);
+        let ends = [self.gone.get(&key), self.ended.get(&key)];
+        let floor = ends.into_iter().flatten().max().copied().unwrap_or(self.floor);
         if version < known.map_or(floor, |(version, _)| *version) {
             return false;
         }
@@ -62,13 +70,29 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
             self.doubted.remove(&key);
         }
         self.gone.remove(&key);
+        self.ended.remove(&key);
         match object {
             Some(object) => {
                 let changed = known.is_none_or(|(_, old)| *old != object);
                 self.objects.insert(key, (version, object));
                 changed
             }
-            None => self.objects.remove(&key).is_some(),
+            None => {
+                let changed = self.objects.remove(&key).is_some();
+                self.end(key, version);
+                changed
+            }
+        }
+    }
+
+    /// Remembers that an object is gone.
+    fn end(&mut self, key: K, version: Version) {
+        self.ended.insert(key, version);
+        if self.ended.len() > ENDED_MAX {
+            let mut versions: Vec<_> = self.ended.values().copied().collect();
+            let (_, middle, _) = versions.select_nth_unstable(ENDED_MAX / 2);
+            let middle = *middle;
+            self.ended.retain(|_, version| *version > middle);
         }
     }
 
@@ -92,6 +116,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         let known = std::mem::take(&mut self.objects);
         let doubted = std::mem::take(&mut self.doubted);
         self.gone.retain(|_, gone| floor < *gone);
+        self.ended.clear();
         objects.retain(|key, (version, _)| self.gone.get(key).is_none_or(|gone| *version > *gone));
         let mut changed: BTreeSet<K> = objects.keys().cloned().collect();
         for (key, (version, object)) in known {
@@ -160,6 +185,28 @@ mod tests {
         assert!(!store.apply("a", Version(6), Some('x')));
         assert!(!store.apply("a", Version(6), None));
         assert_eq!(store.get(&"a"), Some(&'y'));
+    }
+
+    #[test]
+    fn what_the_watch_said_is_gone_does_not_come_back_when_it_repeats_itself() {
+        let mut store = Store::new();
+        store.apply("a", Version(7), Some('y'));
+        assert!(store.apply("a", Version(9), None));
+        assert!(!store.apply("a", Version(7), Some('y')));
+        assert!(!store.apply("a", Version(9), None));
+        assert_eq!(store.get(&"a"), None);
+        assert!(store.apply("a", Version(10), Some('z')), "it was created again");
+    }
+
+    #[test]
+    fn what_is_remembered_of_the_gone_has_a_bound() {
+        let mut store = Store::new();
+        for version in 1..=5_000 {
+            store.apply(version, Version(version), Some('x'));
+            store.apply(version, Version(version), None);
+        }
+        assert!(store.ended.len() <= ENDED_MAX);
+        assert!(!store.apply(5_000, Version(4_999), Some('x')));
     }
 
     #[test]
