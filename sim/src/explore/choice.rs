@@ -20,6 +20,7 @@ const BEYOND_PPM: i32 = 300_000;
 enum Sort {
     Asked,
     BrokenWatch,
+    Cable,
     Cordoned,
     Crash,
     Cut,
@@ -30,14 +31,19 @@ enum Sort {
     NewNic,
     NotReady,
     Outage,
+    Parted,
     Pinned,
     Pods,
+    Power,
+    Proxy,
+    RepeatedWatch,
     Stall,
 }
 
-const SORTS: [Sort; 15] = [
+const SORTS: [Sort; 20] = [
     Sort::Asked,
     Sort::BrokenWatch,
+    Sort::Cable,
     Sort::Cordoned,
     Sort::Crash,
     Sort::Cut,
@@ -48,8 +54,12 @@ const SORTS: [Sort; 15] = [
     Sort::NewNic,
     Sort::NotReady,
     Sort::Outage,
+    Sort::Parted,
     Sort::Pinned,
     Sort::Pods,
+    Sort::Power,
+    Sort::Proxy,
+    Sort::RepeatedWatch,
     Sort::Stall,
 ];
 
@@ -144,6 +154,10 @@ fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Setting, rng: &mu
             then(0, if rng.chance(500) { Step::Ask(number) } else { Step::Ping(number) });
         }
         Sort::BrokenWatch => then(0, Step::BreakWatch(replica, rng.pick(&KINDS), span / 2)),
+        Sort::Cable => {
+            then(0, Step::Cable(node, false));
+            then(span, Step::Cable(node, true));
+        }
         Sort::Cordoned => {
             then(0, Step::Cordon(node, true));
             then(span, Step::Cordon(node, false));
@@ -173,9 +187,29 @@ fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Setting, rng: &mu
                 then(span, Step::Heal(replica));
             }
         }
+        Sort::Parted => {
+            // The host outside has the port after those of the nodes.
+            let ports = u64::from(setting.nodes) + 1;
+            let mut port = || usize::try_from(rng.below(ports)).expect("there are few ports");
+            let (from, to) = (port(), port());
+            then(0, Step::Part(from, to));
+            then(span, Step::Join);
+        }
         Sort::Pinned => then(0, Step::Annotate(service, rng.chance(700).then_some(node))),
         Sort::Pods if rng.chance(500) => then(0, Step::DeletePods(node)),
         Sort::Pods => then(0, Step::Scale(0, rng.pick(&[0, 1, 2, 3, 8]))),
+        Sort::Power => {
+            then(0, Step::Power(node, false));
+            then(span, Step::Power(node, true));
+        }
+        Sort::Proxy => {
+            then(0, Step::Proxy(node, false));
+            then(span, Step::Proxy(node, true));
+        }
+        Sort::RepeatedWatch => {
+            let n_last = rng.pick(&[1, 3, 20]);
+            then(0, Step::RepeatWatch(replica, rng.pick(&KINDS), n_last));
+        }
         Sort::Stall => then(0, Step::Stall(replica, span)),
     }
 }

@@ -5,7 +5,7 @@
 //! deadline was checked, and all of it comes late when the process is stalled.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -49,6 +49,9 @@ pub(crate) struct Replica {
 pub(crate) struct Process {
     pub(crate) speaker: Speaker,
     pub(crate) identity: Identity,
+    /// What came while it stood still, in that order: nothing overtakes anything, however often the
+    /// end of a stall is put off.
+    backlog: VecDeque<Task>,
     /// What the responder answers from.
     pub(crate) answers: Arc<Answers>,
     generation: Generation,
@@ -56,8 +59,10 @@ pub(crate) struct Process {
     asked: Asked,
     /// Before when it may.
     pub(crate) until: Instant,
-    /// When the last frame will have left whose deadline was checked.
-    speaks_until: Moment,
+    /// When the last announcement, and when the last answer, will have left whose deadline was checked:
+    /// each is sent by a thread that does one thing after the other.
+    announces_until: Moment,
+    answers_until: Moment,
     listens: BTreeSet<LinkName>,
     /// The holder of the Lease that the transcript named last.
     holder: Option<Identity>,
@@ -89,6 +94,8 @@ pub(crate) enum Task {
     List(Kind, u64),
     /// Notices that a watch is broken.
     Lost(Kind, u64),
+    /// Goes on after it stood still.
+    Resume,
     /// The responder takes a new snapshot up.
     Publish(Arc<Answers>, Generation),
     /// Takes in the API server's answer to a request.
@@ -131,12 +138,14 @@ impl World {
         };
         replica.process = Some(Process {
             identity: config.identity.clone(),
+            backlog: VecDeque::new(),
             speaker: Speaker::new(config, seed),
             answers: Arc::default(),
             generation: Generation::default(),
             asked: Asked::new(),
             until: Instant::ZERO,
-            speaks_until: Moment::ZERO,
+            announces_until: Moment::ZERO,
+            answers_until: Moment::ZERO,
             listens: BTreeSet::new(),
             holder: None,
             wake_at: None,
@@ -178,12 +187,20 @@ impl World {
 
     /// Lets a process do something, or puts it off while the process is stalled.
     pub(super) fn handle_task(&mut self, id: ReplicaId, incarnation: Incarnation, task: Task) {
-        let replica = &self.replicas[id];
-        if replica.incarnation != incarnation || replica.process.is_none() {
+        let replica = &mut self.replicas[id];
+        let Some(process) = replica.process.as_mut().filter(|_| replica.incarnation == incarnation)
+        else {
             return;
-        }
-        if replica.stalled_until > self.now {
-            self.queue.push(replica.stalled_until, Event::Task(id, incarnation, Box::new(task)));
+        };
+        let (until, stalled) = (replica.stalled_until, replica.stalled_until > self.now);
+        let resumes = matches!(task, Task::Resume);
+        if stalled || !resumes && !process.backlog.is_empty() {
+            if !resumes {
+                process.backlog.push_back(task);
+            }
+            if resumes || process.backlog.len() == 1 {
+                self.queue.push(until, Event::Task(id, incarnation, Box::new(Task::Resume)));
+            }
             return;
         }
         match task {
@@ -197,6 +214,11 @@ impl World {
             Task::List(kind, epoch) => self.list(id, kind, epoch),
             Task::Lost(kind, epoch) => self.handle_lost(id, kind, epoch),
             Task::Publish(answers, generation) => self.take_up(id, answers, generation),
+            Task::Resume => {
+                for task in std::mem::take(&mut process.backlog) {
+                    self.queue.push(self.now, Event::Task(id, incarnation, Box::new(task)));
+                }
+            }
             Task::Verdict(request, verdict) => self.handle_verdict(id, request, verdict),
             Task::Wake => self.wake(id),
             Task::Watch(kind, epoch, input) => self.handle_watch(id, kind, epoch, input),
@@ -298,10 +320,12 @@ impl World {
             }
             Output::Probe(probe) => self.probe(id, &probe),
             Output::Publish(answers, generation) => {
+                let announces = process.announces_until.since(self.now);
                 if answers != process.answers {
                     self.log(format!("{name} publishes {}", transcript::answers(&answers)));
                 }
-                let delay = self.rng.up_to(self.weather.publish_delay);
+                // What was to be announced before is on the wire by then.
+                let delay = announces + self.rng.up_to(self.weather.publish_delay);
                 self.task_after(id, delay, Task::Publish(answers, generation));
             }
             Output::Read(read_id, read) => {
@@ -335,11 +359,15 @@ impl World {
         if generation <= process.generation {
             return; // It was overtaken by a later one, which is acknowledged for both.
         }
+        if process.answers_until > self.now {
+            let answers_for = process.answers_until.since(self.now);
+            return self.task_after(id, answers_for, Task::Publish(answers, generation));
+        }
         process.generation = generation;
         process.answers = answers;
         process.asked.handle_answers();
         let news = process.asked.take_news(&process.answers);
-        let last_sent = process.speaks_until.since(self.now);
+        let last_sent = process.announces_until.since(self.now);
         if !news.is_empty() {
             self.task_after(id, Duration::ZERO, Task::Input(Input::Asked(eth0(), news)));
         }
@@ -359,7 +387,8 @@ impl World {
             self.checks.seen.hit(Sometimes::SilentInTime);
         }
         if let Ok(is_at) = answer {
-            self.speak(id, Frame::answer(self.nodes[id].mac, &is_at));
+            let answer = Frame::answer(self.nodes[id].mac, &is_at);
+            self.speak(id, answer, |process| &mut process.answers_until);
         }
     }
 
@@ -369,7 +398,8 @@ impl World {
             && let Some(is_at) = asked.poll_answer(answers, now, *until)
         {
             self.checks.seen.hit(Sometimes::ReplayedQuestion);
-            self.speak(id, Frame::answer(self.nodes[id].mac, &is_at));
+            let answer = Frame::answer(self.nodes[id].mac, &is_at);
+            self.speak(id, answer, |process| &mut process.answers_until);
         }
         let process = self.replicas[id].process.as_ref();
         if let Some(next_at) = process.and_then(|process| process.asked.poll_timeout()) {
@@ -383,18 +413,20 @@ impl World {
         let Some(process) = &self.replicas[id].process else { return };
         if now < process.until {
             for frame in Frame::announcement(self.nodes[id].mac, is_at.target, is_at.mac) {
-                self.speak(id, frame);
+                self.speak(id, frame, |process| &mut process.announces_until);
             }
         }
     }
 
-    /// Sends a frame whose deadline has just been checked, a little later.
-    fn speak(&mut self, id: ReplicaId, frame: Frame) {
+    /// Sends a frame whose deadline has just been checked, a little later, and not before what the same
+    /// thread sent before it.
+    fn speak(&mut self, id: ReplicaId, frame: Frame, thread: impl Fn(&mut Process) -> &mut Moment) {
         let leaves_at = self.now + self.rng.up_to(self.weather.send_delay);
         let incarnation = self.replicas[id].incarnation;
         let Some(process) = &mut self.replicas[id].process else { return };
-        process.speaks_until = process.speaks_until.max(leaves_at);
-        self.queue.push(leaves_at, Event::Speech(id, incarnation, frame));
+        let busy_until = thread(process);
+        *busy_until = leaves_at.max(*busy_until);
+        self.queue.push(*busy_until, Event::Speech(id, incarnation, frame));
     }
 
     pub(super) fn listens(&self, id: ReplicaId) -> bool {
