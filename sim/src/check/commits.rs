@@ -1,15 +1,19 @@
 //! The nodes that are spoken for follow the order of the commits: an answer may lag, it never goes
 //! back, and what was not committed is not spoken.
+//!
+//! What is on record for a Service before it holds the EIP counts, too: a leader may know of that alone.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use porter_core::NodeName;
+use porter_core::{NodeName, ServiceName};
 
 use super::{Violation, recorded};
 use crate::world::Api;
 
 #[derive(Debug, Default)]
 pub(super) struct Commits {
+    /// The nodes that were recorded on a Service, in the order of the commits.
+    records: BTreeMap<ServiceName, Vec<NodeName>>,
     /// The nodes that were recorded for an EIP, in the order of the commits.
     recorded: BTreeMap<IpAddr, Vec<NodeName>>,
     /// How far in that order the LAN was told.
@@ -18,15 +22,21 @@ pub(super) struct Commits {
 
 impl Commits {
     pub(super) fn committed(&mut self, api: &Api) {
+        self.records.retain(|name, _| api.services.contains_key(name));
+        for (name, (_, service)) in &api.services {
+            let Some(node) = recorded(&service.metadata.annotations) else { continue };
+            let records = self.records.entry(name.clone()).or_default();
+            if records.last().map(NodeName::as_str) != Some(node) {
+                records.push(NodeName::from(node));
+            }
+        }
         let used = api.eips.values().flat_map(|(_, eip)| &eip.status.used);
         for (eip, service) in used.flat_map(|(eip, by)| by.iter().map(move |name| (eip, name))) {
-            let Some((_, service)) = api.services.get(service) else { continue };
-            let Some(node) = recorded(&service.metadata.annotations).map(NodeName::from) else {
-                continue;
-            };
-            let recorded = self.recorded.entry(*eip).or_default();
-            if recorded.last() != Some(&node) {
-                recorded.push(node);
+            let Some(records) = self.records.get(service) else { continue };
+            let Some(node) = records.last() else { continue };
+            let recorded = self.recorded.entry(*eip).or_insert_with(|| records.clone());
+            if recorded.last() != Some(node) {
+                recorded.push(node.clone());
             }
         }
     }
