@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use tempfile::TempDir;
@@ -125,9 +125,24 @@ impl Told {
     }
 }
 
+/// Tells what the agents said if the test fails, since that goes with the lab.
+struct Logs(PathBuf);
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (node, _) in NODES {
+                let log = self.0.join(format!("porter-lab/agent-{node}.log"));
+                println!("{node}:\n{}", fs::read_to_string(log).unwrap_or_default());
+            }
+        }
+    }
+}
+
 #[test]
 fn faults_are_made_and_undone_from_a_second_terminal() {
     let told = Told::start();
+    let _logs = Logs(told.directory.path().to_owned());
 
     an_agent_that_is_killed_is_started_again(&told);
     an_agent_that_is_paused_stands_still_until_it_is_healed(&told);
