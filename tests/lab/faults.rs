@@ -144,10 +144,12 @@ fn faults_are_made_and_undone_from_a_second_terminal() {
     let told = Told::start();
     let _logs = Logs(told.directory.path().to_owned());
 
+    // First, while every node is known to be there: an EIP rather stays at a drained node than goes to
+    // one that was dead a moment ago.
+    a_drained_node_is_not_answered_for(&told);
     an_agent_that_is_killed_is_started_again(&told);
     an_agent_that_is_paused_stands_still_until_it_is_healed(&told);
     a_node_is_off_the_lan_while_its_cable_is_cut_or_it_has_no_power(&told);
-    a_drained_node_is_not_answered_for(&told);
     a_leader_without_the_api_server_is_replaced(&told);
     what_cannot_be_done_is_refused_with_advice(&told);
 
