@@ -129,6 +129,7 @@ impl Told {
 struct Logs(PathBuf);
 
 impl Drop for Logs {
+    #[expect(clippy::print_stdout, reason = "a test harness shows it for tests that fail")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             for (node, _) in NODES {
