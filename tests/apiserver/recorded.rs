@@ -106,11 +106,14 @@ fn tell_once(body: &mut Value) {
     }
 }
 
-/// Those who managed at one time are in no order.
+/// Managers stand in the order of their times, in seconds: whether two writes fell into one is left to chance.
 fn sort_managers(body: &mut Value) {
     if let Some(managers) = body["metadata"].get_mut("managedFields").and_then(Value::as_array_mut)
     {
         managers.sort_by_key(Value::to_string);
+    }
+    if let Some(items) = body.get_mut("items").and_then(Value::as_array_mut) {
+        items.iter_mut().for_each(sort_managers);
     }
 }
 
