@@ -59,6 +59,8 @@ pub(crate) struct Controller {
     stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
     written: BTreeMap<EipName, BTreeMap<IpAddr, BTreeSet<ServiceName>>>,
+    /// Whom that write puts on record.
+    recording: BTreeMap<EipName, BTreeSet<ServiceName>>,
     /// Eips whose record is proved to be the API server's, since a write of it succeeded in this term.
     /// Eips are not read consistently, so that what is known of another may be old.
     proved: BTreeSet<EipName>,
@@ -127,7 +129,13 @@ impl Controller {
             self.retry();
         }
         for name in &eips {
-            self.ipam.handle_eip(name, cluster.eips.get(name));
+            let eip = cluster.eips.get(name);
+            self.ipam.handle_eip(name, eip);
+            if !eip.is_some_and(ipam::is_layer2) {
+                // Nothing is written any more that anybody could wait for.
+                self.recording.remove(name);
+                self.services.extend(self.unproved.remove(name).unwrap_or_default());
+            }
         }
         let foreign = |name: &EipName| {
             let used = cluster.eips.get(name).map(|eip| &eip.status.used);
@@ -241,7 +249,7 @@ impl Controller {
             while let Some(object) = self.next_object(around.cluster) {
                 let Some(due) = self.step(object, around) else { continue };
                 if around.ledger.has_room() && self.queue.is_empty() {
-                    return Some(self.begin(due));
+                    return Some(self.begin(due, around.cluster));
                 }
                 self.queue.push(due.object);
             }
@@ -251,7 +259,7 @@ impl Controller {
             // What is to be written is found anew, since it may have waited for long.
             let object = self.queue.pop()?;
             if let Some(due) = self.step(object, around) {
-                return Some(self.begin(due));
+                return Some(self.begin(due, around.cluster));
             }
         }
     }
@@ -291,8 +299,18 @@ impl Controller {
     }
 
     /// Takes down what is about to be written.
-    fn begin(&mut self, due: Due) -> Due {
+    fn begin(&mut self, due: Due, cluster: &Cluster) -> Due {
         if let Write::Eip(name, _, EipChange::Status(status)) = &due.write {
+            let recorded = cluster.eips.get(name).map(|eip| &eip.status.used);
+            let is_new = |(address, holder): &(&IpAddr, &ServiceName)| {
+                let holders = recorded.and_then(|used| used.get(address));
+                !holders.is_some_and(|holders| holders.contains(*holder))
+            };
+            let used = status.used.iter();
+            let used =
+                used.flat_map(|(address, holders)| holders.iter().map(move |it| (address, it)));
+            let added = used.filter(is_new).map(|(_, holder)| holder.clone()).collect();
+            self.recording.insert(name.clone(), added);
             self.written.insert(name.clone(), status.used.clone());
         }
         due

@@ -361,3 +361,41 @@ fn a_service_whose_eip_became_another_one_is_labelled_with_the_new_name_in_the_e
     assert_eq!(bench.shown(&web()).metadata.labels[EIP], "renamed");
     assert_eq!((bench.shows(&web()), bench.ask(188)), (vec!["172.22.0.188".into()], Some(mac(9))));
 }
+
+/// A Service that was deleted while the write that records its address is under way.
+fn deleted_while_recorded() -> Bench {
+    let mut bench = Bench::leading();
+    bench.replies = false;
+    bench.service(&web(), Some(asking()));
+    bench.judge(Verdict::Done);
+    let recording = bench.writes.iter().any(|(_, write)| matches!(write, Write::Eip(..)));
+    assert!(recording, "{:?}", bench.writes);
+    bench.edit_service(&web(), |service| service.metadata.deleting = true);
+    bench
+}
+
+fn assert_let_go(mut bench: Bench) {
+    bench.replies = true;
+    bench.pump();
+    bench.run(Duration::from_secs(5));
+    assert_eq!(bench.used().len(), 0);
+    let held = bench.api.services.get(&web());
+    assert!(held.is_none_or(|(_, service)| service.metadata.finalizers.is_empty()), "{held:?}");
+}
+
+#[test]
+fn a_service_that_is_deleted_while_it_is_put_on_record_is_held_until_that_is_over() {
+    let bench = deleted_while_recorded();
+    let lets_go = bench.writes.iter().any(|(_, write)| matches!(write, Write::Service(..)));
+    assert!(!lets_go, "{:?}", bench.writes);
+    assert_let_go(bench);
+}
+
+#[test]
+fn a_service_that_is_deleted_while_it_is_put_on_record_goes_though_nobody_hears_of_that() {
+    for verdict in [Verdict::DoneUnheard, Verdict::Failed(WriteError::Unknown)] {
+        let mut bench = deleted_while_recorded();
+        bench.judge(verdict);
+        assert_let_go(bench);
+    }
+}

@@ -104,7 +104,22 @@ impl Controller {
             return Some((ServiceChange::Status(status), vec![]));
         }
         let freed = around.cluster.recorded(name).is_none();
-        (freed && traced).then(|| (claim::undo(service), vec![]))
+        if !freed || !traced || self.is_being_recorded(name) {
+            return None;
+        }
+        Some((claim::undo(service), vec![]))
+    }
+
+    /// Whether a write may yet put `name` on record: one that is under way, or was lost without a
+    /// verdict. Then the record is written again, so that it is known when that is over.
+    fn is_being_recorded(&mut self, name: &ServiceName) -> bool {
+        let recording = self.recording.iter().filter(|(_, added)| added.contains(name));
+        let eips: Vec<_> = recording.map(|(eip, _)| eip.clone()).collect();
+        for eip in &eips {
+            self.unproved.entry(eip.clone()).or_default().insert(name.clone());
+            self.eips.insert(eip.clone());
+        }
+        !eips.is_empty()
     }
 
     /// A holder that is not there: gives its addresses back once the API server has confirmed that.
