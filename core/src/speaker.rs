@@ -235,6 +235,9 @@ impl Speaker {
             && link.carrier
         {
             self.came_up.insert(*name);
+            if !self.cluster.links.get(name).is_some_and(|before| before.carrier) {
+                self.announcer.handle_up(*name);
+            }
         }
         let concern = self.cluster.handle_input(input);
         self.handle_concern(concern, now);

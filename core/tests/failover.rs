@@ -12,7 +12,8 @@ use std::{
 
 use bench::*;
 use porter_core::{
-    Family, Input, Instant, MacAddr, NodeName, ServiceName, Slice, SliceName, WhoHas, Write,
+    Eip, Family, Input, Instant, Link, LinkName, MacAddr, NodeName, ServiceName, Slice, SliceName,
+    WhoHas, Write,
 };
 
 fn is_lease(write: &Write) -> bool {
@@ -403,4 +404,23 @@ mod handover {
         let n_writes = bench.written.len();
         assert_eq!(n_writes, 0, "everything is in place");
     }
+}
+
+#[test]
+fn a_link_that_comes_up_again_is_told_of_its_eips() {
+    let mut bench = Bench::serving();
+    let eth1 = LinkName::new("eth1").unwrap();
+    bench.tell(Input::Link(eth1, Some(link())));
+    // With this link the replica is not cut off, and leads on.
+    let other = Eip { interface: Some("eth1".to_owned()), ..layer2("172.22.0.201") };
+    bench.eip(&"other".into(), Some(other));
+    bench.run(Duration::from_secs(20));
+    bench.tell(Input::Link(eth0(), Some(Link { carrier: false, ..link() })));
+    bench.run(Duration::from_secs(1));
+    bench.announced.clear();
+    bench.tell(Input::Link(eth0(), Some(link())));
+    bench.run(Duration::from_secs(1));
+    assert!(bench.speaker.leads(bench.now));
+    let told = bench.announced.iter().filter(|is_at| is_at.target == eip(188)).count();
+    assert_eq!(told, 2, "{:?}", bench.announced);
 }

@@ -1,9 +1,9 @@
-//! A change, or a new leader, is announced a bounded number of times; after that an EIP is only
-//! refreshed now and then.
+//! A change, a new leader, or a link that comes up, is announced a bounded number of times; after
+//! that an EIP is only refreshed now and then.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use porter_core::{Answers, Instant, Output};
+use porter_core::{Answers, Input, Instant, Output};
 
 use super::Violation;
 use crate::world::Moment;
@@ -22,6 +22,8 @@ pub(super) struct Announcements {
 struct Replica {
     answers: Arc<Answers>,
     until: Instant,
+    /// Whether it was told last that its link has no carrier.
+    is_down: bool,
     /// How many announcements of an EIP are still due, and when the last one was.
     due: BTreeMap<IpAddr, (u32, Moment)>,
 }
@@ -29,6 +31,15 @@ struct Replica {
 impl Announcements {
     pub(super) fn started(&mut self, id: usize) {
         self.replicas.remove(&id);
+    }
+
+    pub(super) fn told(&mut self, id: usize, input: &Input) {
+        let Input::Link(_, link) = input else { return };
+        let replica = self.replicas.entry(id).or_default();
+        let is_down = !link.as_ref().is_some_and(|link| link.carrier);
+        if std::mem::replace(&mut replica.is_down, is_down) && !is_down {
+            replica.owe(replica.answers.clone().iter().map(|(_, eip, _)| eip));
+        }
     }
 
     pub(super) fn wanted(

@@ -55,6 +55,7 @@ impl Checks {
 
     /// A replica is told a fact.
     pub(crate) fn told(&mut self, id: usize, input: &Input) {
+        self.announcements.told(id, input);
         self.seen.told(input);
         self.endpoints.told(id, input);
         self.proofs.told(id, input);
