@@ -193,6 +193,17 @@ impl Ipam {
         self.pools.get(eip)?.standing.as_ref()
     }
 
+    /// Which default Eip of its family comes before this one, if this one is a default, too.
+    pub(crate) fn default_before(&self, eip: &EipName) -> Option<&EipName> {
+        let default = |pool: &Pool| pool.terms.as_ref()?.place_as_default();
+        let ours = default(self.pools.get(eip)?)?;
+        let family = self.range(eip)?.family();
+        let of_family = |pool: &Pool| pool.served.as_ref().is_some_and(|it| it.family() == family);
+        let others = self.pools.iter().filter(|(other, pool)| *other != eip && of_family(pool));
+        let others = others.filter_map(|(other, pool)| Some((default(pool)?, other)));
+        others.min().filter(|first| *first < (ours, eip)).map(|(_, other)| other)
+    }
+
     /// Whether any Service holds an address of the Eip.
     pub(crate) fn in_use(&self, eip: &EipName) -> bool {
         !self.used(eip).is_empty()

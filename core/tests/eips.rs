@@ -221,3 +221,33 @@ fn of_two_default_eips_the_one_of_lower_priority_number_and_then_by_name_serves(
     let shown = ["s1", "s2", "s3", "s4"].map(|name| bench.shows(&named(name)).concat());
     assert_eq!(shown, ["172.22.0.212", "172.22.0.210", "172.22.0.211", "172.22.0.188"]);
 }
+
+#[test]
+fn a_default_eip_says_which_other_comes_before_it_as_long_as_that_is_so() {
+    let mut bench = Bench::leading();
+    let default = |address: &str| {
+        let mut eip = layer2(address);
+        let key = keys::DEFAULT_EIP.spelled(keys::Spelling::Porter).to_owned();
+        eip.metadata.annotations.insert(key, "true".to_owned());
+        eip
+    };
+    bench.apply_eip("b", default("172.22.0.211-172.22.0.212"));
+    bench.apply_eip("a", default("172.22.0.210-172.22.0.211"));
+    bench.apply_eip("c", default("172.22.0.213"));
+    bench.apply_eip("six", default("fd00::1"));
+    assert_eq!(bench.ready("b"), "True Served: served on eth0", "a is younger, and not served");
+    assert_eq!(
+        bench.ready("six"),
+        "True OffLink: served on eth0, but some addresses are in none of its subnets: hosts reach those only by a route that leads to its LAN"
+    );
+    let said = "True Served: served on eth0; Eip b is the default, too, and comes before it by \
+                spec.priority, then by name: take the annotation off one of them";
+    assert_eq!(bench.ready("c"), said);
+
+    bench.edit_eip(&"b".into(), |eip| eip.disable = true);
+    assert_eq!(bench.ready("c"), "True Served: served on eth0");
+    bench.edit_eip(&"b".into(), |eip| eip.disable = false);
+    assert_eq!(bench.ready("c"), said);
+    bench.edit_eip(&"b".into(), |eip| eip.namespaces = ["other".to_owned()].into());
+    assert_eq!(bench.ready("c"), "True Served: served on eth0", "b is bound to a namespace");
+}

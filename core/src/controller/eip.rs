@@ -156,6 +156,14 @@ impl Controller {
             );
             ("OffLink", message)
         };
+        let first = self.ipam.default_before(name);
+        let message = match first {
+            Some(first) => format!(
+                "{message}; Eip {first} is the default, too, and comes before it by spec.priority, \
+                 then by name: take the annotation off one of them"
+            ),
+            None => message,
+        };
         Word::Now { met: true, reason, message }
     }
 }

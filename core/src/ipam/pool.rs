@@ -95,7 +95,7 @@ impl Terms {
         let selects = |labels: &BTreeMap<String, String>| {
             self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
         };
-        let rank = if self.namespaces.is_empty() && self.selector.is_empty() {
+        let rank = if self.is_unbound() {
             if self.is_default { Rank::Default } else { Rank::Unbound }
         } else if self.namespaces.contains(namespace)
             || (!self.selector.is_empty() && labels.is_some_and(selects))
@@ -105,6 +105,16 @@ impl Terms {
             return None;
         };
         Some((rank, self.priority))
+    }
+
+    /// The place of the Eip among the default ones, if it is one that hands out addresses.
+    pub(super) fn place_as_default(&self) -> Option<i64> {
+        let counts = self.is_default && self.is_unbound() && !self.disabled && !self.deleting;
+        counts.then_some(self.priority)
+    }
+
+    fn is_unbound(&self) -> bool {
+        self.namespaces.is_empty() && self.selector.is_empty()
     }
 }
 
