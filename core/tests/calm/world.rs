@@ -7,8 +7,9 @@ use std::{
 };
 
 use porter_core::{
-    Condition, Eip, EipName, Endpoint, Family, Ingress, Input, Kind, Link, MacAddr, Namespace,
-    NamespaceName, Node, NodeName, Port, Service, ServiceName, Slice, SliceName, Timestamp, Uid,
+    AddressRange, Condition, Eip, EipName, Endpoint, Family, Ingress, Input, Kind, Link, MacAddr,
+    Namespace, NamespaceName, Node, NodeName, Port, Service, ServiceName, Slice, SliceName,
+    Timestamp, Uid,
     keys::{self, Key, Spelling},
 };
 
@@ -28,8 +29,9 @@ pub(crate) struct World {
     pub(crate) bench: Bench,
     /// Services on which people have set something that is ours to set.
     pub(crate) soiled: BTreeSet<ServiceName>,
-    /// Whether a record was cleared by hand: an address that it named and no range has at that time
-    /// cannot be told from what other controllers show.
+    /// Whether a record was cleared by hand, or went with an Eip that was let go by hand and made
+    /// again: an address that it named and no range has at that time cannot be told from what other
+    /// controllers show.
     pub(crate) forgot: bool,
     /// What each Service carries of other controllers, as people left it.
     others: BTreeMap<ServiceName, (bool, bool)>,
@@ -129,6 +131,15 @@ impl World {
     }
 
     fn create_eip(&mut self, name: &EipName, range: &str) {
+        // Of one that was let go while its addresses were shown, nothing tells that they were its
+        // once there is another of its name.
+        let parsed = AddressRange::parse(range).ok();
+        let forgotten = self.services().any(|(_, service)| {
+            let of_it = find(&service.metadata.labels, keys::EIP) == Some(name.as_str());
+            let has = |at| parsed.is_some_and(|range| range.contains(at));
+            of_it && service.shown().any(|at| !has(at))
+        });
+        self.forgot |= forgotten;
         let mut eip = layer2(range);
         self.stamp(&mut eip.metadata);
         self.bench.eip(name, Some(eip));
