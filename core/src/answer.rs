@@ -56,6 +56,8 @@ pub enum Silence {
     NoEndpoint,
     /// There are endpoints, but no node that may be answered.
     NoNode,
+    /// The node on record does not answer on the LAN, and there is no other.
+    NodeDead,
     /// The address is no EIP of this link.
     NotAnEip,
     /// This replica does not hold the Lease, or its deadline has passed.
@@ -66,12 +68,13 @@ pub enum Silence {
 
 impl Silence {
     /// All reasons, in their order: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AskerIsTarget,
         Self::LinkSuspect,
         Self::MacUnknown,
         Self::NoEndpoint,
         Self::NoNode,
+        Self::NodeDead,
         Self::NotAnEip,
         Self::NotLeader,
         Self::Uncommitted,
@@ -85,6 +88,7 @@ impl Silence {
             Self::MacUnknown => "MacUnknown",
             Self::NoEndpoint => "NoEndpoint",
             Self::NoNode => "NoNode",
+            Self::NodeDead => "NodeDead",
             Self::NotAnEip => "NotAnEip",
             Self::NotLeader => "NotLeader",
             Self::Uncommitted => "Uncommitted",

@@ -9,7 +9,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Eip, Input, Link, LinkName, TrafficPolicy};
+use porter_core::{Eip, Input, Link, LinkName, Silence, TrafficPolicy};
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -62,6 +62,8 @@ mod nodes {
         assert_eq!(bench.record(&web()), Some("node3"));
         assert_eq!(bench.said(&web()), (false, "NoUsableNode"));
         assert!(bench.message(&web()).contains("node3 does not answer on the LAN"));
+        let answers = bench.speaker.answers();
+        assert_eq!(answers.entry(eth0(), eip(188)), Some(Err(Silence::NodeDead)));
 
         bench.mute.clear();
         bench.run(millis(1_500));

@@ -14,7 +14,7 @@ use crate::{
     cluster::Cluster,
     ipam::{self, Holding, Ipam},
     neighbor::Neighbors,
-    placement::{self, Candidates, Placed},
+    placement::{self, Candidates, Obstacle, Placed},
 };
 
 /// What became of placing a Service.
@@ -43,6 +43,17 @@ pub(super) struct Answer {
     pub(super) address: IpAddr,
     pub(super) link: LinkName,
     pub(super) is_at: Result<MacAddr, Silence>,
+}
+
+/// Which nodes come into question as the answer.
+#[derive(Clone, Copy)]
+struct Answered<'a> {
+    /// The node that is decided for.
+    placed: Option<&'a Placed>,
+    /// The node that was answered, as long as the other is not committed.
+    meanwhile: Option<&'a NodeName>,
+    /// The node on record, whether it can be answered or not.
+    recorded: Option<&'a NodeName>,
 }
 
 /// An address to be answered, and who could be answered for it.
@@ -142,7 +153,8 @@ impl Controller {
             Some(placed) => placed.follows.as_ref(),
             None => incumbent.as_ref().filter(|_| searches),
         };
-        let answered = (placed.as_ref(), meanwhile);
+        let recorded = placement::record(&service.metadata.annotations);
+        let answered = Answered { placed: placed.as_ref(), meanwhile, recorded: recorded.as_ref() };
         let (answers, changed) = self.settle(&spots, answered, head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
         if changed || self.load.placed(name) != heads.as_ref() {
@@ -173,7 +185,7 @@ impl Controller {
     fn settle(
         &self,
         spots: &[Spot<'_>],
-        placed: (Option<&Placed>, Option<&NodeName>),
+        answered: Answered<'_>,
         heads: bool,
         around: &mut Surroundings<'_>,
     ) -> (Vec<Answer>, bool) {
@@ -182,7 +194,7 @@ impl Controller {
             let (address, link) = (spot.address, spot.link);
             let published = around.publication.entry(link, address);
             let is_at = if heads || self.ipam.holders_of(address).nth(1).is_none() {
-                let is_at = answer(spot, spots, placed, around);
+                let is_at = answer(spot, spots, answered, around);
                 changed |= published != Some(is_at);
                 around.publication.set(link, address, Some(is_at));
                 is_at
@@ -416,7 +428,7 @@ fn is_settled(spots: &[Spot<'_>], far: bool, around: &Surroundings<'_>) -> bool 
 fn answer(
     spot: &Spot<'_>,
     spots: &[Spot<'_>],
-    (placed, meanwhile): (Option<&Placed>, Option<&NodeName>),
+    Answered { placed, meanwhile, recorded }: Answered<'_>,
     around: &Surroundings<'_>,
 ) -> Result<MacAddr, Silence> {
     if !spot.has_endpoint() {
@@ -425,14 +437,22 @@ fn answer(
     if around.neighbors.is_suspect(spot.link) {
         return Err(Silence::LinkSuspect);
     }
+    let no_node = || {
+        let family = Family::of(spot.address);
+        let obstacle = |node| around.cluster.obstacle(node, spot.link, family);
+        match recorded.and_then(obstacle) {
+            Some(Obstacle::Dead) => Silence::NodeDead,
+            Some(_) | None => Silence::NoNode,
+        }
+    };
     let Some(placed) = placed.filter(|placed| placed.committed) else {
         // A move that is on its way leaves no gap, as long as the old node can take the traffic.
         let at = meanwhile.and_then(|node| spot.candidates.lingers(node));
         let mac = at.and_then(|at| spot.mac(at, around.cluster, around.neighbors));
-        let silence = if placed.is_some() { Silence::Uncommitted } else { Silence::NoNode };
-        return mac.ok_or(silence);
+        let silence = || if placed.is_some() { Silence::Uncommitted } else { no_node() };
+        return mac.ok_or_else(silence);
     };
-    let at = spot.address_of(&placed.node, placed.fallback, spots).ok_or(Silence::NoNode)?;
+    let at = spot.address_of(&placed.node, placed.fallback, spots).ok_or_else(no_node)?;
     spot.mac(at, around.cluster, around.neighbors).ok_or(Silence::MacUnknown)
 }
 
