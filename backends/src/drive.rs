@@ -30,6 +30,7 @@ pub async fn drive(
             trace!(?output);
             match output {
                 Output::Announce(is_at) => links.announce(&is_at),
+                Output::Check(node, address) => cluster.check(node, address),
                 Output::Event(event) => cluster.publish(event),
                 Output::Left => return,
                 Output::Listen(names) => links.listen(names),

@@ -1,10 +1,11 @@
 //! The ports through which facts come in and effects go out.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Event, Generation, Input, Instant, IsAt, LinkName, Probe, Read, ReadId, Write, WriteId,
+    Answers, Event, Generation, Input, Instant, IsAt, LinkName, NodeName, Probe, Read, ReadId,
+    Write, WriteId,
 };
 
 /// The Kubernetes cluster, as far as its API server tells of it.
@@ -15,6 +16,9 @@ pub trait Cluster: Send {
     /// Nothing that was begun makes progress unless this is waited for. Cancel safe: dropping the
     /// future loses nothing.
     async fn next(&mut self) -> Input;
+
+    /// Asks kube-proxy on a node how it is. Exactly one [`Input::Checked`] of the node follows.
+    fn check(&mut self, node: NodeName, address: IpAddr);
 
     /// Tells people of something that happened. What cannot be told is lost.
     fn publish(&mut self, event: Event);

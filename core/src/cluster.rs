@@ -122,6 +122,7 @@ impl Cluster {
                 self.reach_changed(old != link)
             }
             Input::Asked(..)
+            | Input::Checked(..)
             | Input::Got(..)
             | Input::Heard(_)
             | Input::Lease(_)

@@ -16,6 +16,8 @@ pub struct Config {
     pub lease: LeaseTiming,
     /// How nodes are probed.
     pub probing: Probing,
+    /// Whether kube-proxy on the nodes is asked how it is.
+    pub checks_proxies: bool,
 }
 
 /// How nodes are probed on the LAN.

@@ -30,6 +30,7 @@ use crate::{
     ledger::{Ledger, Object, Queue},
     neighbor::Neighbors,
     placement::Load,
+    proxy::Proxies,
     publication::Publication,
     request::Request,
 };
@@ -80,6 +81,7 @@ pub(crate) struct Controller {
 pub(crate) struct Surroundings<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) neighbors: &'a Neighbors,
+    pub(crate) proxies: &'a Proxies,
     pub(crate) publication: &'a mut Publication,
     pub(crate) ledger: &'a Ledger,
     pub(crate) now: Instant,

@@ -1,7 +1,8 @@
 //! What can happen ([`Input`]) and what can be wanted ([`Output`]): the whole of the core's border.
 //!
 //! The only obligation that the types do not express: every [`Output::Write`] and [`Output::Read`]
-//! gets exactly one verdict, [`Input::Written`] or [`Input::Got`] with its id. A verdict that arrives
+//! gets exactly one verdict, [`Input::Written`] or [`Input::Got`] with its id, and every
+//! [`Output::Check`] exactly one [`Input::Checked`]. A verdict that arrives
 //! after the adapter has given up on its request (and said [`WriteError::Unknown`]) is dropped by
 //! the adapter.
 
@@ -24,6 +25,8 @@ pub enum Input {
     /// snapshot that it was seen with, so that what is announced for that begins with the last of
     /// them.
     Asked(LinkName, Vec<(IpAddr, Instant)>),
+    /// The answer to an [`Output::Check`].
+    Checked(NodeName, ProxyHealth),
     /// An Eip was seen.
     Eip(EipName, Version, Option<Eip>),
     /// All Eips were listed.
@@ -75,6 +78,7 @@ impl Input {
             Self::Services(_) => Some(Kind::Service),
             Self::Slices(_) => Some(Kind::Slice),
             Self::Asked(..)
+            | Self::Checked(..)
             | Self::Eip(..)
             | Self::Got(..)
             | Self::Heard(_)
@@ -99,6 +103,9 @@ pub enum Output {
     /// Tell everybody on a link, in both forms that hosts listen to. Not sent at or after the
     /// deadline of the last [`Output::Permit`].
     Announce(IsAt),
+    /// Ask kube-proxy on a node, at this address, how it is. Exactly one [`Input::Checked`] of the node
+    /// follows.
+    Check(NodeName, IpAddr),
     /// Tell people of something that happened. Has no verdict: one that is lost is lost.
     Event(Event),
     /// Everything is handed over: stop.
@@ -157,6 +164,17 @@ pub struct Probe {
     pub to: Option<MacAddr>,
     /// The link's own address in the target's subnet and its own MAC.
     pub sender: (IpAddr, MacAddr),
+}
+
+/// What kube-proxy on a node says of itself at `/healthz`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProxyHealth {
+    /// It does not answer, or nothing that makes sense.
+    Silent,
+    /// It says that it does not work, or is to be sent nothing new: 503.
+    Unwell,
+    /// It works: 200.
+    Well,
 }
 
 /// A read that the API server must answer with its newest state (no `resourceVersion` given).

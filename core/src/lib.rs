@@ -23,6 +23,7 @@ mod ledger;
 mod names;
 mod neighbor;
 mod placement;
+mod proxy;
 mod publication;
 mod random;
 mod range;
@@ -38,8 +39,9 @@ pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, Probing, ProbingError, TimingError};
 pub use election::{Election, Wanted};
 pub use event::{
-    ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe, Read,
-    ReadError, ReadId, ServiceChange, ServiceStatus, Write, WriteError, WriteId, Written,
+    ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe,
+    ProxyHealth, Read, ReadError, ReadId, ServiceChange, ServiceStatus, Write, WriteError, WriteId,
+    Written,
 };
 pub use facts::{
     Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,

@@ -9,12 +9,13 @@ use std::{
 
 use crate::{
     Answers, Config, Election, Event, Generation, Got, Identity, Input, Instant, Kind, LinkName,
-    Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError, WriteId, Written,
+    Node, Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError, WriteId, Written,
     announcer::Announcer,
     cluster::{Cluster, Concern},
     controller::{Controller, Due, Surroundings},
     ledger::{Ledger, Object},
     neighbor::Neighbors,
+    proxy::Proxies,
     publication::Publication,
     random::Random,
 };
@@ -39,6 +40,8 @@ pub struct Speaker {
     election: Election,
     cluster: Cluster,
     neighbors: Neighbors,
+    proxies: Proxies,
+    checks_proxies: bool,
     announcer: Announcer,
     publication: Publication,
     ledger: Ledger,
@@ -95,6 +98,8 @@ impl Speaker {
             cluster: Cluster::new(),
             neighbors: Neighbors::new(config.probing, random.next()),
             announcer: Announcer::new(random.next()),
+            proxies: Proxies::new(random.next()),
+            checks_proxies: config.checks_proxies,
             publication: Publication::new(),
             ledger: Ledger::default(),
             standing: Standing::Silent,
@@ -134,6 +139,10 @@ impl Speaker {
                 let changed = self.neighbors.handle_stirred(link, now);
                 self.handle_neighbors(changed, now);
             }
+            Input::Checked(node, health) => {
+                let changed = self.proxies.handle_checked(&node, health, now);
+                self.handle_neighbors(changed, now);
+            }
             Input::Asked(link, asked) => self.handle_asked(link, asked, now),
             Input::Silenced(generation) => self.handle_silenced(generation),
             Input::Lost(kind) => {
@@ -165,6 +174,7 @@ impl Speaker {
         self.election.handle_timeout(now);
         let changed = self.neighbors.handle_timeout(now);
         self.handle_neighbors(changed, now);
+        self.proxies.handle_timeout(now);
         if let Standing::Speak(_, controller) = &mut self.standing {
             controller.handle_timeout(now);
         }
@@ -180,6 +190,7 @@ impl Speaker {
             .or_else(|| self.outputs.pop_front())
             .or_else(|| self.announcer.poll_output().map(Output::Announce))
             .or_else(|| self.neighbors.poll_output().map(Output::Probe))
+            .or_else(|| self.proxies.poll_output().map(|(node, at)| Output::Check(node, at)))
     }
 
     /// When to call `handle_timeout`, if nothing happens before.
@@ -198,6 +209,7 @@ impl Speaker {
             controller,
             self.election.poll_timeout(),
             self.neighbors.poll_timeout(),
+            self.proxies.poll_timeout(),
             self.announcer.poll_timeout().filter(|_| self.publication.is_clear()),
             self.ledger.poll_timeout(),
             reading.then_some(self.read_again_at),
@@ -284,6 +296,17 @@ impl Speaker {
             Standing::Silent | Standing::Confirm(_) => BTreeSet::new(),
         };
         self.neighbors.handle_used(used, now);
+        let proxies = match &self.standing {
+            Standing::Speak(_, controller) if self.checks_proxies => {
+                let used = |node| controller.load().count(node) > 0;
+                let at = |node: &Node| node.addresses.first().copied();
+                let nodes = self.cluster.nodes.iter();
+                let nodes = nodes.filter_map(|(name, node)| Some((name, at(node)?)));
+                nodes.map(|(name, at)| (name.clone(), (at, used(name)))).collect()
+            }
+            Standing::Silent | Standing::Confirm(_) | Standing::Speak(..) => BTreeMap::new(),
+        };
+        self.proxies.handle_nodes(&proxies, now);
     }
 
     fn handle_asked(&mut self, link: LinkName, asked: Vec<(IpAddr, Instant)>, now: Instant) {
@@ -493,6 +516,7 @@ impl Speaker {
             let mut around = Surroundings {
                 cluster: &self.cluster,
                 neighbors: &self.neighbors,
+                proxies: &self.proxies,
                 publication: &mut self.publication,
                 ledger: &self.ledger,
                 now,

@@ -18,6 +18,7 @@ fn election(name: &str) -> Election {
         epoch: Timestamp(0),
         lease: LeaseTiming::default(),
         probing: Probing::default(),
+        checks_proxies: false,
     };
     Election::new(&config, 1)
 }

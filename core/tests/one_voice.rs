@@ -216,6 +216,7 @@ fn campaigning(replica: usize, incarnation: u64) -> Election {
         epoch: Timestamp(0),
         lease: LeaseTiming::default(),
         probing: Probing::default(),
+        checks_proxies: false,
     };
     let mut election = Election::new(&config, 1);
     election.handle_campaign(true, Instant::ZERO);

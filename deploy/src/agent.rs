@@ -85,7 +85,14 @@ struct Probes {
     /// How long an answer to a probe may take: less than the interval. Otherwise as the profile says.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     probe_timeout: Option<Duration>,
+    /// Also ask kube-proxy on the nodes how it is, at this port (10256 unless configured otherwise). A
+    /// node whose kube-proxy fails for three seconds gives what it has to one whose kube-proxy works.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    kube_proxy_port: Option<u16>,
 }
+
+/// Where kube-proxy says how it is, by default (`--healthz-bind-address`).
+const KUBE_PROXY_PORT: u16 = 10_256;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Profile {
@@ -144,11 +151,14 @@ impl Agent {
         info!(%identity, %lease, api_server = %config.cluster_url, "starting");
         let timeouts = Timeouts { lease: timing.request_timeout(), ..Timeouts::default() };
         let instance = self.pod.name();
-        let mut api_server = ApiServer::connect(config, lease, instance, timeouts).await?;
-        let speaker = Speaker::new(
-            porter_core::Config { identity, epoch: clock::epoch(), lease: timing, probing },
-            Uuid::new_v4().as_u64_pair().0,
-        );
+        let checks_proxies = self.probes.kube_proxy_port.is_some();
+        let proxy_port = self.probes.kube_proxy_port.unwrap_or(KUBE_PROXY_PORT);
+        let mut api_server =
+            ApiServer::connect(config, lease, proxy_port, instance, timeouts).await?;
+        let epoch = clock::epoch();
+        let config =
+            porter_core::Config { identity, epoch, lease: timing, probing, checks_proxies };
+        let speaker = Speaker::new(config, Uuid::new_v4().as_u64_pair().0);
         let leave = asked_to_stop()?;
         drive(speaker, &mut api_server, &mut lan, leave).await;
         info!("stopped");

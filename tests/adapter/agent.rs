@@ -155,6 +155,7 @@ impl Replica {
             epoch: clock::epoch(),
             lease: LeaseTiming::default(),
             probing: Probing::default(),
+            checks_proxies: false,
         };
         let (leave, asked) = oneshot::channel::<()>();
         let driven = tokio::spawn(async move {

@@ -117,7 +117,7 @@ impl Cluster {
             Server::Real(plane) => plane.config(self.gate.address),
         };
         let lease = Namespaced::new("porter-system", "porter-speaker");
-        ApiServer::connect(config, lease, "porter-1", timeouts).await
+        ApiServer::connect(config, lease, 10_256, "porter-1", timeouts).await
     }
 
     /// An adapter that has told everything there is.

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use porter_core::{Kind, NodeName, Probing};
-use porter_sim::{Step, World};
+use porter_sim::{Options, Step, World};
 
 use crate::{EIP, FAILOVER_MAX, SETTLED, service, settled};
 
 /// How long writing a move and telling the LAN of it takes on a quiet day.
 const MOVE_MAX: Duration = Duration::from_millis(100);
+/// How long it takes until three questions to kube-proxy have failed, one every second, and until
+/// then the first is asked; and the move.
+const PROXY_MAX: Duration = Duration::from_millis(4_100);
 
 /// The number of a node.
 fn number(world: &World, node: &NodeName) -> usize {
@@ -52,6 +55,21 @@ fn a_node_whose_cable_is_pulled_out_is_left_as_soon_as_three_probes_are_unanswer
     let (mut world, _, target) = apart();
     world.step(&Step::Cable(target, false));
     moves_within(world, target, Probing::default().notices_within() + MOVE_MAX);
+}
+
+#[test]
+fn a_node_whose_kube_proxy_ends_is_left_if_kube_proxy_is_asked_and_else_is_not() {
+    for checks_proxies in [true, false] {
+        let mut world = World::with_guide(Options { checks_proxies, ..Options::guide() }, 1);
+        world.run(SETTLED);
+        let (target, _) = world.ping(EIP).expect("the guide's Service is reached");
+        let target = number(&world, &target);
+        let old = world.mac_of(&NodeName::from(world.replica_name(target)));
+        world.step(&Step::Proxy(target, false));
+        let moved = world.run_until(PROXY_MAX, |world| world.neighbour(EIP) != old);
+        world.demand(moved == checks_proxies, "only who asks notices");
+        assert_eq!(world.ping(EIP).is_ok(), checks_proxies);
+    }
 }
 
 #[test]

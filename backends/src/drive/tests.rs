@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     future,
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -10,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use porter_core::{
     Answers, Config, Event, Generation, Got, IsAt, LeaseRecord, LeaseTiming, LinkName, Listing,
-    Probe, Probing, Read, ReadId, Timestamp, Version, Write, WriteId, Written,
+    NodeName, Probe, Probing, Read, ReadId, Timestamp, Version, Write, WriteId, Written,
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -44,6 +45,10 @@ impl Cluster for Api {
 
     fn publish(&mut self, event: Event) {
         panic!("nothing has happened: {event:?}");
+    }
+
+    fn check(&mut self, node: NodeName, _: IpAddr) {
+        panic!("no node is used: {node}");
     }
 
     fn write(&mut self, id: WriteId, write: Write) {
@@ -109,6 +114,7 @@ fn speaker() -> Speaker {
         epoch: Timestamp(0),
         lease: LeaseTiming::default(),
         probing: Probing::default(),
+        checks_proxies: false,
     };
     Speaker::new(config, 7)
 }

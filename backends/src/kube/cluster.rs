@@ -5,7 +5,7 @@
 //! it is there, with our finalizer, label and address on it, and to take these back the core needs
 //! its version and what it says. It also counts the ports of every Service that shares an address.
 
-use std::{convert::Infallible, panic, time::Duration};
+use std::{convert::Infallible, net::IpAddr, panic, time::Duration};
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -20,7 +20,7 @@ use kube::{
     core::Request,
 };
 use porter_core::{
-    Event, Got, Input, LeaseRecord, Namespaced, Read, ReadError, ReadId, Version, Write,
+    Event, Got, Input, LeaseRecord, Namespaced, NodeName, Read, ReadError, ReadId, Version, Write,
     WriteError, WriteId, Written,
 };
 use serde_json::Value;
@@ -31,6 +31,7 @@ use super::{
     Eip,
     convert::{self, Watched},
     event::Events,
+    proxy::Proxies,
     verdict,
     watch::{Order, Watch},
 };
@@ -76,6 +77,7 @@ pub struct ApiServer {
     facts: mpsc::Receiver<Input>,
     service_orders: mpsc::UnboundedSender<Order<Service>>,
     events: Events,
+    proxies: Proxies,
     /// What was warned of last: said once, however often it is tried again.
     complaint: String,
     /// The watches, and what tells Events. Ended when dropped.
@@ -84,13 +86,15 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Begins to watch everything that is decided upon; `lease` is the Lease that is competed for,
-    /// and `instance` is who tells Events, for people who read them.
+    /// `proxy_port` where kube-proxy is asked how it is, if it is to be asked, and `instance` is who
+    /// tells Events, for people who read them.
     ///
     /// An API server that is away is waited for. One that does not know the kind `Eip` is an error,
     /// since waiting would not help.
     pub async fn connect(
         config: Config,
         lease: Namespaced,
+        proxy_port: u16,
         instance: &str,
         timeouts: Timeouts,
     ) -> Result<Self, Error> {
@@ -124,6 +128,7 @@ impl ApiServer {
             facts,
             service_orders,
             events,
+            proxies: Proxies::at(proxy_port),
             complaint: String::new(),
             tasks,
         })
@@ -159,6 +164,10 @@ impl Cluster for ApiServer {
                 Err(error) => panic::resume_unwind(error.into_panic()),
             },
         }
+    }
+
+    fn check(&mut self, node: NodeName, address: IpAddr) {
+        self.calls.push(self.proxies.clone().check(node, address).boxed());
     }
 
     fn publish(&mut self, event: Event) {

@@ -8,6 +8,8 @@ mod eip;
 #[cfg(feature = "kube")]
 mod event;
 #[cfg(feature = "kube")]
+mod proxy;
+#[cfg(feature = "kube")]
 mod verdict;
 #[cfg(feature = "kube")]
 mod watch;

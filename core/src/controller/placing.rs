@@ -260,12 +260,14 @@ impl Controller {
         let answered = |node: &NodeName, fallback: bool| {
             spots.iter().filter(|spot| spot.answers(node, fallback, spots, around)).count()
         };
+        let fails = |node: &NodeName| around.proxies.fails(node);
         // A pin is followed if the node serves, and no less than the one that is answered does.
         let does = |node: &NodeName| {
             served(node, fallback(node)) > 0
                 && placed.is_none_or(|placed| {
                     placed.node == *node
                         || answered(node, false) >= answered(&placed.node, placed.fallback)
+                            && fails(node) <= fails(&placed.node)
                 })
         };
         let record = record.filter(|node| overrules.is_none() && does(node));
@@ -287,9 +289,10 @@ impl Controller {
         };
         let nodes = || spots.iter().flat_map(|spot| spot.candidates.nodes());
         let open = |node: &NodeName| !around.cluster.is_cordoned(node) && in_all(node);
-        if n_served < wanted
+        let better = |other: &NodeName| open(other) && around.proxies.n_bad(other) == 0;
+        let lacks = n_served < wanted && nodes().any(|(node, _)| open(node));
+        if (lacks || fails(node) && nodes().any(|(other, _)| better(other)))
             && is_settled(spots, false, around)
-            && nodes().any(|(node, _)| open(node))
         {
             return None;
         }
@@ -331,7 +334,8 @@ impl Controller {
             let mut at = spots.iter().filter_map(at);
             at.any(|target| around.neighbors.is_held_down(target, around.now))
         };
-        let load = |node: &NodeName| (held_down(node), self.load.count(node));
+        let n_bad = |node: &NodeName| around.proxies.n_bad(node);
+        let load = |node: &NodeName| (n_bad(node), held_down(node), self.load.count(node));
         let best = |far: bool| {
             let answered = |node: &NodeName| {
                 spots.iter().filter(|spot| spot.answers(node, far, spots, around)).count()
@@ -412,7 +416,8 @@ fn flaw(node: &NodeName, spots: &[Spot<'_>], around: &Surroundings<'_>) -> Strin
             None => Some(format!("has no endpoint for {}", spot.address)),
         },
     };
-    let flaw = spots.iter().filter(|spot| spot.has_endpoint()).find_map(flaw);
+    let fails = || around.proxies.fails(node).then(|| "has a kube-proxy that does not work".into());
+    let flaw = spots.iter().filter(|spot| spot.has_endpoint()).find_map(flaw).or_else(fails);
     flaw.unwrap_or_else(|| "cannot be answered".to_owned())
 }
 

@@ -358,7 +358,8 @@ impl World {
 fn campaigning(replica: usize, incarnation: u64, now: Instant) -> Election {
     let identity = Identity::from(format!("{replica}-{incarnation}").as_str());
     let probing = Probing::default();
-    let config = Config { identity, epoch: Timestamp(0), lease: timing(), probing };
+    let config =
+        Config { identity, epoch: Timestamp(0), lease: timing(), probing, checks_proxies: false };
     let mut election = Election::new(&config, 0);
     election.handle_campaign(true, now);
     election

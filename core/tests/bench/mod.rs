@@ -19,8 +19,8 @@ pub(crate) use api::{Api, is_held};
 use porter_core::{
     Answers, Config, Eip, EipName, Endpoint, Event, Family, Generation, Got, Identity, Ingress,
     Input, Instant, IsAt, Kind, LeaseRecord, LeaseTiming, Link, LinkName, MacAddr, Node, NodeName,
-    Output, Probing, Read, ReadError, ReadId, Service, ServiceName, Slice, SliceName, Speaker,
-    Timestamp, WhoHas, Write, WriteError, WriteId, keys,
+    Output, Probing, ProxyHealth, Read, ReadError, ReadId, Service, ServiceName, Slice, SliceName,
+    Speaker, Timestamp, WhoHas, Write, WriteError, WriteId, keys,
 };
 pub(crate) use told::*;
 
@@ -42,6 +42,8 @@ pub(crate) struct Bench {
     pub(crate) left: bool,
     /// Nodes' addresses that nobody answers for on the LAN.
     pub(crate) mute: BTreeSet<IpAddr>,
+    /// What kube-proxy says of itself where it is not well.
+    pub(crate) proxies: BTreeMap<NodeName, ProxyHealth>,
     /// Whether the watch is delivered at once.
     pub(crate) watches: bool,
     /// Whether reads and writes get their verdicts at once.
@@ -121,6 +123,7 @@ impl Bench {
             epoch: Timestamp(0),
             lease: LeaseTiming::default(),
             probing: Probing::default(),
+            checks_proxies: true,
         };
         Self {
             speaker: Speaker::new(config, 7),
@@ -133,6 +136,7 @@ impl Bench {
             written: Vec::new(),
             left: false,
             mute: BTreeSet::new(),
+            proxies: BTreeMap::new(),
             watches: true,
             replies: true,
             acknowledges: true,
@@ -154,6 +158,7 @@ impl Bench {
             epoch: Timestamp(0),
             lease: LeaseTiming::default(),
             probing: Probing::default(),
+            checks_proxies: true,
         };
         self.speaker = Speaker::new(config, self.n_started);
         self.answers = Arc::default();
@@ -326,6 +331,10 @@ impl Bench {
                 let answer = self.answers.entry(is_at.link, is_at.target);
                 assert_eq!(answer, Some(Ok(is_at.mac)), "announced and not answered: {is_at:?}");
                 self.announced.push(is_at);
+            }
+            Output::Check(node, _) => {
+                let health = self.proxies.get(&node).copied().unwrap_or(ProxyHealth::Well);
+                self.speaker.handle_input(Input::Checked(node, health), self.now);
             }
             Output::Event(event) => self.events.push(event),
             Output::Left => self.left = true,

@@ -75,7 +75,8 @@ impl Announcements {
                     .filter(|(link, eip, answer)| before.entry(*link, *eip) != Some(*answer));
                 replica.owe(changed.map(|(_, eip, _)| eip));
             }
-            Output::Event(_)
+            Output::Check(..)
+            | Output::Event(_)
             | Output::Left
             | Output::Listen(_)
             | Output::Probe(_)

@@ -47,6 +47,7 @@ impl Endpoints {
                 known.eips.take_in_by(version, eip, |a, b| a.metadata.uid == b.metadata.uid);
             }
             Input::Asked(..)
+            | Input::Checked(..)
             | Input::Got(..)
             | Input::Heard(_)
             | Input::Lease(_)

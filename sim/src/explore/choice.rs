@@ -123,6 +123,7 @@ fn swarm(seed: u64, rng: &mut Rng) -> Setting {
         publish_delay_us: rng.pick(&[0, 1_000, 50_000, 1_000_000]),
         sends_late: rng.chance(500),
         asks_every_ms: rng.pick(&[0, 0, 200, 500]),
+        checks_proxies: rng.chance(300),
         ..Setting::calm(seed)
     }
 }

@@ -43,6 +43,9 @@ pub struct Setting {
     pub sends_late: bool,
     /// How often a host outside asks for an EIP, in milliseconds; 0 is never.
     pub asks_every_ms: u32,
+    /// Whether replicas ask kube-proxy on the nodes how it is.
+    #[serde(default)]
+    pub checks_proxies: bool,
 }
 
 /// How the Lease is timed.
@@ -76,6 +79,7 @@ impl Setting {
             publish_delay_us: 100,
             sends_late: false,
             asks_every_ms: 0,
+            checks_proxies: false,
         }
     }
 
@@ -114,6 +118,7 @@ impl Setting {
                 send_delay: if self.sends_late { send_delay_max } else { Duration::ZERO },
             },
             clocks_ppm: if self.clocks_ppm.is_empty() { vec![0] } else { self.clocks_ppm.clone() },
+            checks_proxies: self.checks_proxies,
         }
     }
 }

@@ -67,7 +67,7 @@ fn simplest(plan: &Plan, effort: Effort, fails: impl Fn(&Plan) -> bool) -> Plan 
 type Change = fn(&mut Setting);
 
 /// What makes a world smaller or quieter.
-fn settings() -> [Change; 17] {
+fn settings() -> [Change; 18] {
     [
         |it| it.services = 1,
         |it| it.services = it.services.div_ceil(2),
@@ -83,6 +83,7 @@ fn settings() -> [Change; 17] {
         |it| it.publish_delay_us = 100,
         |it| it.sends_late = false,
         |it| it.timing = super::Timing::Default,
+        |it| it.checks_proxies = false,
         |it| it.asks_every_ms = 0,
         |it| it.asks_every_ms = it.asks_every_ms.saturating_mul(10),
         |it| it.seed = 1,

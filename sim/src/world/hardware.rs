@@ -7,12 +7,18 @@
 
 use std::time::Duration;
 
-use porter_core::{Input, Kind};
+use porter_core::{Input, Kind, NodeName, ProxyHealth};
 
-use super::{Event, NodeHost, Subject, World, eth0, lan::Port, replica::Task};
+use super::{
+    Event, NodeHost, Subject, World, eth0,
+    lan::Port,
+    replica::{ReplicaId, Task},
+};
 
 /// How long the node controller waits for a node's sign of life (`--node-monitor-grace-period`).
 const GRACE: Duration = Duration::from_secs(40);
+/// After how long a question to kube-proxy is given up.
+const CHECK_MAX: Duration = Duration::from_secs(1);
 
 impl World {
     /// Takes a node's power, its replica included, or gives it back: then it boots at once.
@@ -119,6 +125,25 @@ impl World {
     /// Whether frames get into and out of a port. A host outside always has power.
     pub(super) fn carries(&self, port: Port) -> bool {
         self.nodes.get(port).is_none_or(|node| node.powered && node.carrier)
+    }
+}
+
+impl World {
+    /// Asks kube-proxy on a node how it is, over the LAN; a node that is not there says nothing for a
+    /// second.
+    pub(super) fn check_proxy(&mut self, id: ReplicaId, name: NodeName) {
+        let there = |node: &NodeHost| node.powered && node.carrier;
+        let (mut health, mut delay) = (ProxyHealth::Silent, CHECK_MAX);
+        if let Some(i) = self.nodes.iter().position(|node| node.name == name)
+            && there(&self.nodes[i])
+            && (id == i || there(&self.nodes[id]))
+        {
+            delay = self.weather.lan_delay * 2;
+            if self.nodes[i].proxied {
+                health = ProxyHealth::Well;
+            }
+        }
+        self.task_after(id, delay, Task::Input(Input::Checked(name, health)));
     }
 }
 

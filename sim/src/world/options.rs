@@ -19,6 +19,8 @@ pub struct Options {
     pub weather: Weather,
     /// By how many parts per million each node's clock is fast, the nodes taking turns.
     pub clocks_ppm: Vec<i32>,
+    /// Whether replicas ask kube-proxy on the nodes how it is.
+    pub checks_proxies: bool,
 }
 
 /// How late things come, and how often never.
@@ -55,6 +57,7 @@ impl Options {
             timing: LeaseTiming::default(),
             weather: Weather::calm(),
             clocks_ppm: vec![0],
+            checks_proxies: false,
         }
     }
 

@@ -135,6 +135,7 @@ impl World {
             epoch: super::DAWN + self.rng.up_to(Duration::from_secs(86_400)),
             lease: self.options.timing,
             probing: Probing::default(),
+            checks_proxies: self.options.checks_proxies,
         };
         replica.process = Some(Process {
             identity: config.identity.clone(),
@@ -308,6 +309,7 @@ impl World {
             Output::Announce(is_at) => {
                 self.task_after(id, Duration::ZERO, Task::Announce(is_at));
             }
+            Output::Check(node, _) => self.check_proxy(id, node),
             Output::Event(event) => self.log(transcript::event(&event)),
             Output::Left => {
                 self.log(format!("{name} ends"));

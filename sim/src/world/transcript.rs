@@ -52,6 +52,7 @@ pub(crate) fn holder_told(input: &Input) -> Option<Option<Identity>> {
             Some(record.holder.clone())
         }
         Input::Asked(..)
+        | Input::Checked(..)
         | Input::Eip(..)
         | Input::Eips(_)
         | Input::Got(..)
@@ -153,6 +154,7 @@ pub(crate) fn input(input: &Input) -> Option<String> {
         Input::Written(_, Err(WriteError::Busy(span))) => format!("busy for {span:?}"),
         Input::Written(_, Err(WriteError::Unknown)) => "no verdict".to_owned(),
         Input::Leave => "leave".to_owned(),
+        Input::Checked(node, health) => format!("kube-proxy of {node}: {health:?}"),
         Input::Asked(..)
         | Input::Heard(_)
         | Input::Link(..)
