@@ -402,12 +402,13 @@ impl Cluster {
         eips.filter_map(|(_, eip)| ipam::link_of(eip)).collect()
     }
 
-    /// The nodes to probe, each with who asks. A node of this host needs no probe.
+    /// The nodes and gateways to probe, each with who asks. What is on this host needs no probe.
     pub(crate) fn targets(&self) -> BTreeMap<Target, (IpAddr, MacAddr)> {
         let mut targets = BTreeMap::new();
-        for (&(name, _), nodes) in &self.reach {
+        for (&(name, family), nodes) in &self.reach {
             let link = &self.links[&name];
-            for &address in nodes.values().filter(|&&address| !link.owns(address)) {
+            let gateways = link.gateways.iter().filter(|&&it| Family::of(it) == family);
+            for &address in nodes.values().chain(gateways).filter(|&&it| !link.owns(it)) {
                 if let Some(own) = link.address_beside(address) {
                     targets.insert((name, address), (own, link.mac));
                 }

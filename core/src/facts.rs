@@ -275,6 +275,9 @@ pub struct Link {
     pub mac: MacAddr,
     /// Its own addresses with their prefix lengths.
     pub addresses: Vec<IpNet>,
+    /// The gateways of default routes behind it: they are asked, like nodes, whether the link carries
+    /// frames.
+    pub gateways: BTreeSet<IpAddr>,
     /// Whether it is up and has carrier.
     pub carrier: bool,
 }

@@ -394,7 +394,7 @@ mod tests {
     fn a_node_is_usable_with_an_address_on_the_link() {
         let net = "172.22.0.9/24".parse().unwrap();
         let mac = MacAddr::new(2, 0, 0, 0, 0, 9);
-        let link = Link { mac, addresses: vec![net], carrier: true };
+        let link = Link { mac, addresses: vec![net], gateways: BTreeSet::new(), carrier: true };
         let addresses = vec![[10, 0, 0, 1].into(), [172, 22, 0, 3].into()];
         let node = Node { ready: true, addresses, ..Node::default() };
         let of = |node: &Node, family| usable_address(node, &link, family, true);
@@ -422,6 +422,7 @@ mod tests {
         let link = Link {
             mac: MacAddr::new(2, 0, 0, 0, 0, 9),
             addresses: vec!["172.22.0.9/16".parse().unwrap()],
+            gateways: BTreeSet::new(),
             carrier: true,
         };
         let addresses = vec![[172, 22, 0, 3].into(), [172, 22, 9, 3].into()];

@@ -131,6 +131,24 @@ mod link {
     use super::*;
 
     #[test]
+    fn a_gateway_that_falls_silent_with_the_only_other_node_casts_doubt_on_the_link() {
+        for (silent, suspect) in [(vec![9], false), (vec![9, 1], true)] {
+            let mut bench = Bench::serving();
+            bench.node("node4", None);
+            bench.endpoints(&web(), &["node1", "node3"]);
+            let gateways = [eip(1)].into();
+            bench.tell(Input::Link(eth0(), Some(Link { gateways, ..link() })));
+            bench.pin(&web(), "node3");
+            bench.calm();
+            assert_eq!(bench.ask(188), Some(mac(9)));
+            bench.mute.extend(silent.into_iter().map(eip));
+            bench.run(millis(1_000));
+            assert_eq!(bench.speaker.leads(bench.now), !suspect);
+            assert_eq!(bench.record(&web()), Some(if suspect { "node3" } else { "node1" }));
+        }
+    }
+
+    #[test]
     fn if_all_fall_silent_at_once_the_leader_falls_silent_and_hands_over() {
         let mut bench = at_node3_with(&["node1", "node4"]);
         bench.mute.extend([eip(9), eip(10)]);

@@ -48,7 +48,8 @@ impl Links for Lan {
 
     fn listen(&mut self, links: BTreeSet<LinkName>) {
         let net = "172.22.0.3/24".parse().expect("it is a network");
-        let link = Link { mac: NODE1, addresses: vec![net], carrier: true };
+        let link =
+            Link { mac: NODE1, addresses: vec![net], gateways: BTreeSet::new(), carrier: true };
         self.news.extend(links.into_iter().map(|name| Input::Link(name, Some(link.clone()))));
     }
 

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use pnet::datalink::{self, Channel};
 use porter_core::MacAddr;
 use rtnetlink::{
-    Handle, LinkUnspec, LinkVeth,
+    Handle, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
         AddressFamily,
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
@@ -88,6 +88,19 @@ impl Cable {
     pub(crate) async fn change_mac(&self, mac: MacAddr) {
         let link = LinkUnspec::new_with_index(self.index).address(mac.octets().to_vec());
         set(&self.netlink, link).await;
+    }
+
+    /// Gives the link here another name, for which it must be down for a moment.
+    pub(crate) async fn rename(&self, name: &str) {
+        self.down().await;
+        set(&self.netlink, LinkUnspec::new_with_index(self.index).name(name)).await;
+        self.up().await;
+    }
+
+    /// Makes a gateway the way to everywhere.
+    pub(crate) async fn route_by(&self, gateway: Ipv4Addr) {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
+        self.netlink.route().add(route).execute().await.expect("a gateway is on the link");
     }
 
     /// Removes the link here, and with it the link of the host.

@@ -169,6 +169,37 @@ fn a_link_is_told_as_it_comes_changes_and_goes() {
 }
 
 #[test]
+fn the_gateway_of_a_default_route_is_told_with_its_link_as_long_as_there_is_one() {
+    apart(async || {
+        let mut lan = Lan::open().expect("packet sockets are allowed to root");
+        let (cable, _client) = eth0().await;
+        settled(&mut lan, |seen| seen.is_some_and(|seen| seen.carrier)).await;
+        let IpAddr::V4(gateway) = CLIENT else { panic!("a client with an IPv4 address") };
+        cable.route_by(gateway).await;
+        settled(&mut lan, |seen| seen.is_some_and(|seen| seen.gateways == [CLIENT].into())).await;
+        // The kernel drops the routes of a link that goes down.
+        cable.down().await;
+        settled(&mut lan, |seen| seen.is_some_and(|seen| seen.gateways.is_empty())).await;
+    });
+}
+
+#[test]
+fn a_link_that_is_renamed_is_gone_until_it_has_its_name_again() {
+    apart(async || {
+        let (cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE))]).await;
+        cable.rename("lan0").await;
+        settled(&mut lan, |seen| seen.is_none()).await;
+        cable.rename("eth0").await;
+        settled(&mut lan, |seen| seen.is_some_and(|seen| seen.carrier)).await;
+        tokio::select! {
+            () = client.learns(EIP, NODE) => {}
+            () = async { loop { lan.next().await; } } => {}
+        }
+    });
+}
+
+#[test]
 fn a_link_that_was_down_is_answered_on_again() {
     apart(async || {
         let (cable, client) = eth0().await;

@@ -10,6 +10,7 @@
 //! sockets.
 
 mod filter;
+mod kernel;
 mod outcome;
 mod responder;
 mod socket;

@@ -1,14 +1,28 @@
-//! Which links this host has, looked up twice a second.
+//! Which links this host has, looked up whenever the kernel says that something changed.
 
-use std::{collections::BTreeMap, io, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io, thread,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use pnet::datalink::{self, NetworkInterface};
 use porter_core::{Link, LinkName};
-use tokio::sync::watch;
+use tokio::{
+    runtime, select,
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
-/// How often the links are looked up.
-const EVERY: Duration = Duration::from_millis(500);
+use super::kernel::{Gateways, Kernel};
+
+/// How often the links are looked up though nothing was told: the kernel drops what nobody hears.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often a survey is sent though nothing was looked up: what failed is tried again then.
+const BEAT: Duration = Duration::from_secs(1);
+/// How soon, at the earliest, the links are looked up again: changes come in flocks.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// All links of this host that can carry Ethernet frames and ARP.
 pub(crate) type Survey = BTreeMap<LinkName, Seen>;
@@ -23,29 +37,55 @@ pub(crate) struct Seen {
 }
 
 /// Goes on looking, in the network namespace of the calling thread, until the receiver is dropped.
-/// Every look is sent, changed or not.
 pub(crate) fn start() -> io::Result<watch::Receiver<Survey>> {
-    let (sender, receiver) = watch::channel(look().unwrap_or_default());
-    thread::Builder::new().name("survey".into()).spawn(move || {
-        while !sender.is_closed() {
-            thread::sleep(EVERY);
-            if let Some(survey) = look() {
-                sender.send_replace(survey);
-            }
-        }
-    })?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let kernel = {
+        let _within = runtime.enter();
+        Kernel::open()?
+    };
+    // What changes after the kernel was listened to is told; what was before is seen now.
+    let (sender, receiver) = watch::channel(look(&Gateways::new()).unwrap_or_default());
+    thread::Builder::new()
+        .name("survey".into())
+        .spawn(move || runtime.block_on(survey(kernel, &sender)))?;
     Ok(receiver)
 }
 
-/// The links now, or `None` if they could not be listed.
-fn look() -> Option<Survey> {
-    let interfaces = datalink::interfaces();
-    // There is always a loopback link: a list without any link is a failure that was not told.
-    (!interfaces.is_empty()).then(|| read(&interfaces))
+async fn survey(mut kernel: Kernel, sender: &watch::Sender<Survey>) {
+    let mut gateways = Gateways::new();
+    let mut reads_routes = true;
+    loop {
+        if reads_routes && let Ok(read) = kernel.gateways().await {
+            gateways = read;
+        }
+        if let Some(survey) = look(&gateways) {
+            sender.send_replace(survey);
+        }
+        sleep(PAUSE).await;
+        let look_at = Instant::now() + LOOK_EVERY;
+        reads_routes = loop {
+            select! {
+                news = kernel.changed() => break news.gateways,
+                () = sleep_until(look_at) => break true,
+                () = sleep(BEAT) => sender.send_modify(|_| {}),
+                () = sender.closed() => return,
+            }
+        };
+    }
 }
 
-fn read(interfaces: &[NetworkInterface]) -> Survey {
+/// The links now, or `None` if they could not be listed.
+fn look(gateways: &Gateways) -> Option<Survey> {
+    let interfaces = datalink::interfaces();
+    // There is always a loopback link: a list without any link is a failure that was not told.
+    (!interfaces.is_empty()).then(|| read(&interfaces, gateways))
+}
+
+fn read(interfaces: &[NetworkInterface], gateways: &Gateways) -> Survey {
     let mut survey: Survey = interfaces.iter().filter_map(see).collect();
+    for seen in survey.values_mut() {
+        seen.link.gateways = gateways.get(&seen.index).cloned().unwrap_or_default();
+    }
     // An address with a label of its own (`eth0:1`) is listed as if it were a link of that name.
     for labelled in interfaces.iter().filter(|interface| interface.mac.is_none()) {
         let name = labelled.name.split(':').next().and_then(LinkName::new);
@@ -68,7 +108,8 @@ fn see(interface: &NetworkInterface) -> Option<(LinkName, Seen)> {
         return None;
     }
     let carrier = interface.is_up() && interface.is_running();
-    let link = Link { mac, addresses: addresses(interface).collect(), carrier };
+    let addresses = addresses(interface).collect();
+    let link = Link { mac, addresses, gateways: BTreeSet::new(), carrier };
     Some((LinkName::new(&interface.name)?, Seen { index: interface.index, link }))
 }
 
@@ -112,7 +153,8 @@ mod tests {
     }
 
     fn links(interfaces: &[NetworkInterface]) -> Vec<(String, Link)> {
-        let survey = read(interfaces).into_iter();
+        let gateways = [(7, [Ipv4Addr::new(172, 22, 0, 1).into()].into())].into();
+        let survey = read(interfaces, &gateways).into_iter();
         survey.map(|(name, seen)| (name.to_string(), seen.link)).collect()
     }
 
@@ -145,7 +187,8 @@ mod tests {
             interface("eth0:1", None, UP, &[(5, 24)]),
         ]);
         let nets = ["172.22.0.3/24", "172.22.0.5/24"].map(|net| net.parse().expect("a net"));
-        let link = Link { mac: MAC, addresses: nets.to_vec(), carrier: true };
+        let gateways = [Ipv4Addr::new(172, 22, 0, 1).into()].into();
+        let link = Link { mac: MAC, addresses: nets.to_vec(), gateways, carrier: true };
         assert_eq!(seen, [("eth0".into(), link)]);
     }
 }

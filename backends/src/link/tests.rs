@@ -38,7 +38,10 @@ fn other_name() -> LinkName {
 }
 
 fn seen() -> Seen {
-    Seen { index: 1, link: Link { mac: OWN, addresses: Vec::new(), carrier: true } }
+    Seen {
+        index: 1,
+        link: Link { mac: OWN, addresses: Vec::new(), gateways: BTreeSet::new(), carrier: true },
+    }
 }
 
 /// A LAN on whose two links the EIP may be answered for the next hour.

@@ -87,7 +87,7 @@ pub(crate) fn shows(last: u8) -> Ingress {
 /// A link of node1, whose address is 172.22.0.3.
 pub(crate) fn link() -> Link {
     let net = "172.22.0.3/24".parse().unwrap();
-    Link { mac: mac(3), addresses: vec![net], carrier: true }
+    Link { mac: mac(3), addresses: vec![net], gateways: BTreeSet::new(), carrier: true }
 }
 
 /// A pool on eth0.

@@ -439,6 +439,11 @@ impl World {
     pub(super) fn link_of(&self, id: ReplicaId) -> Link {
         let node = &self.nodes[id];
         let net = ipnet::IpNet::new(node.address, 24).expect("24 bits are a prefix");
-        Link { mac: node.mac, addresses: vec![net], carrier: node.carrier }
+        Link {
+            mac: node.mac,
+            addresses: vec![net],
+            gateways: BTreeSet::new(),
+            carrier: node.carrier,
+        }
     }
 }
