@@ -247,10 +247,16 @@ impl Controller {
             self.take_back(around.cluster);
         }
         loop {
-            // All are looked at, whether there is room or not: what is answered follows the world.
+            // All Services are looked at, whether there is room or not: what is answered follows the
+            // world.
             while let Some(object) = self.next_object(around.cluster) {
+                let has_room = around.ledger.has_room() && self.queue.is_empty();
+                if matches!(object, Object::Eip(_)) && !has_room {
+                    self.queue.push(object);
+                    continue;
+                }
                 let Some(due) = self.step(object, around) else { continue };
-                if around.ledger.has_room() && self.queue.is_empty() {
+                if has_room {
                     return Some(self.begin(due, around.cluster));
                 }
                 self.queue.push(due.object);
@@ -287,6 +293,11 @@ impl Controller {
                 (version, Write::Service(name.clone(), version, change), events, Duration::ZERO)
             }
             Object::Eip(name) => {
+                // Its status is found out at a cost that grows with what it holds, and many of those
+                // who change it do so while it is being written or rests. It is looked at again then.
+                if !around.ledger.is_free(&object, around.now) {
+                    return None;
+                }
                 let (change, events) = self.step_eip(name, around)?;
                 let (version, _) = around.cluster.eips.versioned(name)?;
                 let rest = match change {

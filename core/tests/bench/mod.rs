@@ -370,7 +370,7 @@ impl Bench {
                 }
                 self.writes.push_back((id, write));
                 assert!(
-                    self.written.len() < 5_000,
+                    self.written.len() < 50_000,
                     "writes without end: {:?}",
                     self.written.last()
                 );
