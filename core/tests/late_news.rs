@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Input, TrafficPolicy, WriteError};
+use porter_core::{Input, Kind, TrafficPolicy, WriteError};
 
 /// Lets the watch deliver one event.
 fn hear_one(bench: &mut Bench) {
@@ -95,4 +95,28 @@ fn a_verdict_that_is_heard_after_the_end_of_its_eip_brings_nothing_back() {
     bench.tell(Input::Written(id, done));
     bench.service(&web(), Some(asking()));
     assert!(bench.writes.is_empty(), "an Eip that is gone has nothing to give");
+}
+
+#[test]
+fn an_old_list_does_not_bring_back_a_service_that_is_gone() {
+    // Whether the watch said that it is gone, or a list did.
+    for listed in [false, true] {
+        let mut bench = Bench::serving();
+        let old = bench.api.list(Kind::Service);
+        bench.edit_service(&web(), |service| service.metadata.deleting = true);
+        bench.run(Duration::from_secs(1));
+        assert!(bench.api.services.is_empty());
+        if listed {
+            let newest = bench.api.list(Kind::Service);
+            bench.tell(newest);
+        }
+        let before = bench.written.len();
+        bench.tell(old);
+        bench.run(Duration::from_secs(1));
+        assert_eq!(bench.written.len(), before, "{:?}", &bench.written[before..]);
+        assert_eq!(bench.ask(188), None);
+        // A namesake is another Service.
+        bench.service(&web(), Some(asking()));
+        assert_eq!(bench.ask(188), Some(mac(9)));
+    }
 }
