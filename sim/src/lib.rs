@@ -10,6 +10,6 @@ pub mod standins;
 mod world;
 
 pub use world::{
-    Happening, Lane, Manifest, ManifestError, Mark, Mode, Moment, Options, State, Step, Subject,
-    Tick, Told, Trace, Unreachable, Weather, World, tell,
+    Client, Happening, Lane, Manifest, ManifestError, Mark, Mode, Moment, Options, State, Step,
+    Subject, Tick, Told, Trace, Unreachable, Weather, World, tell,
 };

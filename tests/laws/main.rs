@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use porter_core::Kind;
-use porter_sim::{Options, Step, World};
+use porter_sim::{Client, Options, Step, World};
 use proptest::{
     prelude::*,
     test_runner::{FileFailurePersistence, RngSeed},
@@ -31,6 +31,20 @@ proptest! {
         steps in prop::collection::vec(prop_oneof![step(), step_of_hardware()], 0..40),
     ) {
         let mut world = World::with_guide(Options::swarm(seed), seed);
+        world.steps(&steps);
+        agree(&mut world);
+    }
+
+    #[test]
+    fn whatever_strangers_switches_and_the_api_server_do_all_agree_once_they_are_done(
+        seed in any::<u64>(),
+        clients in prop::collection::vec(prop::sample::select(Client::ALL.to_vec()), 1..4),
+        blocks_unknown in any::<bool>(),
+        steps in prop::collection::vec(prop_oneof![step(), step_of_strangers()], 0..40),
+    ) {
+        let fdb_age = Some(Duration::from_secs(120));
+        let options = Options { clients, fdb_age, blocks_unknown, ..Options::swarm(seed) };
+        let mut world = World::with_guide(options, seed);
         world.steps(&steps);
         agree(&mut world);
     }
@@ -153,6 +167,32 @@ fn step_of_hardware() -> impl Strategy<Value = Step> {
         1 => Just(Step::Join),
         3 => (any_node(), kind(), 1..20_u8)
             .prop_map(|(i, kind, n_last)| Step::RepeatWatch(i, kind, n_last)),
+    ]
+}
+
+/// What strangers, switches, and nodes that change do on the LAN, and what an API server does wrong.
+fn step_of_strangers() -> impl Strategy<Value = Step> {
+    let any_node = || 0..3_usize;
+    let any_eip = || 0..2_u8;
+    let span = || 1..20_000_u32;
+    prop_oneof![
+        2 => (any_eip(), any::<bool>()).prop_map(|(eip, claims)| Step::Claim(eip, claims)),
+        1 => (any_eip(), 1..300_u16).prop_map(|(eip, n_frames)| Step::Storm(eip, n_frames)),
+        1 => any::<u32>().prop_map(Step::Garble),
+        1 => any::<bool>().prop_map(Step::Inspect),
+        1 => any::<bool>().prop_map(Step::Filter),
+        1 => any::<bool>().prop_map(Step::BindPorts),
+        2 => (any_node(), any_node()).prop_map(|(node, other)| Step::CloneMac(node, other)),
+        2 => any_node().prop_map(Step::Renumber),
+        2 => (any_node(), any::<bool>()).prop_map(|(node, on)| Step::AnswerEips(node, on)),
+        2 => (any_node(), span()).prop_map(|(node, millis)| Step::Suspend(node, millis)),
+        1 => (0..4_usize, -90_000..90_000).prop_map(|(host, secs)| Step::WallClock(host, secs)),
+        2 => (any_node(), span()).prop_map(|(i, millis)| Step::Busy(i, millis)),
+        2 => (any_node(), span()).prop_map(|(i, millis)| Step::Fail(i, millis)),
+        2 => (any_node(), span()).prop_map(|(i, millis)| Step::Forbid(i, millis)),
+        1 => (1..10_000_u32).prop_map(Step::StallApi),
+        2 => (any_node(), kind()).prop_map(|(i, kind)| Step::Expire(i, kind)),
+        2 => (any_node(), kind(), 1..20_u8).prop_map(|(i, kind, n)| Step::StaleList(i, kind, n)),
     ]
 }
 

@@ -3,9 +3,11 @@
 //! After every event of every story the world also looks for what must never be, such as two
 //! replicas that answer at one moment; no story has to say so.
 
+mod api;
 mod failover;
 mod guide;
 mod hardware;
+mod lan;
 
 use std::{net::IpAddr, time::Duration};
 

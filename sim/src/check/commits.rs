@@ -41,17 +41,19 @@ impl Commits {
         }
     }
 
-    pub(super) fn spoken(&mut self, eip: IpAddr, node: &NodeName) -> Result<(), Violation> {
+    /// Takes in that an EIP is said to be at one of these nodes: at one, unless several have its MAC.
+    pub(super) fn spoken(&mut self, eip: IpAddr, nodes: &[&NodeName]) -> Result<(), Violation> {
         let recorded = self.recorded.get(&eip).map(Vec::as_slice).unwrap_or_default();
         let spoken = self.spoken.entry(eip).or_default();
-        match recorded.iter().skip(*spoken).position(|known| known == node) {
+        match recorded.iter().skip(*spoken).position(|known| nodes.contains(&known)) {
             Some(ahead) => {
                 *spoken += ahead;
                 Ok(())
             }
             None => Err(Violation(format!(
-                "{eip} is said to be at {node}, but the commits were {recorded:?} and the LAN has \
-                 been told of number {spoken}"
+                "{eip} is said to be at {}, but the commits were {recorded:?} and the LAN has been \
+                 told of number {spoken}",
+                nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>().join(" or ")
             ))),
         }
     }

@@ -118,11 +118,16 @@ impl Checks {
         if world.replicas[id].incarnation == from {
             self.proofs.spoken(world, id, mac)?;
         }
-        let Some(node) = node_with(&world.nodes, mac) else {
+        let nodes: Vec<_> = nodes_with(&world.nodes, mac).collect();
+        if nodes.is_empty() {
             return Err(Violation(format!("{frame} names a MAC that no node has")));
-        };
+        }
+        if nodes.iter().filter(|node| node.mac == mac).count() > 1 {
+            self.seen.hit(Sometimes::OneMacOfTwo);
+        }
+        let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
         let late = match is_used(&world.api, eip) {
-            true => self.commits.spoken(eip, node),
+            true => self.commits.spoken(eip, &names),
             false => Err(Violation(format!("{frame} speaks for an address that no Service holds"))),
         };
         // Of two voices that there were, with clocks beyond what is bounded, one may lag behind.
@@ -164,6 +169,7 @@ fn is_used(api: &Api, eip: std::net::IpAddr) -> bool {
     holders.any(|by| !by.is_empty())
 }
 
-fn node_with(nodes: &[NodeHost], mac: porter_core::MacAddr) -> Option<&porter_core::NodeName> {
-    nodes.iter().find(|node| node.macs.contains(&mac)).map(|node| &node.name)
+/// The nodes that have, or had, a MAC: one, unless it was copied.
+fn nodes_with(nodes: &[NodeHost], mac: porter_core::MacAddr) -> impl Iterator<Item = &NodeHost> {
+    nodes.iter().filter(move |node| node.macs.contains(&mac))
 }

@@ -34,7 +34,8 @@ impl Proofs {
         let own = world.nodes[id].macs.contains(&mac);
         let proved = |node: &crate::world::NodeHost| {
             let heard = self.heard.get(&id);
-            heard.is_some_and(|heard| heard.contains(&(node.address, mac)))
+            let proved = |address: &IpAddr| heard.is_some_and(|it| it.contains(&(*address, mac)));
+            node.addresses.iter().any(proved)
         };
         match own || world.nodes.iter().any(proved) {
             true => Ok(()),

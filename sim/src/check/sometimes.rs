@@ -16,16 +16,21 @@ use crate::world::Api;
 /// Something that has to happen in some runs.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Sometimes {
+    ClaimRefused,
+    Contradicted,
     Conflict,
     CrashUnacknowledged,
     GapAcrossMove,
     HeldWhileCut,
     Moved,
     NoCandidate,
+    OneMacOfTwo,
     Overlap,
     PausedAcrossDeadline,
     ReplayedQuestion,
     SilentInTime,
+    StaleList,
+    Stifled,
     TakenByExpiry,
     TakenByRelease,
     VerdictLost,
@@ -33,17 +38,22 @@ pub(crate) enum Sometimes {
 }
 
 impl Sometimes {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 19] = [
+        Self::ClaimRefused,
+        Self::Contradicted,
         Self::Conflict,
         Self::CrashUnacknowledged,
         Self::GapAcrossMove,
         Self::HeldWhileCut,
         Self::Moved,
         Self::NoCandidate,
+        Self::OneMacOfTwo,
         Self::Overlap,
         Self::PausedAcrossDeadline,
         Self::ReplayedQuestion,
         Self::SilentInTime,
+        Self::StaleList,
+        Self::Stifled,
         Self::TakenByExpiry,
         Self::TakenByRelease,
         Self::VerdictLost,
@@ -52,7 +62,12 @@ impl Sometimes {
 
     fn what(self) -> &'static str {
         match self {
+            Self::StaleList => "a list was older than what had happened",
+            Self::OneMacOfTwo => "an EIP was said to be at a MAC that two nodes had",
+            Self::ClaimRefused => "a claim was refused by the API server",
             Self::SilentInTime => "a question stayed unanswered since the deadline had passed",
+            Self::Contradicted => "another host spoke for an EIP",
+            Self::Stifled => "a switch dropped what was said of an EIP",
             Self::Conflict => "a write came too late for the version it was about",
             Self::CrashUnacknowledged => {
                 "a holder crashed before it knew that its claim was written"

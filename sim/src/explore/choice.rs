@@ -8,26 +8,37 @@ use porter_core::Kind;
 
 use super::{Plan, Setting, Timed, Timing};
 use crate::{
-    Step,
+    Client, Step,
     world::{DRIFT_PPM, Rng},
 };
 
 /// By how much clocks may be off that are off by more than is bounded, in parts per million.
 const BEYOND_PPM: i32 = 300_000;
 
+/// The shortest time after which a switch forgets a MAC, in milliseconds: far less than the 90 s after
+/// which an EIP is announced again.
+const FDB_AGE_MIN_MS: u32 = 10_000;
+
 /// A sort of fault that a run has or has not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Sort {
+    AnswersEips,
+    ApiStall,
     Asked,
     BrokenWatch,
     Cable,
+    Claimed,
+    Cloned,
     Cordoned,
     Crash,
     Cut,
     Down,
     Edited,
-    Leave,
+    Expired,
+    Garbled,
+    Guarded,
     LeaseByHand,
+    Leave,
     NewNic,
     NotReady,
     Outage,
@@ -36,21 +47,34 @@ enum Sort {
     Pods,
     Power,
     Proxy,
+    Refused,
+    Renumbered,
     RepeatedWatch,
+    StaleList,
     Stall,
+    Storm,
+    Suspended,
+    WallClock,
 }
 
-const SORTS: [Sort; 20] = [
+const SORTS: [Sort; 33] = [
+    Sort::AnswersEips,
+    Sort::ApiStall,
     Sort::Asked,
     Sort::BrokenWatch,
     Sort::Cable,
+    Sort::Claimed,
+    Sort::Cloned,
     Sort::Cordoned,
     Sort::Crash,
     Sort::Cut,
     Sort::Down,
     Sort::Edited,
-    Sort::Leave,
+    Sort::Expired,
+    Sort::Garbled,
+    Sort::Guarded,
     Sort::LeaseByHand,
+    Sort::Leave,
     Sort::NewNic,
     Sort::NotReady,
     Sort::Outage,
@@ -59,9 +83,18 @@ const SORTS: [Sort; 20] = [
     Sort::Pods,
     Sort::Power,
     Sort::Proxy,
+    Sort::Refused,
+    Sort::Renumbered,
     Sort::RepeatedWatch,
+    Sort::StaleList,
     Sort::Stall,
+    Sort::Storm,
+    Sort::Suspended,
+    Sort::WallClock,
 ];
+
+/// The longest that an API server stands still, in milliseconds.
+const API_STALL_MAX_MS: u32 = 10_000;
 
 /// What makes a leader lose the Lease.
 const LOSSES: [Sort; 5] = [Sort::Crash, Sort::Cut, Sort::Leave, Sort::Outage, Sort::Stall];
@@ -83,7 +116,7 @@ impl Plan {
                 faults.push(Timed(0, Step::Clock(i, ppm)));
             }
         }
-        let mut sorts: Vec<_> = SORTS.into_iter().filter(|_| rng.chance(300)).collect();
+        let mut sorts: Vec<_> = SORTS.into_iter().filter(|_| rng.chance(200)).collect();
         // Somebody has to lose the Lease in most runs, whatever else they are about.
         sorts.push(if beyond { Sort::Cut } else { rng.pick(&LOSSES) });
         let span_ms = rng.pick(&[20_000, 60_000, 120_000, 240_000]);
@@ -108,6 +141,7 @@ impl Plan {
 fn swarm(seed: u64, rng: &mut Rng) -> Setting {
     let nodes = rng.pick(&[1, 2, 3, 3, 3, 3, 5, 8]);
     let bound = i32::try_from(DRIFT_PPM).expect("a bound of clocks is small");
+    let fdb_age_ms = rng.pick(&[0, 0, 0, FDB_AGE_MIN_MS, 120_000, 300_000]);
     Setting {
         nodes,
         replicas: rng.pick(&[1, 2, 3, 3, 3, 5]).min(nodes),
@@ -124,8 +158,19 @@ fn swarm(seed: u64, rng: &mut Rng) -> Setting {
         sends_late: rng.chance(500),
         asks_every_ms: rng.pick(&[0, 0, 200, 500]),
         checks_proxies: rng.chance(300),
+        lan_duplicates: rng.pick(&[0, 0, 0, 20, 200]),
+        fdb_age_ms,
+        // A switch that forgets sooner than it is told again would cut off who is silent by right.
+        blocks_unknown: fdb_age_ms != FDB_AGE_MIN_MS && rng.chance(250),
+        clients: clients(rng),
         ..Setting::calm(seed)
     }
+}
+
+/// One host like Linux, or a few of any kinds.
+fn clients(rng: &mut Rng) -> Vec<Client> {
+    let n_clients = rng.pick(&[0, 0, 0, 1, 2, 4]);
+    (0..n_clients).map(|_| rng.pick(&Client::ALL)).collect()
 }
 
 /// A world where every margin is used up, and nothing else takes any time to hide that.
@@ -146,72 +191,106 @@ fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Setting, rng: &mu
     let replica = below(rng, u32::from(setting.replicas)) as usize;
     let node = below(rng, u32::from(setting.nodes)) as usize;
     let service = below(rng, u32::from(setting.services) + 1) as usize;
+    let number = u8::try_from(service).expect("there are few Services");
     let span = rng.pick(&[100, 2_000, 15_000, 60_000]);
     let span = below(rng, span);
-    let mut then = |after: u32, step| faults.push(Timed(at + after, step));
+    let mut done = Done { faults, at, span };
     match sort {
-        Sort::Asked => {
-            let number = u8::try_from(service).unwrap_or_default();
-            then(0, if rng.chance(500) { Step::Ask(number) } else { Step::Ping(number) });
+        Sort::AnswersEips => {
+            done.lasts(Step::AnswerEips(node, true), Step::AnswerEips(node, false));
         }
-        Sort::BrokenWatch => then(0, Step::BreakWatch(replica, rng.pick(&KINDS), span / 2)),
-        Sort::Cable => {
-            then(0, Step::Cable(node, false));
-            then(span, Step::Cable(node, true));
+        Sort::ApiStall => done.now(Step::StallApi(span.min(API_STALL_MAX_MS))),
+        Sort::Asked if rng.chance(500) => done.now(Step::Ask(number)),
+        Sort::Asked => done.now(Step::Ping(number)),
+        Sort::BrokenWatch => done.now(Step::BreakWatch(replica, rng.pick(&KINDS), span / 2)),
+        Sort::Cable => done.lasts(Step::Cable(node, false), Step::Cable(node, true)),
+        Sort::Claimed => done.lasts(Step::Claim(number, true), Step::Claim(number, false)),
+        Sort::Cloned => {
+            let other = below(rng, u32::from(setting.nodes)) as usize;
+            done.lasts(Step::CloneMac(node, other), Step::SwapNic(node));
         }
-        Sort::Cordoned => {
-            then(0, Step::Cordon(node, true));
-            then(span, Step::Cordon(node, false));
+        Sort::Cordoned => done.lasts(Step::Cordon(node, true), Step::Cordon(node, false)),
+        Sort::Crash => done.now(Step::Crash(replica)),
+        Sort::Cut => done.lasts(Step::Cut(replica), Step::Heal(replica)),
+        Sort::Down => done.lasts(Step::Down(replica), Step::Up(replica)),
+        Sort::Edited if rng.chance(500) => done.now(Step::CreateService(service)),
+        Sort::Edited => done.now(Step::DeleteService(service)),
+        Sort::Expired => done.now(Step::Expire(replica, rng.pick(&KINDS))),
+        Sort::Garbled => done.now(Step::Garble(below(rng, u32::MAX))),
+        Sort::Guarded => {
+            let guard = rng.pick(&[Step::BindPorts, Step::Filter, Step::Inspect]);
+            done.lasts(guard(true), guard(false));
         }
-        Sort::Crash => then(0, Step::Crash(replica)),
-        Sort::Cut => {
-            then(0, Step::Cut(replica));
-            then(span, Step::Heal(replica));
-        }
-        Sort::Down => {
-            then(0, Step::Down(replica));
-            then(span, Step::Up(replica));
-        }
-        Sort::Edited if rng.chance(500) => then(0, Step::CreateService(service)),
-        Sort::Edited => then(0, Step::DeleteService(service)),
-        Sort::Leave => then(0, Step::Leave(replica)),
-        Sort::LeaseByHand if rng.chance(500) => then(0, Step::DeleteLease),
-        Sort::LeaseByHand => then(0, Step::EmptyLease(rng.chance(500).then_some(replica))),
-        Sort::NewNic => then(0, Step::SwapNic(node)),
-        Sort::NotReady => {
-            then(0, Step::NodeReady(node, false));
-            then(span, Step::NodeReady(node, true));
-        }
+        Sort::Leave => done.now(Step::Leave(replica)),
+        Sort::LeaseByHand if rng.chance(500) => done.now(Step::DeleteLease),
+        Sort::LeaseByHand => done.now(Step::EmptyLease(rng.chance(500).then_some(replica))),
+        Sort::NewNic => done.now(Step::SwapNic(node)),
+        Sort::NotReady => done.lasts(Step::NodeReady(node, false), Step::NodeReady(node, true)),
         Sort::Outage => {
             for replica in 0..usize::from(setting.replicas) {
-                then(0, Step::Cut(replica));
-                then(span, Step::Heal(replica));
+                done.lasts(Step::Cut(replica), Step::Heal(replica));
             }
         }
         Sort::Parted => {
-            // The host outside has the port after those of the nodes.
-            let ports = u64::from(setting.nodes) + 1;
+            // The hosts outside have the ports after those of the nodes.
+            let ports = u64::from(setting.nodes) + setting.clients.len().max(1) as u64;
             let mut port = || usize::try_from(rng.below(ports)).expect("there are few ports");
             let (from, to) = (port(), port());
-            then(0, Step::Part(from, to));
-            then(span, Step::Join);
+            done.lasts(Step::Part(from, to), Step::Join);
         }
-        Sort::Pinned => then(0, Step::Annotate(service, rng.chance(700).then_some(node))),
-        Sort::Pods if rng.chance(500) => then(0, Step::DeletePods(node)),
-        Sort::Pods => then(0, Step::Scale(0, rng.pick(&[0, 1, 2, 3, 8]))),
-        Sort::Power => {
-            then(0, Step::Power(node, false));
-            then(span, Step::Power(node, true));
+        Sort::Pinned => done.now(Step::Annotate(service, rng.chance(700).then_some(node))),
+        Sort::Pods if rng.chance(500) => done.now(Step::DeletePods(node)),
+        Sort::Pods => done.now(Step::Scale(0, rng.pick(&[0, 1, 2, 3, 8]))),
+        Sort::Power => done.lasts(Step::Power(node, false), Step::Power(node, true)),
+        Sort::Proxy => done.lasts(Step::Proxy(node, false), Step::Proxy(node, true)),
+        Sort::Refused => {
+            let refuse = rng.pick(&[Step::Busy, Step::Fail, Step::Forbid]);
+            match rng.chance(500) {
+                true => done.now(refuse(replica, span)),
+                false => {
+                    let replicas = 0..usize::from(setting.replicas);
+                    replicas.for_each(|id| done.now(refuse(id, span)));
+                }
+            }
         }
-        Sort::Proxy => {
-            then(0, Step::Proxy(node, false));
-            then(span, Step::Proxy(node, true));
-        }
+        Sort::Renumbered => done.now(Step::Renumber(node)),
         Sort::RepeatedWatch => {
             let n_last = rng.pick(&[1, 3, 20]);
-            then(0, Step::RepeatWatch(replica, rng.pick(&KINDS), n_last));
+            done.now(Step::RepeatWatch(replica, rng.pick(&KINDS), n_last));
         }
-        Sort::Stall => then(0, Step::Stall(replica, span)),
+        Sort::StaleList => {
+            done.now(Step::StaleList(replica, rng.pick(&KINDS), rng.pick(&[1, 3, 20])));
+            if rng.chance(300) {
+                // Whoever starts has nothing to hold against an old list.
+                done.now(Step::Crash(replica));
+            }
+        }
+        Sort::Stall => done.now(Step::Stall(replica, span)),
+        Sort::Storm => done.now(Step::Storm(number, rng.pick(&[10, 100, 500]))),
+        Sort::Suspended => done.now(Step::Suspend(node, span)),
+        Sort::WallClock => {
+            let host = below(rng, u32::from(setting.nodes) + 1) as usize;
+            let secs = rng.pick(&[-86_400, -60, -1, 1, 60, 86_400]);
+            done.now(Step::WallClock(host, secs));
+        }
+    }
+}
+
+/// What is done at one moment, and undone after a while.
+struct Done<'a> {
+    faults: &'a mut Vec<Timed>,
+    at: u32,
+    span: u32,
+}
+
+impl Done<'_> {
+    fn now(&mut self, step: Step) {
+        self.faults.push(Timed(self.at, step));
+    }
+
+    fn lasts(&mut self, begin: Step, end: Step) {
+        self.now(begin);
+        self.faults.push(Timed(self.at + self.span, end));
     }
 }
 

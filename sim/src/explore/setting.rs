@@ -7,7 +7,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Manifest, Options, Step, Weather, World, world::timings};
+use crate::{Client, Manifest, Options, Step, Weather, World, world::timings};
 
 /// A cluster, its weather, and the seed that decides whatever else is left to chance.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -46,6 +46,18 @@ pub struct Setting {
     /// Whether replicas ask kube-proxy on the nodes how it is.
     #[serde(default)]
     pub checks_proxies: bool,
+    /// Of a thousand frames, how many arrive once more.
+    #[serde(default)]
+    pub lan_duplicates: u32,
+    /// After how long without a frame from it the switch forgets a MAC, in milliseconds; 0 is never.
+    #[serde(default)]
+    pub fdb_age_ms: u32,
+    /// Whether the switch drops frames to a MAC that it does not know.
+    #[serde(default)]
+    pub blocks_unknown: bool,
+    /// The hosts outside; one like Linux, if none is named.
+    #[serde(default)]
+    pub clients: Vec<Client>,
 }
 
 /// How the Lease is timed.
@@ -80,6 +92,10 @@ impl Setting {
             sends_late: false,
             asks_every_ms: 0,
             checks_proxies: false,
+            lan_duplicates: 0,
+            fdb_age_ms: 0,
+            blocks_unknown: false,
+            clients: Vec::new(),
         }
     }
 
@@ -112,6 +128,7 @@ impl Setting {
                 watch_lag: millis(self.watch_lag_ms),
                 lan_delay: millis(self.lan_delay_ms),
                 lan_loss: self.lan_loss,
+                lan_duplicates: self.lan_duplicates,
                 lost_requests: self.lost_requests,
                 lost_verdicts: self.lost_verdicts,
                 publish_delay: Duration::from_micros(u64::from(self.publish_delay_us)),
@@ -119,6 +136,9 @@ impl Setting {
             },
             clocks_ppm: if self.clocks_ppm.is_empty() { vec![0] } else { self.clocks_ppm.clone() },
             checks_proxies: self.checks_proxies,
+            clients: self.clients.clone(),
+            fdb_age: (self.fdb_age_ms > 0).then(|| millis(self.fdb_age_ms)),
+            blocks_unknown: self.blocks_unknown,
         }
     }
 }

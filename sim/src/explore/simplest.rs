@@ -67,7 +67,7 @@ fn simplest(plan: &Plan, effort: Effort, fails: impl Fn(&Plan) -> bool) -> Plan 
 type Change = fn(&mut Setting);
 
 /// What makes a world smaller or quieter.
-fn settings() -> [Change; 18] {
+fn settings() -> [Change; 23] {
     [
         |it| it.services = 1,
         |it| it.services = it.services.div_ceil(2),
@@ -78,6 +78,11 @@ fn settings() -> [Change; 18] {
         |it| it.watch_lag_ms = 5,
         |it| it.lan_delay_ms = 1,
         |it| it.lan_loss = 0,
+        |it| it.lan_duplicates = 0,
+        |it| it.fdb_age_ms = 0,
+        |it| it.blocks_unknown = false,
+        |it| it.clients = Vec::new(),
+        |it| it.clients.truncate(1),
         |it| it.lost_requests = 0,
         |it| it.lost_verdicts = 0,
         |it| it.publish_delay_us = 100,
@@ -104,9 +109,21 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         Step::Clock(replica, ppm) => vec![Step::Clock(replica, ppm / 2)],
         Step::Scale(workload, n_pods) => vec![Step::Scale(workload, n_pods / 2)],
         Step::RepeatWatch(replica, kind, n) => vec![Step::RepeatWatch(replica, kind, n / 2)],
+        Step::Suspend(node, millis) => halves(millis).map(|m| Step::Suspend(node, m)).collect(),
+        Step::StallApi(millis) => halves(millis).map(Step::StallApi).collect(),
+        Step::Busy(replica, millis) => halves(millis).map(|m| Step::Busy(replica, m)).collect(),
+        Step::Fail(replica, millis) => halves(millis).map(|m| Step::Fail(replica, m)).collect(),
+        Step::Forbid(replica, millis) => halves(millis).map(|m| Step::Forbid(replica, m)).collect(),
+        Step::StaleList(replica, kind, n) => vec![Step::StaleList(replica, kind, n / 2)],
+        Step::WallClock(host, secs) => vec![Step::WallClock(host, secs / 2)],
+        Step::Storm(eip, n) => vec![Step::Storm(eip, n / 2)],
         Step::Annotate(..)
+        | Step::AnswerEips(..)
         | Step::Ask(_)
+        | Step::BindPorts(_)
         | Step::Cable(..)
+        | Step::Claim(..)
+        | Step::CloneMac(..)
         | Step::Cordon(..)
         | Step::Crash(_)
         | Step::CreateService(_)
@@ -116,7 +133,11 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         | Step::DeleteService(_)
         | Step::Down(_)
         | Step::EmptyLease(_)
+        | Step::Expire(..)
+        | Step::Filter(_)
+        | Step::Garble(_)
         | Step::Heal(_)
+        | Step::Inspect(_)
         | Step::Join
         | Step::Leave(_)
         | Step::NodeReady(..)
@@ -124,6 +145,7 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         | Step::Ping(_)
         | Step::Power(..)
         | Step::Proxy(..)
+        | Step::Renumber(_)
         | Step::Run(_)
         | Step::SwapNic(_)
         | Step::Up(_) => Vec::new(),

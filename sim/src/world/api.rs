@@ -138,6 +138,45 @@ impl Api {
         metadata.created = now;
     }
 
+    /// All objects of a kind as they were before the last changes of it.
+    pub(crate) fn list_without(&self, kind: Kind, n_changes: usize) -> (Version, Input) {
+        let changes: Vec<_> = self.log.iter().filter(|change| change.kind == kind).collect();
+        let n_known = changes.len().saturating_sub(n_changes);
+        let Some(missing) = changes.get(n_known) else { return self.list(kind) };
+        let mut old = Self { version: Version(missing.version.0 - 1), ..Self::default() };
+        for change in &changes[..n_known] {
+            old.replay(&change.sighting);
+        }
+        old.list(kind)
+    }
+
+    /// Does again what the log tells.
+    fn replay(&mut self, sighting: &Input) {
+        match sighting.clone() {
+            Input::Eip(name, version, it) => set_at(&mut self.eips, name, version, it),
+            Input::Namespace(name, version, it) => set_at(&mut self.namespaces, name, version, it),
+            Input::Node(name, version, it) => set_at(&mut self.nodes, name, version, it),
+            Input::Service(name, version, it) => set_at(&mut self.services, name, version, it),
+            Input::Slice(name, version, it) => set_at(&mut self.slices, name, version, it),
+            Input::Lease(lease) => self.lease = lease,
+            Input::Asked(..)
+            | Input::Checked(..)
+            | Input::Eips(_)
+            | Input::Got(..)
+            | Input::Heard(_)
+            | Input::Leave
+            | Input::Link(..)
+            | Input::Lost(_)
+            | Input::Namespaces(_)
+            | Input::Nodes(_)
+            | Input::Services(_)
+            | Input::Silenced(_)
+            | Input::Slices(_)
+            | Input::Stirred(_)
+            | Input::Written(..) => unreachable!("the log has what watches say of one object"),
+        }
+    }
+
     /// All objects of a kind as they are, as an adapter would tell of them after a list.
     pub(crate) fn list(&self, kind: Kind) -> (Version, Input) {
         let version = self.version;
@@ -214,6 +253,14 @@ fn put<K: Clone + Ord, T: Clone + PartialEq>(
             None
         }
     }
+}
+
+/// Has an object at a version, or none.
+fn set_at<K: Ord, T>(objects: &mut Objects<K, T>, name: K, version: Version, object: Option<T>) {
+    match object {
+        Some(object) => objects.insert(name, (version, object)),
+        None => objects.remove(&name),
+    };
 }
 
 fn apply(metadata: &mut Metadata, change: MetadataChange) {
@@ -293,6 +340,25 @@ mod tests {
         let written = api.write(Write::Service(web.clone(), version, finalizers(&[])));
         assert!(matches!(written, Ok(Written::Service(_, None))));
         assert!(!api.services.contains_key(&web));
+    }
+
+    #[test]
+    fn a_list_that_lacks_the_last_changes_is_as_it_was_before_them() {
+        let web = ServiceName::new("default", "web");
+        let (mut api, _) = api_with(&web);
+        api.put_node("node1".into(), Some(Node::default()));
+        let before = api.list(Kind::Service);
+        api.delete_service(&web);
+        api.put_node("node1".into(), None);
+        assert_eq!(format!("{:?}", api.list_without(Kind::Service, 0).1), {
+            format!("{:?}", api.list(Kind::Service).1)
+        });
+        let (version, listed) = api.list_without(Kind::Service, 1);
+        assert_eq!(format!("{listed:?}"), format!("{:?}", before.1));
+        assert_eq!(version, before.0);
+        let missed: Vec<_> = api.log_after(Kind::Service, version).collect();
+        assert_eq!(missed.len(), 1, "the watch tells what the list lacks");
+        assert!(matches!(api.list_without(Kind::Service, 9), (_, Input::Services(_))));
     }
 
     #[test]

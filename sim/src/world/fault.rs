@@ -1,11 +1,14 @@
 //! Everything that can be done to a world, as a list of steps; and the end of all misery.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use porter_core::{Input, Kind, Namespaced, NodeName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use super::{DRIFT_PPM, Event, Manifest, Subject, Weather, World, manifest, replica::Task};
+use super::{
+    DRIFT_PPM, Event, Manifest, Subject, Weather, World, api_faults::Refusal, manifest,
+    replica::Task,
+};
 use crate::check::Sometimes;
 
 /// One thing that is done to a world. Replicas, nodes and the like are counted round, so that any
@@ -15,14 +18,24 @@ use crate::check::Sometimes;
 pub enum Step {
     /// A person makes a node recorded on a Service, or takes the record away.
     Annotate(usize, Option<usize>),
-    /// The host outside the cluster, which has forgotten everything, pings an EIP.
+    /// A node's kernel answers for EIPs itself, or not.
+    AnswerEips(usize, bool),
+    /// Every host outside the cluster has forgotten everything, and pings an EIP.
     Ask(u8),
     /// A watch of a replica breaks, and is begun anew after this many milliseconds.
     BreakWatch(usize, #[serde(with = "KindName")] Kind, u32),
+    /// A node has the MAC of another.
+    CloneMac(usize, usize),
     /// A host's clock is fast by this many parts per million, within what is bounded or not.
     Clock(usize, i32),
+    /// The API server has too many requests to serve a replica's for this many milliseconds.
+    Busy(usize, u32),
+    /// The switch takes each port for that of whoever was spoken of there last, or not.
+    BindPorts(bool),
     /// A node's cable is in, or is not.
     Cable(usize, bool),
+    /// A strange host takes an EIP for its own, or not.
+    Claim(u8, bool),
     /// A node takes new pods, or no more.
     Cordon(usize, bool),
     /// A process is killed; a kubelet starts the next.
@@ -41,6 +54,18 @@ pub enum Step {
     EmptyLease(Option<usize>),
     /// A process is killed, and no kubelet starts the next.
     Down(usize),
+    /// A replica's watch expires, and is begun anew with a list.
+    Expire(usize, #[serde(with = "KindName")] Kind),
+    /// The API server fails at a replica's requests for this many milliseconds.
+    Fail(usize, u32),
+    /// The switch drops announcements, or not.
+    Filter(bool),
+    /// The API server gives a replica no right to anything for this many milliseconds.
+    Forbid(usize, u32),
+    /// Frames that make no sense arrive everywhere.
+    Garble(u32),
+    /// The switch lets each port speak of its own host alone, or not.
+    Inspect(bool),
     /// Every frame gets to where it should again.
     Join,
     /// A replica can reach the API server again.
@@ -51,7 +76,7 @@ pub enum Step {
     NodeReady(usize, bool),
     /// No frame of one port of the LAN gets to another; those of hosts outside follow the nodes'.
     Part(usize, usize),
-    /// The host outside the cluster pings an EIP.
+    /// Every host outside the cluster pings an EIP.
     Ping(u8),
     /// A node has power, or has not.
     Power(usize, bool),
@@ -59,16 +84,28 @@ pub enum Step {
     Proxy(usize, bool),
     /// A watch of a replica says this many of its last words again.
     RepeatWatch(usize, #[serde(with = "KindName")] Kind, u8),
+    /// A node gets another address.
+    Renumber(usize),
     /// Nothing is done for this many milliseconds.
     Run(u32),
     /// A Deployment gets this many pods.
     Scale(usize, u8),
+    /// A replica's watch expires, and the list that it is begun anew with lacks this many changes.
+    StaleList(usize, #[serde(with = "KindName")] Kind, u8),
+    /// The API server stands still for this many milliseconds.
+    StallApi(u32),
     /// A process stands still for this many milliseconds while its clock goes on.
     Stall(usize, u32),
+    /// An EIP is asked for this many times at once, half of it in other hosts' names.
+    Storm(u8, u16),
+    /// A host is suspended for this many milliseconds.
+    Suspend(usize, u32),
     /// A node gets a network card with another MAC.
     SwapNic(usize),
     /// A kubelet starts processes again, after a [`Step::Down`].
     Up(usize),
+    /// The wall clock of a node, or of the API server, is stepped to be off by this many seconds.
+    WallClock(usize, i32),
 }
 
 /// The most Services that steps can name; any number means one of them.
@@ -112,16 +149,22 @@ impl World {
                 let key = porter_core::keys::LAYER2.spelled(porter_core::keys::Spelling::Porter);
                 self.annotate_service(&name, key, node.as_ref().map(NodeName::as_str));
             }
+            Step::AnswerEips(node, answers) => self.set_answers_eips(*node, *answers),
             Step::Ask(number) => {
-                self.hosts[0].forget();
+                for i in 0..self.n_clients() {
+                    self.hosts[i].forget();
+                }
                 self.ping_eip(*number);
             }
+            Step::BindPorts(binds) => self.set_binds(*binds),
+            Step::Busy(i, millis) => self.refuse(replica(i), Refusal::Busy, span(*millis)),
             Step::BreakWatch(i, kind, millis) => {
-                let delay = Duration::from_millis(u64::from(*millis));
-                self.break_watch(replica(i), *kind, delay);
+                self.break_watch(replica(i), *kind, span(*millis));
             }
             Step::Clock(i, ppm) => self.set_clock(replica(i), *ppm),
             Step::Cable(node, plugged) => self.set_cable(*node, *plugged),
+            Step::Claim(number, claims) => self.claim(eip(*number), *claims),
+            Step::CloneMac(node, other) => self.clone_mac(*node, *other),
             Step::Cordon(node, cordoned) => self.cordon(&self.node(*node), *cordoned),
             Step::Crash(i) => self.crash(replica(i)),
             Step::CreateService(i) => self.create_service(*i),
@@ -135,7 +178,13 @@ impl World {
             Step::DeleteService(i) => self.delete_service(&self.service(*i)),
             Step::EmptyLease(i) => self.empty_lease(i.as_ref().map(replica)),
             Step::Down(i) => self.take_down(replica(i)),
+            Step::Expire(i, kind) => self.expire_watch(replica(i), *kind),
+            Step::Fail(i, millis) => self.refuse(replica(i), Refusal::Failing, span(*millis)),
+            Step::Filter(filters) => self.set_filters(*filters),
+            Step::Forbid(i, millis) => self.refuse(replica(i), Refusal::Forbidden, span(*millis)),
+            Step::Garble(seed) => self.garble(*seed),
             Step::Heal(i) => self.heal(replica(i)),
+            Step::Inspect(inspects) => self.set_inspects(*inspects),
             Step::Join => self.join(),
             Step::Leave(i) => self.leave(replica(i)),
             Step::NodeReady(node, ready) => self.set_ready(&self.node(*node), *ready),
@@ -146,7 +195,8 @@ impl World {
             Step::RepeatWatch(i, kind, n_last) => {
                 self.repeat_watch(replica(i), *kind, *n_last);
             }
-            Step::Run(millis) => self.run(Duration::from_millis(u64::from(*millis))),
+            Step::Renumber(node) => self.renumber(*node),
+            Step::Run(millis) => self.run(span(*millis)),
             Step::Scale(i, n_pods) => {
                 let name =
                     self.cluster.workloads.keys().nth(i % self.cluster.workloads.len().max(1));
@@ -154,10 +204,15 @@ impl World {
                     self.scale(&name, usize::from(*n_pods));
                 }
             }
+            Step::StaleList(i, kind, n) => self.list_stale(replica(i), *kind, *n),
+            Step::StallApi(millis) => self.stall_api(span(*millis)),
+            Step::Storm(number, n_frames) => self.storm(eip(*number), *n_frames),
+            Step::Suspend(node, millis) => self.suspend(*node, span(*millis)),
             Step::Up(i) => self.bring_up(replica(i)),
+            Step::WallClock(host, secs) => self.step_wall_clock(*host, *secs),
             Step::SwapNic(node) => self.swap_nic(node % self.nodes.len()),
             Step::Stall(i, millis) => {
-                self.stall(replica(i), Duration::from_millis(u64::from(*millis)));
+                self.stall(replica(i), span(*millis));
             }
         }
         self.check();
@@ -238,11 +293,15 @@ impl World {
     /// Ends all misery: everything runs, is reached, and in time. What is owed from here on is that
     /// all agree.
     pub fn calm(&mut self) {
-        let stalls = self.replicas.iter().map(|replica| replica.stalled_until.since(self.now));
-        self.run(stalls.max().unwrap_or_default());
+        let stalled = self.replicas.iter().map(|replica| replica.stalled_until);
+        let suspended = self.nodes.iter().map(|node| node.suspended_until);
+        let until = stalled.chain(suspended).max().unwrap_or_default().max(self.api_stalled_until);
+        self.run(until.since(self.now));
         self.changes(Subject::World, "is calm");
         self.weather = Weather::calm();
         self.repair();
+        self.hush();
+        self.relent();
         for id in 0..self.replicas.len() {
             self.heal(id);
             self.replicas[id].down = false;
@@ -260,20 +319,9 @@ impl World {
     }
 
     fn ping_eip(&mut self, number: u8) {
-        let eip = [172, 22, 0, 188 + number % N_EIPS];
-        self.hosts[0].ping(eip.into(), self.now);
-        self.drain_host(0);
-    }
-
-    fn swap_nic(&mut self, i: usize) {
-        let node = &mut self.nodes[i];
-        node.mac.3 = node.mac.3.wrapping_add(1);
-        node.macs.push(node.mac);
-        let (name, mac) = (node.name.clone(), node.mac);
-        self.fails(Subject::Node(name), format!("gets a network card with {mac}"));
-        if self.replicas.get(i).is_some_and(|replica| replica.process.is_some()) {
-            let link = Some(self.link_of(i));
-            self.task_after(i, Duration::ZERO, Task::Input(Input::Link(super::eth0(), link)));
+        for i in 0..self.n_clients() {
+            self.hosts[i].ping(eip(number), self.now);
+            self.drain_host(i);
         }
     }
 
@@ -291,7 +339,7 @@ impl World {
         }
     }
 
-    fn replica(&self, id: usize) -> Subject {
+    pub(super) fn replica(&self, id: usize) -> Subject {
         Subject::Replica(self.nodes[id].name.clone())
     }
 
@@ -319,6 +367,15 @@ impl World {
             }
         }
     }
+}
+
+fn span(millis: u32) -> Duration {
+    Duration::from_millis(u64::from(millis))
+}
+
+/// The address that steps call by this number.
+fn eip(number: u8) -> IpAddr {
+    IpAddr::from([172, 22, 0, 188 + number % N_EIPS])
 }
 
 const KINDS: [Kind; 6] =

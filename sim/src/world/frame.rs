@@ -19,6 +19,8 @@ pub(crate) struct Frame {
 /// The content of a frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Says {
+    /// Bytes that nobody but a replica looks at, from the Ethernet header on.
+    Bytes(Vec<u8>),
     /// An ARP reply. In the announcement of it, `to` is what `target` and `mac` are.
     IsAt { target: IpAddr, mac: MacAddr, to: (IpAddr, MacAddr) },
     /// An ICMP echo request.
@@ -61,7 +63,7 @@ impl Frame {
         match self.says {
             Says::IsAt { target, mac, .. } => Some((target, mac)),
             Says::WhoHas { asker, .. } => Some(asker),
-            Says::Ping { .. } | Says::Pong { .. } => None,
+            Says::Bytes(_) | Says::Ping { .. } | Says::Pong { .. } => None,
         }
     }
 
@@ -71,7 +73,7 @@ impl Frame {
         match self.says {
             Says::IsAt { target, mac, to } => to == (target, mac),
             Says::WhoHas { target, asker } => asker.0 == target,
-            Says::Ping { .. } | Says::Pong { .. } => false,
+            Says::Bytes(_) | Says::Ping { .. } | Says::Pong { .. } => false,
         }
     }
 }
@@ -80,6 +82,7 @@ impl fmt::Display for Frame {
     /// In the words of tcpdump.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.says {
+            Says::Bytes(bytes) => write!(f, "{} bytes of anything", bytes.len()),
             Says::IsAt { target, mac, .. } if self.is_gratuitous() => {
                 write!(f, "{target} is-at {mac}, everybody")
             }

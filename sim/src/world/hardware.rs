@@ -5,9 +5,9 @@
 //! without power takes its replica along, and its pods are thought to be there until the node
 //! controller gives it up.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use porter_core::{Input, Kind, NodeName, ProxyHealth};
+use porter_core::{Input, Kind, MacAddr, NodeName, ProxyHealth};
 
 use super::{
     Event, NodeHost, Subject, World, eth0,
@@ -19,6 +19,8 @@ use super::{
 const GRACE: Duration = Duration::from_secs(40);
 /// After how long a question to kube-proxy is given up.
 const CHECK_MAX: Duration = Duration::from_secs(1);
+/// How often a kubelet tells how its node is (`nodeStatusUpdateFrequency`).
+const STATUS_EVERY: Duration = Duration::from_secs(10);
 
 impl World {
     /// Takes a node's power, its replica included, or gives it back: then it boots at once.
@@ -56,10 +58,7 @@ impl World {
             true => self.changes(subject, "is on the LAN again"),
             false => self.fails(subject, "loses its link"),
         }
-        if self.replicas.get(i).is_some_and(|replica| replica.process.is_some()) {
-            let link = Some(self.link_of(i));
-            self.task_after(i, Duration::ZERO, Task::Input(Input::Link(eth0(), link)));
-        }
+        self.tell_link(i);
     }
 
     /// Ends kube-proxy on a node, or starts it: without it nothing that is sent to an EIP arrives
@@ -73,6 +72,99 @@ impl World {
                 false => self.fails(subject, "loses kube-proxy"),
             }
         }
+    }
+
+    /// Gives a node the MAC of another one, as a virtual machine has that was copied.
+    pub fn clone_mac(&mut self, node: usize, other: usize) {
+        let (i, other) = (node % self.nodes.len(), other % self.nodes.len());
+        if self.nodes[i].mac != self.nodes[other].mac {
+            let (mac, name) = (self.nodes[other].mac, self.nodes[other].name.clone());
+            self.set_mac(i, mac, &format!("has the MAC of {name}"));
+        }
+    }
+
+    /// Gives a node a network card with a MAC that nobody ever had.
+    pub(super) fn swap_nic(&mut self, i: usize) {
+        let node = &self.nodes[i];
+        // The last byte tells of which node it was.
+        let own = node.macs.iter().rev().find(|mac| mac.5 == node.macs[0].5);
+        let mut mac = *own.expect("the first one is its own");
+        mac.3 = mac.3.wrapping_add(1);
+        self.set_mac(i, mac, &format!("gets a network card with {mac}"));
+    }
+
+    fn set_mac(&mut self, i: usize, mac: MacAddr, what: &str) {
+        self.nodes[i].mac = mac;
+        self.nodes[i].macs.push(mac);
+        self.fails(Subject::Node(self.nodes[i].name.clone()), what);
+        self.tell_link(i);
+    }
+
+    /// Tells the replica on a node, if there is one, how its link is.
+    fn tell_link(&mut self, i: usize) {
+        if self.replicas.get(i).is_some_and(|replica| replica.process.is_some()) {
+            let link = Some(self.link_of(i));
+            self.task_after(i, Duration::ZERO, Task::Input(Input::Link(eth0(), link)));
+        }
+    }
+
+    /// Gives a node another address. Its kubelet tells so within ten seconds.
+    pub fn renumber(&mut self, node: usize) {
+        let i = node % self.nodes.len();
+        let from = u8::try_from(i % 8).expect("it is below 8") * 8;
+        let numbers = (0..80).map(|n| 20 + (from + n) % 80);
+        let had = |address: &IpAddr| self.nodes.iter().any(|node| node.addresses.contains(address));
+        let addresses = numbers.map(|number| self.address_in_net(number));
+        let Some(address) = addresses.into_iter().find(|address| !had(address)) else { return };
+        self.nodes[i].address = address;
+        self.nodes[i].addresses.push(address);
+        self.fails(Subject::Node(self.nodes[i].name.clone()), format!("is at {address} now"));
+        self.tell_link(i);
+        let tells_at = self.now + self.rng.up_to(STATUS_EVERY);
+        self.queue.push(tells_at, Event::Registered(i));
+    }
+
+    /// Has a node's kernel answer for the EIPs that kube-proxy has there, or not.
+    pub fn set_answers_eips(&mut self, node: usize, answers: bool) {
+        let i = node % self.nodes.len();
+        if std::mem::replace(&mut self.nodes[i].answers_eips, answers) != answers {
+            let subject = Subject::Node(self.nodes[i].name.clone());
+            match answers {
+                true => self.fails(subject, "answers for EIPs itself"),
+                false => self.changes(subject, "leaves EIPs to Porter again"),
+            }
+            self.misled = true;
+        }
+    }
+
+    /// Suspends a host: nothing happens there, and its clock goes on.
+    pub fn suspend(&mut self, node: usize, span: Duration) {
+        let i = node % self.nodes.len();
+        self.fails(Subject::Node(self.nodes[i].name.clone()), format!("is suspended for {span:?}"));
+        let until = self.nodes[i].suspended_until.max(self.now + span);
+        self.nodes[i].suspended_until = until;
+        if i < self.replicas.len() {
+            self.stall(i, span);
+        }
+        self.queue.push(self.now + GRACE, Event::GivenUp(i));
+        self.queue.push(until, Event::Resumed(i));
+    }
+
+    /// Steps the wall clock of a node, or of the API server, to be off by this much. Processes that run
+    /// go on with what they saw when they started.
+    pub fn step_wall_clock(&mut self, host: usize, secs: i32) {
+        let i = host % (self.nodes.len() + 1);
+        let subject = match self.nodes.get_mut(i) {
+            Some(node) => {
+                node.wall_secs = secs;
+                Subject::Node(node.name.clone())
+            }
+            None => {
+                self.api_wall_secs = secs;
+                Subject::World
+            }
+        };
+        self.fails(subject, format!("has a wall clock that is off by {secs} s"));
     }
 
     /// Keeps frames of one port from another, and of that one only; the way back is another one.
@@ -108,23 +200,52 @@ impl World {
     /// Repairs everything that this module breaks.
     pub(super) fn repair(&mut self) {
         self.join();
+        self.api_wall_secs = 0;
         for i in 0..self.nodes.len() {
             self.set_power(i, true);
             self.set_cable(i, true);
             self.set_proxy(i, true);
+            self.set_answers_eips(i, false);
+            self.handle_registered(i);
+            self.handle_resumed(i);
+            self.nodes[i].wall_secs = 0;
+            if self.nodes[i].mac.5 != self.nodes[i].macs[0].5 {
+                self.swap_nic(i);
+            }
         }
     }
 
     /// The node controller has waited for a node long enough.
     pub(super) fn handle_given_up(&mut self, i: usize) {
-        if !self.nodes[i].powered {
+        if !self.nodes[i].powered || self.is_suspended(i) {
             self.put_node(i, |node| node.ready = false);
         }
     }
 
+    /// A kubelet tells the address of its node.
+    pub(super) fn handle_registered(&mut self, i: usize) {
+        let addresses = vec![self.nodes[i].address];
+        if self.api.nodes.get(&self.nodes[i].name).is_some_and(|(_, it)| it.addresses != addresses)
+        {
+            self.put_node(i, |node| node.addresses = addresses);
+        }
+    }
+
+    /// A host goes on that was suspended, unless it was suspended again.
+    pub(super) fn handle_resumed(&mut self, i: usize) {
+        if self.nodes[i].powered && !self.is_suspended(i) {
+            self.put_node(i, |node| node.ready = true);
+        }
+    }
+
+    pub(super) fn is_suspended(&self, i: usize) -> bool {
+        self.now < self.nodes[i].suspended_until
+    }
+
     /// Whether frames get into and out of a port. A host outside always has power.
     pub(super) fn carries(&self, port: Port) -> bool {
-        self.nodes.get(port).is_none_or(|node| node.powered && node.carrier)
+        let carries = |node: &NodeHost| node.powered && node.carrier && !self.is_suspended(port);
+        self.nodes.get(port).is_none_or(carries)
     }
 }
 
@@ -132,11 +253,10 @@ impl World {
     /// Asks kube-proxy on a node how it is, over the LAN; a node that is not there says nothing for a
     /// second.
     pub(super) fn check_proxy(&mut self, id: ReplicaId, name: NodeName) {
-        let there = |node: &NodeHost| node.powered && node.carrier;
         let (mut health, mut delay) = (ProxyHealth::Silent, CHECK_MAX);
         if let Some(i) = self.nodes.iter().position(|node| node.name == name)
-            && there(&self.nodes[i])
-            && (id == i || there(&self.nodes[id]))
+            && self.carries(i)
+            && (id == i || self.carries(id))
         {
             delay = self.weather.lan_delay * 2;
             if self.nodes[i].proxied {

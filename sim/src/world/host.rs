@@ -6,7 +6,7 @@
 //! probed by unicast before everybody is asked.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     net::IpAddr,
     time::Duration,
@@ -15,12 +15,11 @@ use std::{
 use porter_core::{MacAddr, NodeName};
 
 use super::{
+    client::Client,
     clock::Moment,
     frame::{Frame, Says},
 };
 
-/// For how long an entry resists a plain reply that names another MAC (`locktime`).
-const LOCKTIME: Duration = Duration::from_secs(1);
 /// How long a stale entry that is in use waits for a sign of life (`delay_first_probe_time`).
 const DELAY: Duration = Duration::from_secs(5);
 /// The time between two questions (`retrans_time_ms`).
@@ -32,8 +31,11 @@ const ASKED_MAX: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     name: String,
+    kind: Client,
     address: IpAddr,
     mac: MacAddr,
+    /// Addresses that it takes for its own, and that are not.
+    claims: BTreeSet<IpAddr>,
     /// For how long a confirmed entry is good: 15 to 45 s, drawn once (RFC 4861 section 6.3.2).
     reachable_for: Duration,
     neighbours: BTreeMap<IpAddr, Neighbour>,
@@ -79,12 +81,19 @@ pub(crate) enum Outcome {
 }
 
 impl Host {
-    pub(crate) fn new(name: &str, address: IpAddr, mac: MacAddr, reachable_for: Duration) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        kind: Client,
+        (address, mac): (IpAddr, MacAddr),
+        reachable_for: Duration,
+    ) -> Self {
         Self {
             name: name.to_owned(),
+            kind,
             address,
             mac,
-            reachable_for,
+            claims: BTreeSet::new(),
+            reachable_for: kind.keeps_for(reachable_for),
             neighbours: BTreeMap::new(),
             pings: Vec::new(),
             frames: VecDeque::new(),
@@ -126,8 +135,10 @@ impl Host {
             return;
         }
         match &frame.says {
-            Says::WhoHas { target, asker } if *target == self.address => {
-                let says = Says::IsAt { target: self.address, mac: self.mac, to: *asker };
+            Says::WhoHas { target, asker }
+                if *target == self.address || self.claims.contains(target) =>
+            {
+                let says = Says::IsAt { target: *target, mac: self.mac, to: *asker };
                 self.frames.push_back(Frame { src: self.mac, dst: asker.1, says });
                 self.learn(asker.0, asker.1, false, true, now);
             }
@@ -136,14 +147,18 @@ impl Host {
                 let is_reply = matches!(frame.says, Says::IsAt { .. });
                 let gratuitous = frame.is_gratuitous();
                 let Some(known) = self.neighbours.get(&address) else { return };
-                let overrides = gratuitous || now.since(known.updated_at) > LOCKTIME;
+                if gratuitous && !self.kind.heeds(frame) {
+                    return;
+                }
+                let unlocked = now.since(known.updated_at) > self.kind.locktime();
+                let overrides = gratuitous || unlocked;
                 self.learn(address, mac, is_reply && to_us, overrides, now);
             }
             Says::Pong { to, number, by } if *to == self.address => {
                 let ping = &mut self.pings[*number as usize].1;
                 *ping = Outcome::Answered { by: by.clone(), at: now };
             }
-            Says::Ping { .. } | Says::Pong { .. } => {}
+            Says::Bytes(_) | Says::Ping { .. } | Says::Pong { .. } => {}
         }
     }
 
@@ -162,6 +177,9 @@ impl Host {
                 }
                 State::Probe { asked, .. } if asked < ASKED_MAX => {
                     State::Probe { asked: asked + 1, next_at }
+                }
+                State::Reachable { .. } if self.kind.refreshes() => {
+                    State::Probe { asked: 1, next_at }
                 }
                 State::Reachable { .. } | State::Stale => State::Stale,
                 State::Failed | State::Incomplete { .. } | State::Probe { .. } => State::Failed,
@@ -207,6 +225,32 @@ impl Host {
         &self.name
     }
 
+    pub(crate) fn kind(&self) -> Client {
+        self.kind
+    }
+
+    /// Its own address and MAC.
+    pub(crate) fn identity(&self) -> (IpAddr, MacAddr) {
+        (self.address, self.mac)
+    }
+
+    /// Addresses that it takes for its own, and that are not.
+    pub(crate) fn claims(&self) -> BTreeSet<IpAddr> {
+        self.claims.clone()
+    }
+
+    /// Takes an address for its own, and says so to everybody, or gives it back. Says whether that
+    /// is new.
+    pub(crate) fn claim(&mut self, address: IpAddr, claims: bool) -> bool {
+        match claims {
+            true => {
+                self.frames.extend(Frame::announcement(self.mac, address, self.mac));
+                self.claims.insert(address)
+            }
+            false => self.claims.remove(&address),
+        }
+    }
+
     /// Forgets everything, as a host does that is started afresh.
     pub(crate) fn forget(&mut self) {
         self.neighbours.clear();
@@ -227,6 +271,7 @@ impl Host {
             updated_at: now,
             waiting: Vec::new(),
         });
+        let confirms = confirms || self.kind.refreshes();
         let same = neighbour.is_valid() && neighbour.mac == Some(mac);
         if neighbour.is_valid() && !same && !overrides || same && !confirms {
             return;
@@ -321,9 +366,13 @@ mod tests {
         Frame { src: SPEAKER, dst: CLIENT, says }
     }
 
+    fn host(kind: Client) -> Host {
+        Host::new("client", kind, (SELF, CLIENT), Duration::from_secs(30))
+    }
+
     /// A host that has just learned that the EIP is at `OLD`.
-    fn host_that_knows() -> Host {
-        let mut host = Host::new("client", SELF, CLIENT, Duration::from_secs(30));
+    fn host_that_knows(kind: Client) -> Host {
+        let mut host = host(kind);
         host.ping(EIP, at(0));
         host.handle_frame(&reply(OLD), at(1));
         while host.poll_frame().is_some() {}
@@ -343,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_host_asks_three_times_and_then_gives_up() {
-        let mut host = Host::new("client", SELF, CLIENT, Duration::from_secs(30));
+        let mut host = host(Client::Linux);
         let ping = host.ping(EIP, at(0));
         assert_eq!(host.poll_frame(), Some(Frame::who_has(EIP, (SELF, CLIENT))));
         let asked_again: Vec<_> = drive(&mut host, at(9_000)).into_iter().map(|(t, _)| t).collect();
@@ -370,7 +419,7 @@ mod tests {
             (reply(NEW), 1_300, NEW),
         ];
         for (frame, age, mac) in cases {
-            let mut host = host_that_knows();
+            let mut host = host_that_knows(Client::Linux);
             host.handle_frame(&frame, at(1 + age));
             assert_eq!(host.neighbour(EIP), Some(mac), "{frame} after {age} ms");
         }
@@ -379,7 +428,7 @@ mod tests {
     #[test]
     fn an_announcement_completes_a_host_that_waits_and_starts_no_entry_otherwise() {
         let [request, _] = Frame::announcement(SPEAKER, EIP, NEW);
-        let mut host = Host::new("client", SELF, CLIENT, Duration::from_secs(30));
+        let mut host = host(Client::Linux);
         host.handle_frame(&request, at(0));
         assert_eq!(host.neighbour(EIP), None);
 
@@ -393,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_stale_entry_is_probed_at_its_mac_before_everybody_is_asked() {
-        let mut host = host_that_knows();
+        let mut host = host_that_knows(Client::Linux);
         drive(&mut host, at(31_000));
         host.ping(EIP, at(40_000));
         assert_eq!(host.poll_frame().map(|frame| frame.dst), Some(OLD));
@@ -402,5 +451,49 @@ mod tests {
         assert_eq!(asked, [(at(45_000), OLD), (at(46_000), OLD), (at(47_000), OLD)]);
         host.ping(EIP, at(60_000));
         assert_eq!(host.poll_frame(), Some(Frame::who_has(EIP, (SELF, CLIENT))));
+    }
+
+    #[test]
+    fn hosts_differ_in_which_frames_replace_a_mac() {
+        use Client::{Deaf, HeedsReplies, HeedsRequests, Linux, Router, Windows};
+        let [request, reply_to_itself] = Frame::announcement(SPEAKER, EIP, NEW);
+        let cases = [
+            (request, [Linux, Windows, Router, HeedsRequests].as_slice()),
+            (reply_to_itself, &[Linux, Windows, Router, HeedsReplies]),
+            (reply(NEW), &[Windows, Router]),
+        ];
+        assert!(!cases.iter().any(|(_, takers)| takers.contains(&Deaf)));
+        for (frame, takers) in cases {
+            for kind in Client::ALL {
+                let mut host = host_that_knows(kind);
+                host.handle_frame(&frame, at(201));
+                let mac = if takers.contains(&kind) { NEW } else { OLD };
+                assert_eq!(host.neighbour(EIP), Some(mac), "{frame} at {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_router_asks_after_four_hours_where_it_knows_and_then_forgets() {
+        let mut host = host_that_knows(Client::Router);
+        let old = 4 * 3_600_000 + 1;
+        let sent = drive(&mut host, at(old + 60_000));
+        let asked: Vec<_> = sent.iter().map(|(t, frame)| (*t, frame.dst)).collect();
+        assert_eq!(asked, [0, 1_000, 2_000].map(|later| (at(old + later), OLD)));
+        assert_eq!(host.neighbour(EIP), None);
+    }
+
+    #[test]
+    fn a_host_that_claims_an_address_says_so_and_answers_for_it_until_it_leaves_it() {
+        let mut stranger = host(Client::Linux);
+        assert!(stranger.claim(EIP, true));
+        let announced: Vec<_> = std::iter::from_fn(|| stranger.poll_frame()).collect();
+        assert_eq!(announced, Frame::announcement(CLIENT, EIP, CLIENT));
+        let question = Frame::who_has(EIP, (IpAddr::from([172, 22, 0, 7]), OLD));
+        stranger.handle_frame(&question, at(0));
+        assert_eq!(stranger.poll_frame().and_then(|it| it.claim()), Some((EIP, CLIENT)));
+        assert!(stranger.claim(EIP, false));
+        stranger.handle_frame(&question, at(1));
+        assert_eq!(stranger.poll_frame(), None);
     }
 }

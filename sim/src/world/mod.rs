@@ -7,7 +7,9 @@
 
 mod agreement;
 mod api;
+mod api_faults;
 mod apply;
+mod client;
 mod clock;
 mod cluster;
 mod fault;
@@ -21,6 +23,7 @@ mod queue;
 mod replica;
 mod rng;
 mod story;
+mod stranger;
 mod tables;
 mod trace;
 mod traffic;
@@ -32,6 +35,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use porter_core::{LinkName, MacAddr, Namespace, NamespaceName, NodeName, Timestamp};
 
+pub use client::Client;
 pub use clock::Moment;
 pub use fault::Step;
 pub use manifest::{Manifest, ManifestError};
@@ -68,6 +72,10 @@ pub struct World {
     options: Options,
     weather: Weather,
     pub(crate) api: Api,
+    /// While the API server stands still: until when.
+    api_stalled_until: Moment,
+    /// By how many seconds the API server's wall clock is off.
+    api_wall_secs: i32,
     /// How much of the API server's log was handed to the watches.
     distributed: usize,
     cluster: Cluster,
@@ -76,6 +84,9 @@ pub struct World {
     pub(crate) replicas: Vec<Replica>,
     /// Hosts outside the cluster; their ports follow those of the nodes.
     hosts: Vec<Host>,
+    /// Whether hosts may have been told what is wrong, or kept from hearing what is right, in a way
+    /// that only the next announcement mends.
+    misled: bool,
     steps: Vec<Step>,
     transcript: Transcript,
     /// What a picture of the run needs, if one is wanted.
@@ -96,6 +107,14 @@ pub(crate) struct NodeHost {
     pub(crate) clock: Clock,
     /// Every MAC that it ever had.
     pub(crate) macs: Vec<MacAddr>,
+    /// Every address that it ever had.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Whether its kernel answers for the EIPs that kube-proxy has there (IPVS without `strictARP`).
+    pub(crate) answers_eips: bool,
+    /// While the host is suspended: until when.
+    pub(crate) suspended_until: Moment,
+    /// By how many seconds its wall clock is off.
+    pub(crate) wall_secs: i32,
     /// Whether its cable is in.
     pub(crate) carrier: bool,
     pub(crate) powered: bool,
@@ -112,12 +131,16 @@ enum Event {
     GivenUp(usize),
     /// A timer of a host outside the cluster is due.
     HostTimer(usize),
+    /// A kubelet tells the address of its node.
+    Registered(usize),
     /// A request arrives at the API server.
     Request(ReplicaId, Incarnation, Request),
     /// A frame of a replica that speaks for an EIP leaves its host.
     Speech(ReplicaId, Incarnation, Frame),
     /// A pod is ready, or gone if it was ending.
     Pod(PodId),
+    /// A host goes on that was suspended.
+    Resumed(usize),
     /// A process that has ended is started again.
     Start(ReplicaId),
     /// Something for a process to do. It waits while the process is stalled.
@@ -133,12 +156,15 @@ impl World {
             now: Moment::ZERO,
             queue: Queue::new(),
             api: Api::default(),
+            api_stalled_until: Moment::ZERO,
+            api_wall_secs: 0,
             distributed: 0,
             cluster: Cluster::default(),
-            switch: Switch::new(),
+            switch: Switch::new(options.fdb_age, options.blocks_unknown),
             nodes: Vec::new(),
             replicas: Vec::new(),
             hosts: Vec::new(),
+            misled: false,
             steps: Vec::new(),
             transcript: Transcript::default(),
             recorder: None,
@@ -163,6 +189,10 @@ impl World {
                 mac,
                 clock,
                 macs: vec![mac],
+                addresses: vec![address.into()],
+                answers_eips: false,
+                suspended_until: Moment::ZERO,
+                wall_secs: 0,
                 carrier: true,
                 powered: true,
                 proxied: true,
@@ -176,7 +206,13 @@ impl World {
             world.queue.push(Moment::ZERO + rng.up_to(Duration::from_millis(800)), Event::Start(i));
         }
         world.rng = rng;
-        world.add_host("client", 100);
+        for (number, kind) in (100..).zip(world.options.clients.clone()) {
+            let name = if number == 100 { "client".to_owned() } else { format!("client{number}") };
+            world.add_host(&name, number, kind);
+        }
+        if world.hosts.is_empty() {
+            world.add_host("client", 100, Client::default());
+        }
         world
     }
 
@@ -238,6 +274,8 @@ impl World {
                 self.hosts[i].handle_timeout(self.now);
                 self.drain_host(i);
             }
+            Event::Registered(node) => self.handle_registered(node),
+            Event::Resumed(node) => self.handle_resumed(node),
             Event::Request(id, incarnation, request) => {
                 self.handle_request(id, incarnation, request);
             }
@@ -249,16 +287,21 @@ impl World {
     }
 
     /// Plugs a host outside the cluster into the LAN, in the nodes' subnet.
-    fn add_host(&mut self, name: &str, number: u8) {
+    fn add_host(&mut self, name: &str, number: u8, kind: Client) {
+        let address = self.address_in_net(number);
+        let mac = MacAddr(0x52, 0x54, 0x22, 0x50, 0, number);
+        let reachable_for = Duration::from_secs(15) + self.rng.up_to(Duration::from_secs(30));
+        self.switch.plug();
+        self.hosts.push(Host::new(name, kind, (address, mac), reachable_for));
+    }
+
+    /// An address in the nodes' subnet.
+    fn address_in_net(&self, number: u8) -> IpAddr {
         let net = match self.nodes.first().map(|node| node.address) {
             Some(IpAddr::V4(address)) => address.octets(),
             Some(IpAddr::V6(_)) | None => [172, 22, 0, 0],
         };
-        let address = IpAddr::from([net[0], net[1], net[2], number]);
-        let mac = MacAddr(0x52, 0x54, 0x22, 0x50, 0, number);
-        let reachable_for = Duration::from_secs(15) + self.rng.up_to(Duration::from_secs(30));
-        self.switch.plug();
-        self.hosts.push(Host::new(name, address, mac, reachable_for));
+        IpAddr::from([net[0], net[1], net[2], number])
     }
 
     fn check(&mut self) {
@@ -295,9 +338,10 @@ impl World {
         self.transcript.push(self.now, line);
     }
 
-    /// The wall-clock time, as hosts with a good clock have it.
+    /// The wall-clock time, as the API server has it.
     fn wall_time(&self) -> Timestamp {
-        DAWN + self.now.since(Moment::ZERO)
+        let now = DAWN + self.now.since(Moment::ZERO);
+        Timestamp(now.0 + i64::from(self.api_wall_secs) * 1_000_000)
     }
 }
 

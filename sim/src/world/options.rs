@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use porter_core::LeaseTiming;
 
-use super::rng::Rng;
+use super::{client::Client, rng::Rng};
 
 /// How a world is set up.
 #[derive(Clone, Debug)]
@@ -21,6 +21,12 @@ pub struct Options {
     pub clocks_ppm: Vec<i32>,
     /// Whether replicas ask kube-proxy on the nodes how it is.
     pub checks_proxies: bool,
+    /// The hosts outside the cluster; one like Linux, if none is named.
+    pub clients: Vec<Client>,
+    /// After how long without a frame from it the switch forgets a MAC; `None`: never.
+    pub fdb_age: Option<Duration>,
+    /// Whether the switch drops frames to a MAC that it does not know.
+    pub blocks_unknown: bool,
 }
 
 /// How late things come, and how often never.
@@ -34,6 +40,8 @@ pub struct Weather {
     pub lan_delay: Duration,
     /// Of a thousand frames, how many are lost.
     pub lan_loss: u32,
+    /// Of a thousand frames, how many arrive once more.
+    pub lan_duplicates: u32,
     /// Of a thousand requests, how many are lost on their way to the API server.
     pub lost_requests: u32,
     /// Of a thousand requests, how many are carried out without anybody learning of it.
@@ -58,6 +66,9 @@ impl Options {
             weather: Weather::calm(),
             clocks_ppm: vec![0],
             checks_proxies: false,
+            clients: vec![Client::Linux],
+            fdb_age: None,
+            blocks_unknown: false,
         }
     }
 
@@ -89,6 +100,7 @@ impl Options {
                 watch_lag: millis(rng, &[5, 50, 500, 3_000]),
                 lan_delay: millis(rng, &[1, 1, 20, 300]),
                 lan_loss: rng.pick(&[0, 0, 10, 200]),
+                lan_duplicates: 0,
                 lost_requests: rng.pick(&[0, 0, 20, 200]),
                 lost_verdicts: rng.pick(&[0, 0, 20, 200]),
                 publish_delay: millis(rng, &[0, 1, 50, 1_000]),
@@ -108,6 +120,7 @@ impl Weather {
             watch_lag: Duration::from_millis(5),
             lan_delay: Duration::from_millis(1),
             lan_loss: 0,
+            lan_duplicates: 0,
             lost_requests: 0,
             lost_verdicts: 0,
             publish_delay: Duration::from_micros(100),

@@ -16,7 +16,9 @@ use porter_core::{
 };
 
 use super::{
-    Event, Moment, World, eth0,
+    Event, Moment, World,
+    api_faults::Refusal,
+    eth0,
     frame::Frame,
     traffic::{Ask, RequestId, Verdict, Watch},
     transcript,
@@ -43,6 +45,10 @@ pub(crate) struct Replica {
     pub(crate) cut: bool,
     /// Whether it stays down when it ends.
     pub(crate) down: bool,
+    /// While the API server refuses what it asks for: why, and until when.
+    pub(crate) refused: Option<(Refusal, Moment)>,
+    /// Of which kinds its next list is old, and how many changes it lacks.
+    pub(crate) stale: BTreeMap<Kind, usize>,
 }
 
 /// A process: everything that is lost when it ends.
@@ -115,6 +121,8 @@ impl Replica {
             stalled_until: Moment::ZERO,
             cut: false,
             down: false,
+            refused: None,
+            stale: BTreeMap::new(),
         }
     }
 }
@@ -129,10 +137,12 @@ impl World {
         replica.incarnation += 1;
         let identity = format!("{}_{}", replica.name, replica.incarnation);
         let seed = self.rng.next();
+        // Wall clocks are off by up to a day, and stepped, since nothing may be decided by them.
+        let mut epoch = super::DAWN + self.rng.up_to(Duration::from_secs(86_400));
+        epoch.0 += i64::from(self.nodes[id].wall_secs) * 1_000_000;
         let config = Config {
             identity: Identity::from(identity.as_str()),
-            // Wall clocks are off by up to a day, since nothing may be decided by them.
-            epoch: super::DAWN + self.rng.up_to(Duration::from_secs(86_400)),
+            epoch,
             lease: self.options.timing,
             probing: Probing::default(),
             checks_proxies: self.options.checks_proxies,

@@ -11,6 +11,7 @@ use porter_core::{
 
 use super::{
     Event, World,
+    api_faults::Refusal,
     replica::{Incarnation, ReplicaId, Task},
 };
 use crate::check::Sometimes;
@@ -43,6 +44,8 @@ pub(crate) struct Request {
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     Got(ReadId, Got),
+    /// Nothing was done, or so it is said.
+    Refused(Refusal),
     Listed(Kind, u64, Version, Input),
     Written(WriteId, Result<Written, WriteError>),
 }
@@ -56,6 +59,13 @@ pub(crate) struct Watch {
     live: bool,
     /// When its last message arrives: none overtakes another.
     last_at: super::Moment,
+}
+
+impl Watch {
+    /// Whether it delivers.
+    pub(super) fn is_live(&self) -> bool {
+        self.live
+    }
 }
 
 impl World {
@@ -87,9 +97,35 @@ impl World {
         if self.replicas[id].cut {
             return;
         }
-        let verdict = match request.ask {
+        let goes_on_at = self.api_goes_on_at();
+        if goes_on_at > self.now {
+            return self.queue.push(goes_on_at, Event::Request(id, from, request));
+        }
+        let verdict = match self.refusal(id) {
+            None => self.carry_out(id, request.ask),
+            Some(refusal) => {
+                let writes = matches!(request.ask, Ask::Write(..));
+                if writes && refusal == Refusal::Failing && self.rng.chance(250) {
+                    self.carry_out(id, request.ask);
+                }
+                Verdict::Refused(refusal)
+            }
+        };
+        if !self.rng.chance(self.weather.lost_verdicts) {
+            let at = self.now + self.latency();
+            let task = Task::Verdict(request.id, verdict);
+            self.queue.push(at, Event::Task(id, from, Box::new(task)));
+        }
+    }
+
+    fn carry_out(&mut self, id: ReplicaId, ask: Ask) -> Verdict {
+        match ask {
             Ask::List(kind, epoch) => {
-                let (version, input) = self.api.list(kind);
+                let n_missing = self.replicas[id].stale.remove(&kind).unwrap_or_default();
+                let (version, input) = self.api.list_without(kind, n_missing);
+                if n_missing > 0 {
+                    self.checks.seen.hit(Sometimes::StaleList);
+                }
                 Verdict::Listed(kind, epoch, version, input)
             }
             Ask::Read(read_id, Read::Lease) => {
@@ -108,11 +144,6 @@ impl World {
                 }
                 Verdict::Written(write_id, written)
             }
-        };
-        if !self.rng.chance(self.weather.lost_verdicts) {
-            let at = self.now + self.latency();
-            let task = Task::Verdict(request.id, verdict);
-            self.queue.push(at, Event::Task(id, from, Box::new(task)));
         }
     }
 
@@ -121,10 +152,12 @@ impl World {
     pub(super) fn handle_verdict(&mut self, id: ReplicaId, request: RequestId, verdict: Verdict) {
         let cut = self.replicas[id].cut;
         let Some(process) = &mut self.replicas[id].process else { return };
-        if cut || process.requests.remove(&request).is_none() {
+        if cut {
             return;
         }
+        let Some(ask) = process.requests.remove(&request) else { return };
         match verdict {
+            Verdict::Refused(refusal) => self.handle_refusal(id, ask, refusal),
             Verdict::Got(read_id, got) => {
                 if let Got::Services(listing) = &got {
                     let watch = process.watches.entry(Kind::Service).or_default();
@@ -147,6 +180,23 @@ impl World {
             }
             Verdict::Written(write_id, written) => {
                 self.input(id, Input::Written(write_id, written));
+            }
+        }
+    }
+
+    fn handle_refusal(&mut self, id: ReplicaId, ask: Ask, refusal: Refusal) {
+        match ask {
+            Ask::List(kind, epoch) => {
+                let delay = RELIST_DELAY.max(refusal.retry_after());
+                self.task_after(id, delay, Task::List(kind, epoch));
+                self.task_after(id, Duration::ZERO, Task::Lost(kind, epoch));
+            }
+            Ask::Read(read_id, _) => self.input(id, Input::Got(read_id, Err(refusal.of_read()))),
+            Ask::Write(write_id, write) => {
+                if matches!(write, Write::Lease(..)) {
+                    self.checks.seen.hit(Sometimes::ClaimRefused);
+                }
+                self.input(id, Input::Written(write_id, Err(refusal.of_write())));
             }
         }
     }
@@ -253,7 +303,7 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self, id: ReplicaId, kind: Kind, sighting: Input) {
-        let arrives_at = self.now + self.rng.up_to(self.weather.watch_lag);
+        let arrives_at = self.api_goes_on_at() + self.rng.up_to(self.weather.watch_lag);
         let replica = &mut self.replicas[id];
         let Some(process) = &mut replica.process else { return };
         let watch = process.watches.entry(kind).or_default();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, error, fmt, net::IpAddr, time::Duration};
 
 use porter_core::{MacAddr, NodeName, ServiceName, TrafficPolicy, keys};
 
-use super::{Options, Step, World, host::Outcome, manifest, replica::ReplicaId};
+use super::{Client, Options, Step, World, host::Outcome, manifest, replica::ReplicaId};
 
 /// Nobody answered a ping.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,11 +108,21 @@ impl World {
     /// Sends one ping from the host outside the cluster and waits for the answer. Returns the node
     /// that was at work, and how long it took.
     pub fn ping(&mut self, target: IpAddr) -> Result<(NodeName, Duration), Unreachable> {
+        self.ping_from(0, target)
+    }
+
+    /// Sends one ping from one of the hosts outside, likewise.
+    pub(super) fn ping_from(
+        &mut self,
+        host: usize,
+        target: IpAddr,
+    ) -> Result<(NodeName, Duration), Unreachable> {
         let sent_at = self.now;
-        let number = self.hosts[0].ping(target, self.now);
-        self.drain_host(0);
-        self.run_until(PING_TIMEOUT, |world| *world.hosts[0].outcome(number) != Outcome::Waiting);
-        match self.hosts[0].outcome(number) {
+        let number = self.hosts[host].ping(target, self.now);
+        self.drain_host(host);
+        let waits = |world: &Self| *world.hosts[host].outcome(number) == Outcome::Waiting;
+        self.run_until(PING_TIMEOUT, |world| !waits(world));
+        match self.hosts[host].outcome(number) {
             Outcome::Answered { by, at } => Ok((by.clone(), at.since(sent_at))),
             Outcome::Unreachable | Outcome::Waiting => Err(Unreachable),
         }
@@ -121,6 +131,12 @@ impl World {
     /// The MAC to which the host outside the cluster would send for `address`.
     pub fn neighbour(&self, address: IpAddr) -> Option<MacAddr> {
         self.hosts[0].neighbour(address)
+    }
+
+    /// The MAC to which each host outside the cluster would send for `address`, by what it is like.
+    pub fn neighbours(&self, address: IpAddr) -> Vec<(Client, Option<MacAddr>)> {
+        let clients = self.hosts.iter().take(self.n_clients());
+        clients.map(|host| (host.kind(), host.neighbour(address))).collect()
     }
 
     /// `ip neigh` on the host outside the cluster.

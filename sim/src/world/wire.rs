@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use porter_core::{Input, IsAt, MacAddr, NodeName, Probe, WhoHas};
+use porter_core::{
+    Input, IsAt, MacAddr, NodeName, Probe, WhoHas,
+    wire::{self, Heard},
+};
 
 use super::{
     Event, NodeHost, World, eth0,
@@ -10,6 +13,7 @@ use super::{
     lan::Port,
     replica::{Incarnation, ReplicaId, Task},
 };
+use crate::check::Sometimes;
 
 impl World {
     /// Puts a frame on the LAN.
@@ -17,11 +21,45 @@ impl World {
         if !self.carries(from) {
             return;
         }
-        for port in self.switch.forward(frame, from) {
+        let refused = self.switch.refuses(frame, self.host_behind(from));
+        self.note_claim(frame, refused);
+        if refused {
+            return;
+        }
+        for port in self.switch.forward(frame, from, self.now) {
             if !self.rng.chance(self.weather.lan_loss) {
-                let at = self.now + self.rng.up_to(self.weather.lan_delay);
-                self.queue.push(at, Event::Frame(port, frame.clone()));
+                self.arrive(port, frame);
             }
+            if self.rng.chance(self.weather.lan_duplicates) {
+                self.arrive(port, frame);
+            }
+        }
+    }
+
+    /// Notes that others than replicas speak for an EIP, or that nobody hears it.
+    fn note_claim(&mut self, frame: &Frame, refused: bool) {
+        let Some((address, _)) = frame.claim() else { return };
+        let strange = self.nodes.iter().all(|node| node.mac != frame.src);
+        if (refused || strange) && self.is_eip(address) {
+            self.checks.seen.hit(if refused {
+                Sometimes::Stifled
+            } else {
+                Sometimes::Contradicted
+            });
+        }
+    }
+
+    /// Has a frame arrive after a while, which may be before one that was sent earlier.
+    fn arrive(&mut self, port: Port, frame: &Frame) {
+        let at = self.now + self.rng.up_to(self.weather.lan_delay);
+        self.queue.push(at, Event::Frame(port, frame.clone()));
+    }
+
+    /// The address and the MAC of the host behind a port.
+    fn host_behind(&self, port: Port) -> (IpAddr, MacAddr) {
+        match port.checked_sub(self.nodes.len()) {
+            None => (self.nodes[port].address, self.nodes[port].mac),
+            Some(i) => self.hosts[i].identity(),
         }
     }
 
@@ -40,7 +78,7 @@ impl World {
 
     /// Lets a frame leave that speaks for an EIP: this is what one voice is about.
     pub(super) fn handle_speech(&mut self, id: ReplicaId, from: Incarnation, frame: Frame) {
-        if !self.nodes[id].powered {
+        if !self.nodes[id].powered || self.is_suspended(id) {
             return; // It never left the card.
         }
         let mut checks = std::mem::take(&mut self.checks);
@@ -72,7 +110,7 @@ impl World {
         }
     }
 
-    /// A node's kernel answers for its own address only, kube-proxy delivers what is sent to an
+    /// A node's kernel answers for its own address, and mostly for that only, kube-proxy delivers what is sent to an
     /// EIP, and a replica that runs there listens to every question and every claim.
     fn handle_frame_at_node(&mut self, port: Port, frame: &Frame) {
         let node = &self.nodes[port];
@@ -81,7 +119,9 @@ impl World {
         }
         let (name, address, mac) = (node.name.clone(), node.address, node.mac);
         match frame.says {
-            Says::WhoHas { target, asker } if target == address && asker.0 != target => {
+            Says::WhoHas { target, asker }
+                if asker.0 != target && (target == address || self.answers_eip(port, target)) =>
+            {
                 let says = Says::IsAt { target, mac, to: asker };
                 self.send(port, &Frame { src: mac, dst: asker.1, says });
             }
@@ -91,7 +131,7 @@ impl World {
                     self.send(port, &Frame { src: mac, dst: frame.src, says });
                 }
             }
-            Says::IsAt { .. } | Says::Pong { .. } | Says::WhoHas { .. } => {}
+            Says::Bytes(_) | Says::IsAt { .. } | Says::Pong { .. } | Says::WhoHas { .. } => {}
         }
         if self.listens(port) {
             self.overhear(port, frame);
@@ -102,6 +142,11 @@ impl World {
     fn overhear(&mut self, id: ReplicaId, frame: &Frame) {
         let via = frame.src;
         let task = match frame.says {
+            Says::Bytes(ref bytes) => match wire::parse(eth0(), self.nodes[id].mac, bytes) {
+                Ok(Heard::IsAt(claim)) => Task::Input(Input::Heard(claim)),
+                Ok(Heard::WhoHas(question)) => Task::Answer(question),
+                Err(_) => return,
+            },
             Says::WhoHas { target, asker } if asker.0 != target => {
                 Task::Answer(WhoHas { link: eth0(), target, asker, via })
             }
@@ -111,7 +156,7 @@ impl World {
                     Says::IsAt { to, .. } if !frame.is_gratuitous() => Some(to),
                     // An announcement is addressed to nobody, whatever its form.
                     Says::IsAt { .. } | Says::WhoHas { .. } => None,
-                    Says::Ping { .. } | Says::Pong { .. } => return,
+                    Says::Bytes(_) | Says::Ping { .. } | Says::Pong { .. } => return,
                 };
                 Task::Input(Input::Heard(IsAt { link: eth0(), target, mac, to, via }))
             }
@@ -122,6 +167,18 @@ impl World {
             self.task_after(id, std::time::Duration::ZERO, stirred);
         }
         self.task_after(id, std::time::Duration::ZERO, task);
+    }
+
+    /// Whether a node's kernel answers for what is kube-proxy's business.
+    fn answers_eip(&self, node: usize, address: IpAddr) -> bool {
+        let node = &self.nodes[node];
+        node.answers_eips && node.proxied && self.is_eip(address)
+    }
+
+    /// Whether some Service shows an address.
+    pub(super) fn is_eip(&self, address: IpAddr) -> bool {
+        let mut services = self.api.services.values();
+        services.any(|(_, service)| service.shown().any(|shown| shown == address))
     }
 
     /// Whether kube-proxy on `node` has a pod for what is sent to `eip`.
