@@ -19,6 +19,10 @@ pub(super) fn complete(state: &State, old: Option<&Value>, object: &mut Value) -
     if !causes.is_empty() {
         return causes;
     }
+    // Most writes are of the status or the metadata, and there may be thousands of Services.
+    if old.is_some_and(|old| old["spec"] == object["spec"]) {
+        return Vec::new();
+    }
     let mut taken = Taken::by_others(state, object);
     match allocate(&mut object["spec"], &mut taken) {
         Ok(()) => Vec::new(),
