@@ -179,6 +179,7 @@ fn step_of_strangers() -> impl Strategy<Value = Step> {
         2 => (any_eip(), any::<bool>()).prop_map(|(eip, claims)| Step::Claim(eip, claims)),
         1 => (any_eip(), 1..300_u16).prop_map(|(eip, n_frames)| Step::Storm(eip, n_frames)),
         1 => any::<u32>().prop_map(Step::Garble),
+        1 => any_node().prop_map(Step::Spoof),
         1 => any::<bool>().prop_map(Step::Inspect),
         1 => any::<bool>().prop_map(Step::Filter),
         1 => any::<bool>().prop_map(Step::BindPorts),

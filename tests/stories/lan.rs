@@ -87,6 +87,26 @@ fn a_stranger_that_claims_an_eip_is_no_node_and_when_it_leaves_all_are_told_bett
 }
 
 #[test]
+fn a_stranger_that_announces_the_address_of_a_dead_node_does_not_revive_it() {
+    let (mut world, _, target) = apart();
+    world.step(&Step::Power(target, false));
+    world.run(SETTLED);
+    for _ in 0..200 {
+        world.step(&Step::Spoof(target));
+        world.run(Duration::from_millis(37));
+    }
+    let record = porter_core::keys::LAYER2.spelled(porter_core::keys::Spelling::Porter);
+    let dead = world.replica_name(target).to_owned();
+    world.annotate_service(&service(), record, Some(&dead));
+    for _ in 0..100 {
+        world.step(&Step::Spoof(target));
+        world.run(Duration::from_millis(37));
+    }
+    assert_ne!(number(&world, &recorded(&world)), target, "the dead stay dead");
+    assert!(world.ping(EIP).is_ok());
+}
+
+#[test]
 fn a_storm_of_questions_moves_nothing_and_each_gets_one_answer_at_most() {
     let (mut world, leader, target) = apart();
     let told = world.transcript().len();

@@ -204,6 +204,7 @@ fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Setting, rng: &mu
         Sort::Asked => done.now(Step::Ping(number)),
         Sort::BrokenWatch => done.now(Step::BreakWatch(replica, rng.pick(&KINDS), span / 2)),
         Sort::Cable => done.lasts(Step::Cable(node, false), Step::Cable(node, true)),
+        Sort::Claimed if rng.chance(300) => done.now(Step::Spoof(node)),
         Sort::Claimed => done.lasts(Step::Claim(number, true), Step::Claim(number, false)),
         Sort::Cloned => {
             let other = below(rng, u32::from(setting.nodes)) as usize;

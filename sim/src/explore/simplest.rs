@@ -147,6 +147,7 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         | Step::Proxy(..)
         | Step::Renumber(_)
         | Step::Run(_)
+        | Step::Spoof(_)
         | Step::SwapNic(_)
         | Step::Up(_) => Vec::new(),
     };

@@ -90,6 +90,8 @@ pub enum Step {
     Run(u32),
     /// A Deployment gets this many pods.
     Scale(usize, u8),
+    /// A strange host announces a node's address as its own.
+    Spoof(usize),
     /// A replica's watch expires, and the list that it is begun anew with lacks this many changes.
     StaleList(usize, #[serde(with = "KindName")] Kind, u8),
     /// The API server stands still for this many milliseconds.
@@ -204,6 +206,7 @@ impl World {
                     self.scale(&name, usize::from(*n_pods));
                 }
             }
+            Step::Spoof(node) => self.spoof(*node),
             Step::StaleList(i, kind, n) => self.list_stale(replica(i), *kind, *n),
             Step::StallApi(millis) => self.stall_api(span(*millis)),
             Step::Storm(number, n_frames) => self.storm(eip(*number), *n_frames),

@@ -47,14 +47,10 @@ impl World {
 
     /// Has a strange host take an EIP for its own, or give it back. There is one such host.
     pub fn claim(&mut self, eip: IpAddr, claims: bool) {
-        let known = (self.n_clients()..self.hosts.len()).next();
-        if !claims && known.is_none() {
+        if !claims && self.hosts.len() == self.n_clients() {
             return;
         }
-        let i = known.unwrap_or_else(|| {
-            self.add_host("stranger", 99, Client::Linux);
-            self.hosts.len() - 1
-        });
+        let i = self.stranger();
         if self.hosts[i].claim(eip, claims) {
             match claims {
                 true => self.fails(Subject::World, format!("has a stranger that claims {eip}")),
@@ -63,6 +59,26 @@ impl World {
             self.misled = true;
             self.drain_host(i);
         }
+    }
+
+    /// Has the strange host announce a node's address as its own, once. It answers nobody who asks.
+    pub fn spoof(&mut self, node: usize) {
+        let node = &self.nodes[node % self.nodes.len()];
+        let (address, subject) = (node.address, Subject::Node(node.name.clone()));
+        self.fails(subject, "has its address announced by a stranger");
+        let i = self.stranger();
+        let (port, mac) = (self.nodes.len() + i, self.hosts[i].identity().1);
+        for frame in Frame::announcement(mac, address, mac) {
+            self.send(port, &frame);
+        }
+    }
+
+    /// The strange host, which is plugged in when it is needed first.
+    fn stranger(&mut self) -> usize {
+        if self.hosts.len() == self.n_clients() {
+            self.add_host("stranger", 99, Client::Linux);
+        }
+        self.n_clients()
     }
 
     /// Has the switch let each port speak of its own host alone, or not.
