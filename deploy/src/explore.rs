@@ -6,6 +6,7 @@ use std::{
     io::{self, IsTerminal as _, Read as _, Write as _},
     num::{NonZeroU64, NonZeroUsize},
     panic,
+    path::Path,
     process::{self, ExitCode},
     sync::{
         Arc,
@@ -17,7 +18,10 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use porter_sim::explore::{self, Effort, Finding, Outcome, Plan, Summary};
+use porter_sim::{
+    explore::{self, Effort, Finding, Outcome, Plan, Summary},
+    report::{self, Run},
+};
 
 /// How many violations are made as simple as they can be. The others wait for their turn: they are
 /// often the same once more.
@@ -36,7 +40,7 @@ pub(crate) struct Explore {
     #[arg(long, value_name = "J", requires = "runs")]
     jobs: Option<NonZeroUsize>,
     /// Run one of them again: by its seed, or from a file with its plan, or from `-`, the input.
-    #[arg(long, value_name = "SEED|FILE|-", conflicts_with_all = ["files", "nodes", "replicas", "report", "runs", "seed"])]
+    #[arg(long, value_name = "SEED|FILE|-", conflicts_with_all = ["files", "nodes", "replicas", "runs", "seed"])]
     replay: Option<String>,
 }
 
@@ -46,9 +50,10 @@ impl Explore {
         &self,
         seed: u64,
         transcript: bool,
+        report: Option<&Path>,
     ) -> Result<Option<ExitCode>, Box<dyn Error>> {
         if let Some(what) = &self.replay {
-            return replay(what, transcript).map(Some);
+            return replay(what, transcript, report).map(Some);
         }
         let Some(runs) = self.runs else { return Ok(None) };
         let end = seed.checked_add(runs.get()).ok_or("--seed: there are not that many")?;
@@ -83,12 +88,19 @@ fn explore(start: u64, end: u64, jobs: NonZeroUsize) -> Result<ExitCode, Box<dyn
     Ok(code(summary.violations().is_empty()))
 }
 
-fn replay(what: &str, transcript: bool) -> Result<ExitCode, Box<dyn Error>> {
+fn replay(what: &str, transcript: bool, report: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
     let plan = match what.parse() {
         Ok(seed) => Plan::of_seed(seed),
         Err(_) => read(what)?.parse().map_err(|error| format!("reading {what} failed: {error}"))?,
     };
-    let Outcome { violation, transcript: told, .. } = &plan.run_told();
+    let (Outcome { violation, transcript: told, .. }, trace) = &plan.run_recorded();
+    if let Some(file) = report {
+        let command = format!("porter sim --replay {what}");
+        let violation = violation.as_ref().map(|violation| violation.what.as_str());
+        let page = report::page(&Run { trace, command: &command, violation });
+        fs::write(file, page)
+            .map_err(|error| format!("writing {} failed: {error}", file.display()))?;
+    }
     let mut out = io::stdout().lock();
     if transcript {
         write!(out, "{told}")?;

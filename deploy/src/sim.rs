@@ -61,7 +61,7 @@ pub(crate) struct Sim {
 
 impl Sim {
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
-        if let Some(code) = self.explore.run(self.seed, self.transcript)? {
+        if let Some(code) = self.explore.run(self.seed, self.transcript, self.report.as_deref())? {
             return Ok(code);
         }
         self.check_nodes()?;

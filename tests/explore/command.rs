@@ -62,6 +62,20 @@ fn a_broken_promise_ends_with_1_and_is_told_with_its_transcript() {
 }
 
 #[test]
+fn a_run_is_drawn_with_the_promise_that_it_breaks() {
+    let dir = tempfile::tempdir().expect("there is room for a file");
+    let file = dir.path().join("run.html");
+    let file = file.to_str().expect("it was just named");
+    let output = sim(&["--replay", "-", "--report", file], &super::broken().to_string());
+    assert_eq!(output.status.code(), Some(1));
+    let page = std::fs::read_to_string(file).expect("it was written");
+    for told in ["Something happened that must never be.", "two voices: ", "porter sim --replay -"]
+    {
+        assert!(page.contains(told), "{told}");
+    }
+}
+
+#[test]
 fn what_is_no_plan_is_refused_with_its_line() {
     let output = sim(&["--replay", "-"], "{}\n");
     assert_eq!(output.status.code(), Some(1));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Plan, Timed};
-use crate::{Moment, Step, World};
+use crate::{Moment, Step, Trace, World};
 
 /// What came of a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,9 +62,20 @@ impl Plan {
         self.run_with(true)
     }
 
-    fn run_with(&self, told: bool) -> Outcome {
+    /// Runs it and keeps the transcript, and all that a page of it shows.
+    pub fn run_recorded(&self) -> (Outcome, Trace) {
         let mut world = self.setting.world();
-        let ended = panic::catch_unwind(AssertUnwindSafe(|| self.play(&mut world)));
+        world.record();
+        let outcome = self.run_in(&mut world, true);
+        (outcome, world.trace().expect("it is recorded from the beginning"))
+    }
+
+    fn run_with(&self, told: bool) -> Outcome {
+        self.run_in(&mut self.setting.world(), told)
+    }
+
+    fn run_in(&self, world: &mut World, told: bool) -> Outcome {
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| self.play(world)));
         let never = world.violation().map(str::to_owned);
         let violation = match (never, ended) {
             (Some(what), _) => Some(Violation { broken: Broken::Never, what }),
