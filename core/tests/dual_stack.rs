@@ -111,6 +111,12 @@ fn a_pair_does_not_move_to_a_node_that_serves_the_other_family_only() {
     bench.edit_node("node4", |node| node.addresses.retain(IpAddr::is_ipv6));
     lose_six(&mut bench, "node3");
     assert_eq!((bench.record(&web()), answers(&bench)), (Some("node3"), (Some(mac(9)), None)));
+    bench.run(A_WHILE);
+    let message = bench.message(&web());
+    assert!(
+        message.contains("node4 cannot serve the other addresses that go with it"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
             Word::not("InterfaceSilent", message)
         }
         (Silence::MacUnknown, Some(node)) => Word::not("MacUnknown", no_mac(node, answer, cluster)),
-        (_, _) => Word::not("NoUsableNode", no_node(name, answer, cluster)),
+        (_, _) => Word::not("NoUsableNode", no_node(name, answer, around)),
     };
     // One family may be answered while the other is not.
     let told = placing.answers.iter().filter_map(|answer| Some((answer, answer.is_at.ok()?)));
@@ -155,7 +155,8 @@ fn no_mac(node: &NodeName, answer: &Answer, cluster: &Cluster) -> String {
     )
 }
 
-fn no_node(name: &ServiceName, answer: &Answer, cluster: &Cluster) -> String {
+fn no_node(name: &ServiceName, answer: &Answer, around: &Surroundings<'_>) -> String {
+    let cluster = around.cluster;
     let (address, link) = (answer.address, answer.link);
     let family = Family::of(address);
     let mut nodes = placement::endpoint_nodes(&cluster.slices_of(name, family)).unwrap_or_default();
@@ -164,10 +165,16 @@ fn no_node(name: &ServiceName, answer: &Answer, cluster: &Cluster) -> String {
         // Any node would do, and none does.
         nodes = cluster.nodes.iter().map(|(node, _)| node).collect();
     }
+    let answers = |node: &NodeName| {
+        let at = cluster.address_of(node, link, family);
+        let own = |at| cluster.links.get(&link).is_some_and(|link| link.owns(at));
+        at.is_some_and(|at| own(at) || around.neighbors.mac((link, at)).is_some())
+    };
     let obstacle = |node: &NodeName| match cluster.obstacle(node, link, family) {
         _ if cluster.nodes.get(node).is_none() => "is no Node of the cluster".to_owned(),
         Some(obstacle) => obstacle.to_string(),
         None if cluster.is_cordoned(node) => "is cordoned".to_owned(),
+        None if answers(node) => "cannot serve the other addresses that go with it".to_owned(),
         None => format!("does not answer on {link}"),
     };
     let named: Vec<_> =

@@ -110,7 +110,8 @@ impl World {
 
     fn check_answers(&self, name: &ServiceName, service: &Service) {
         let held = self.held(name);
-        let shared = held.iter().any(|(_, address)| self.holders(*address).len() > 1);
+        let sharers: BTreeSet<_> =
+            held.iter().flat_map(|(_, at)| self.holders(*at)).map(|(sharer, _)| sharer).collect();
         let record = find(&service.metadata.annotations, keys::LAYER2);
         let due: Vec<_> = held
             .iter()
@@ -130,7 +131,9 @@ impl World {
             common.retain(|node| candidates.contains(node));
         }
         common.retain(|node| !self.bench.api.nodes[*node].1.cordoned);
-        if common.is_empty() || shared && held.len() > 1 {
+        // Who shares with one that has two addresses goes where both of that are served.
+        let follows = sharers.len() > 1 && sharers.iter().any(|it| self.held(it).len() > 1);
+        if common.is_empty() || follows {
             return;
         }
         for (eip, address) in due {
