@@ -33,11 +33,19 @@ pub struct Probing {
 }
 
 impl Probing {
+    /// The longest interval. Nodes that nobody is sent to are asked that often anyway, and a kernel
+    /// notices a dead neighbour about as fast by itself.
+    pub const INTERVAL_MAX: Duration = Duration::from_secs(10);
+
     /// Probes every `interval`, with answers that may take `timeout`: less than the interval, so that
-    /// one answer is never taken for another's, and at least 10 ms.
+    /// one answer is never taken for another's, and at least 10 ms. The interval is at most
+    /// [`Self::INTERVAL_MAX`].
     pub fn new(interval: Duration, timeout: Duration) -> Result<Self, ProbingError> {
         if timeout < Duration::from_millis(10) {
             return Err(ProbingError::TooShort(timeout));
+        }
+        if interval > Self::INTERVAL_MAX {
+            return Err(ProbingError::TooLong(interval));
         }
         if timeout >= interval {
             return Err(ProbingError::Overlap { interval, timeout });
@@ -83,6 +91,8 @@ pub enum ProbingError {
         /// For an answer.
         timeout: Duration,
     },
+    /// A node that died would be sent to for half a minute and more.
+    TooLong(Duration),
     /// Answers take longer on any LAN.
     TooShort(Duration),
 }
@@ -94,6 +104,12 @@ impl fmt::Display for ProbingError {
                 f,
                 "a probe that may be answered for {timeout:?} does not end before the next one, \
                  {interval:?} later; probe less often, or wait less long"
+            ),
+            Self::TooLong(interval) => write!(
+                f,
+                "probes every {interval:?} do not tell whether a node is there; probe every {:?} or \
+                 more often",
+                Probing::INTERVAL_MAX
             ),
             Self::TooShort(timeout) => {
                 write!(
@@ -246,6 +262,9 @@ mod tests {
         }
         let overlap = Probing::new(millis(100), millis(100));
         assert!(matches!(overlap, Err(ProbingError::Overlap { .. })));
+        assert!(Probing::new(millis(10_000), millis(100)).is_ok());
+        let rare = Probing::new(millis(10_001), millis(100));
+        assert_eq!(rare, Err(ProbingError::TooLong(millis(10_001))));
         assert_eq!(Probing::new(millis(100), millis(9)), Err(ProbingError::TooShort(millis(9))));
     }
 

@@ -79,7 +79,7 @@ struct Probes {
     /// and hosts that never keep an answer waiting for 60 ms.
     #[arg(long, value_name = "PROFILE", default_value = "default")]
     profile: Profile,
-    /// How often a node is probed. Otherwise as the profile says.
+    /// How often a node is probed, at most 10 s. Otherwise as the profile says.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     probe_interval: Option<Duration>,
     /// How long an answer to a probe may take: less than the interval. Otherwise as the profile says.
