@@ -4,6 +4,7 @@
 mod command;
 
 use std::{
+    collections::BTreeSet,
     fs,
     num::NonZeroUsize,
     ops::Range,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use porter_sim::{
-    Step,
+    Client, Step,
     explore::{self, Broken, Effort, Plan, Setting, Summary, Timed},
 };
 
@@ -97,6 +98,34 @@ fn small_clusters_large_ones_and_clocks_beyond_every_bound_are_all_explored() {
     assert!(share(|plan| plan.setting.replicas == 5) >= 20);
     assert!(share(|plan| plan.setting.services == 50) >= 50);
     assert!(share(|plan| matches!(plan.faults.first(), Some(Timed(0, Step::Clock(..))))) >= 50);
+}
+
+#[test]
+fn every_fault_is_chosen_and_so_is_every_kind_of_host_and_switch() {
+    let plans: Vec<_> = (0..1_000).map(Plan::of_seed).collect();
+    let faults = plans.iter().flat_map(|plan| &plan.faults);
+    let chosen: BTreeSet<_> = faults.map(|Timed(_, step)| step.kind()).collect();
+    let missing = |kinds: &str| -> Vec<String> {
+        kinds.split_whitespace().map(str::to_owned).filter(|it| !chosen.contains(it)).collect()
+    };
+    let on_the_lan = "bind-ports cable claim filter garble inspect join part spoof storm";
+    assert_eq!(missing(on_the_lan), [""; 0]);
+    let of_nodes = "answer-eips clone-mac power proxy renumber suspend swap-nic wall-clock";
+    assert_eq!(missing(of_nodes), [""; 0]);
+    let of_replicas = "clock crash cut down heal leave stall up";
+    assert_eq!(missing(of_replicas), [""; 0]);
+    let of_the_api = "break-watch busy expire fail forbid repeat-watch stale-list stall-api";
+    assert_eq!(missing(of_the_api), [""; 0]);
+    let of_people = "annotate ask cordon create-service delete-lease delete-pods delete-service \
+                     empty-lease node-ready ping scale";
+    assert_eq!(missing(of_people), [""; 0]);
+    let clients = plans.iter().flat_map(|plan| &plan.setting.clients);
+    assert!(Client::ALL.iter().all(|kind| clients.clone().any(|it| it == kind)));
+    let share = |so: fn(&Setting) -> bool| plans.iter().filter(|plan| so(&plan.setting)).count();
+    assert!(share(|setting| setting.clients.len() > 1) >= 100);
+    assert!(share(|setting| setting.blocks_unknown) >= 50);
+    assert!(share(|setting| setting.fdb_age_ms > 0) >= 100);
+    assert!(share(|setting| setting.lan_duplicates > 0) >= 100);
 }
 
 #[test]
