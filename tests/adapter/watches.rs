@@ -6,7 +6,7 @@ use porter_backends::kube::Timeouts;
 use porter_core::{
     EipName, Got, Input, NamespaceName, NodeName, Read, ServiceName, SliceName, Version,
 };
-use porter_sim::apiserver::{Fault, Requests, Resource};
+use porter_sim::apiserver::{Fault, Requests, Resource, Verb};
 use serde_json::json;
 
 use crate::cluster::{Adapter, Cluster, listed};
@@ -163,6 +163,32 @@ async fn what_was_forgotten_meanwhile_is_listed() {
         .await;
     assert!(services.objects.contains_key(&service("new")));
     assert!(!services.objects.contains_key(&service("gone")));
+}
+
+#[tokio::test]
+async fn a_list_that_is_older_than_what_was_told_is_not_told_and_asked_for_again() {
+    let cluster = Cluster::of_the_lab().await;
+    let mut adapter = cluster.synced().await;
+    cluster.service("web").await;
+    told_without_a_list(&mut adapter, "web").await;
+
+    let lists = Requests::to(Verb::List, Resource::SERVICES).first();
+    let mut old = cluster.faults().set(lists, Fault::Old);
+    cluster.gate.freeze();
+    cluster.service("new").await;
+    cluster.compact();
+    cluster.gate.tear();
+    old.times(1).await;
+
+    let services = adapter
+        .until(|input| {
+            let Input::Services(services) = input else { return None };
+            Some(services)
+        })
+        .await;
+    for name in ["web", "new"] {
+        assert!(services.objects.contains_key(&service(name)), "{services:?}");
+    }
 }
 
 #[tokio::test]

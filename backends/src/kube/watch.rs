@@ -35,6 +35,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A watch that ended sooner than this, and brought nothing, has failed.
 const USEFUL: Duration = Duration::from_secs(1);
 
+/// For how long a list that is older than what was told is taken for one from a cache that lags. An API
+/// server that was restored from a backup has nothing newer then either, and counts.
+const LAGS_MAX: Duration = Duration::from_secs(30);
+
 /// All objects of a kind.
 pub(super) type Objects<T> = Listing<<T as Watched>::Name, <T as Watched>::Fact>;
 
@@ -51,6 +55,8 @@ pub(super) struct Watch<T: Watched> {
     facts: mpsc::Sender<Input>,
     /// What was told so far; `None`: to be listed.
     position: Option<Version>,
+    /// The newest that was ever told: what lists have to be held against.
+    newest: Newest,
     /// Whether what was told is known to grow old, or nothing was told yet.
     lost: bool,
     /// The delays before the next attempts; `None`: nothing has failed since a watch last worked.
@@ -106,6 +112,7 @@ impl<T: Watched> Watch<T> {
             timeouts,
             facts,
             position: None,
+            newest: Newest::default(),
             lost: true,
             backoff: None,
             complaint: String::new(),
@@ -187,8 +194,8 @@ impl<T: Watched> Watch<T> {
     }
 
     /// The newest list: without a `resourceVersion` the API server must not answer from a cache
-    /// that lags.
-    async fn list(&self) -> Result<Objects<T>, Failure> {
+    /// that lags. One that is older than what was told does, and is no answer.
+    async fn list(&mut self) -> Result<Objects<T>, Failure> {
         let params = ListParams { field_selector: self.fields.clone(), ..ListParams::default() };
         let request = self.collection.list(&params).expect("the parameters are valid");
         let answer = time::timeout(self.timeouts.list, self.client.request::<List>(request)).await;
@@ -196,6 +203,9 @@ impl<T: Watched> Watch<T> {
             answer.map_err(|_| Failure::new("the API server did not answer a list in time"))??;
         let version = metadata.resource_version.as_deref().and_then(version_of);
         let version = version.ok_or_else(|| Failure::new("the list has no version in numbers"))?;
+        if !self.newest.admits(version, Instant::now()) {
+            return Err(Failure::new("the list is older than what the API server said before"));
+        }
         let mut listing = Listing { version, ..Listing::default() };
         for item in items.into_iter().flatten() {
             match read::<T>(item) {
@@ -256,6 +266,7 @@ impl<T: Watched> Watch<T> {
             WatchEvent::Bookmark(bookmark) => {
                 let version = version_of(&bookmark.metadata.resource_version);
                 self.position = version.or(self.position);
+                self.newest.handle_told(self.position);
                 return Ok(());
             }
             WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
@@ -264,6 +275,7 @@ impl<T: Watched> Watch<T> {
             Ok((name, version, fact)) => {
                 self.tell(T::seen(name, version, fact.filter(|_| !gone))).await;
                 self.position = Some(version);
+                self.newest.handle_told(self.position);
             }
             Err(unreadable) => warn!(%unreadable, "passed over"),
         }
@@ -278,6 +290,31 @@ impl<T: Watched> Watch<T> {
     }
 }
 
+/// The newest version that was told of a kind.
+#[derive(Debug, Default)]
+struct Newest {
+    version: Version,
+    /// Since when every list was older.
+    older_since: Option<Instant>,
+}
+
+impl Newest {
+    fn handle_told(&mut self, version: Option<Version>) {
+        self.version = version.map_or(self.version, |version| version.max(self.version));
+    }
+
+    /// Whether a list of this version counts.
+    fn admits(&mut self, listed: Version, now: Instant) -> bool {
+        if listed < self.version
+            && now.duration_since(*self.older_since.get_or_insert(now)) < LAGS_MAX
+        {
+            return false;
+        }
+        *self = Self { version: listed, older_since: None };
+        true
+    }
+}
+
 fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -285,4 +322,24 @@ fn backoff() -> ExponentialBackoff {
         .without_max_times()
         .with_jitter()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_older_than_what_was_told_counts_only_if_none_is_newer_for_long() {
+        let began = Instant::now();
+        let after = |secs| began + Duration::from_secs(secs);
+        let mut newest = Newest::default();
+        assert!(newest.admits(Version(7), after(0)));
+        newest.handle_told(Some(Version(9)));
+        assert!(!newest.admits(Version(8), after(100)));
+        assert!(!newest.admits(Version(8), after(129)));
+        assert!(newest.admits(Version(9), after(129)), "as new as what was told");
+        assert!(!newest.admits(Version(8), after(200)), "the time begins anew");
+        assert!(newest.admits(Version(8), after(230)), "the API server was restored");
+        assert!(newest.admits(Version(8), after(231)));
+    }
 }

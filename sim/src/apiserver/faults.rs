@@ -41,6 +41,8 @@ pub enum Fault {
     CutBefore,
     /// The request has its effect; then the connection ends without an answer.
     CutAfter,
+    /// A list from a cache that lags: it is of a time when there was nothing yet.
+    Old,
     /// The answer is cut in the middle of the line behind so many whole lines: a watch tells that many events.
     Torn(usize),
 }
@@ -192,6 +194,7 @@ impl Faults {
                     expired.into_response()
                 }
             }
+            Fault::Old => old_list(),
             Fault::TooManyRequests(after) => too_many_requests(after),
             Fault::InternalError => {
                 Status::internal_error("it is broken on purpose").into_response()
@@ -234,6 +237,11 @@ fn verb(request: &Request, target: &Target) -> Option<Verb> {
         (&Method::DELETE, false) => Some(Verb::DeleteCollection),
         _ => None,
     }
+}
+
+fn old_list() -> Response {
+    let list = r#"{"apiVersion":"v1","kind":"List","metadata":{"resourceVersion":"1"},"items":[]}"#;
+    ([(header::CONTENT_TYPE, "application/json")], list).into_response()
 }
 
 fn too_many_requests(after: Duration) -> Response {

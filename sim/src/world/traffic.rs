@@ -57,6 +57,8 @@ pub(crate) struct Watch {
     epoch: u64,
     /// Whether it delivers.
     live: bool,
+    /// The version of the last list: an adapter takes no older one.
+    listed: Version,
     /// When its last message arrives: none overtakes another.
     last_at: super::Moment,
 }
@@ -164,6 +166,7 @@ impl World {
                     watch.epoch += 1;
                     watch.live = true;
                     let version = listing.version;
+                    watch.listed = version;
                     self.input(id, Input::Got(read_id, Ok(got)));
                     self.watch_from(id, Kind::Service, version);
                 } else {
@@ -172,8 +175,11 @@ impl World {
             }
             Verdict::Listed(kind, epoch, version, input) => {
                 let watch = process.watches.entry(kind).or_default();
-                if watch.epoch == epoch {
+                if watch.epoch == epoch && version < watch.listed {
+                    self.task_after(id, RELIST_DELAY, Task::List(kind, epoch));
+                } else if watch.epoch == epoch {
                     watch.live = true;
+                    watch.listed = version;
                     self.input(id, input);
                     self.watch_from(id, kind, version);
                 }
