@@ -153,15 +153,19 @@ impl Cluster {
         self.exposed.iter().map(slice).collect()
     }
 
-    /// Whether what arrives at `node` for the Service reaches a pod.
+    /// Whether what arrives at `node` for the Service reaches a pod, on a node that `runs`.
     pub(crate) fn delivers(
         &self,
         node: &NodeName,
         service: &ServiceName,
         policy: TrafficPolicy,
+        runs: impl Fn(&NodeName) -> bool,
     ) -> bool {
         let Some(exposed) = self.exposed.get(service) else { return false };
-        let serves = |pod: &Pod| matches!(pod.phase, Phase::Ready | Phase::Terminating);
+        let serves = |pod: &Pod| {
+            let is_up = matches!(pod.phase, Phase::Ready | Phase::Terminating);
+            is_up && pod.node.as_ref().is_some_and(&runs)
+        };
         self.pods_of(service, exposed).any(|pod| match policy {
             TrafficPolicy::Cluster => serves(pod),
             TrafficPolicy::Local => serves(pod) && pod.node.as_ref() == Some(node),

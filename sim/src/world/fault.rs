@@ -333,6 +333,8 @@ impl World {
         let identity = process.map(|process| process.identity.clone());
         if let Some((_, mut record)) = self.api.lease.clone()
             && (identity.is_none() || identity != record.holder)
+            // Nobody can help who believes a false word of the one who speaks.
+            && released_by.is_none_or(|id| !self.leads(id))
         {
             self.fails(Subject::Lease, "loses its holder");
             record.holder = None;

@@ -181,6 +181,7 @@ impl World {
     /// Ends every [`World::part`].
     pub fn join(&mut self) {
         if self.switch.join() {
+            self.misled = true; // All five announcements of a move may have been lost.
             self.changes(Subject::World, "is one LAN again");
         }
     }

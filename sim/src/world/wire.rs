@@ -187,9 +187,11 @@ impl World {
         if !host.is_some_and(NodeHost::forwards) {
             return false;
         }
+        // A pod goes with its node's power, long before the node is given up.
+        let runs = |of: &NodeName| self.nodes.iter().any(|host| host.name == *of && host.powered);
         self.api.services.iter().any(|(name, (_, service))| {
             service.shown().any(|shown| shown == eip)
-                && self.cluster.delivers(node, name, service.policy)
+                && self.cluster.delivers(node, name, service.policy, runs)
         })
     }
 }
