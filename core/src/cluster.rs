@@ -27,6 +27,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Store<NodeName, Node>,
     pub(crate) slices: Store<SliceName, Slice>,
     pub(crate) links: BTreeMap<LinkName, Link>,
+    /// How many layer2 Eips there are per link; `None`: those that name no link.
+    pub(crate) eips_on: BTreeMap<Option<LinkName>, u32>,
     slices_of: BTreeMap<ServiceName, BTreeSet<SliceName>>,
     /// Services that ask for something or show traces of having had it.
     concerned: BTreeSet<ServiceName>,
@@ -68,6 +70,7 @@ impl Cluster {
             nodes: Store::new(),
             slices: Store::new(),
             links: BTreeMap::new(),
+            eips_on: BTreeMap::new(),
             slices_of: BTreeMap::new(),
             concerned: BTreeSet::new(),
             reach: BTreeMap::new(),
@@ -272,8 +275,11 @@ impl Cluster {
             return Concern::default();
         }
         self.reach.clear();
+        self.eips_on.clear();
         for (_, eip) in self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip)) {
-            let Some(name) = ipam::link_of(eip) else { continue };
+            let link = ipam::link_of(eip);
+            *self.eips_on.entry(link).or_default() += 1;
+            let Some(name) = link else { continue };
             let Some(link) = self.links.get(&name) else { continue };
             for family in [Family::V4, Family::V6] {
                 let (nodes, excludes) = (&self.nodes, self.excludes);

@@ -25,7 +25,14 @@
 //!   written upon is older than that claim, and a watch that still shows it lags. This needs no
 //!   order of versions, and covers every claim of ours but the last, since only we could have
 //!   replaced it by another of ours. An old claim that somebody wrote again by hand has a version of
-//!   its own and is foreign.
+//!   its own and is foreign. The same holds for the version under which a claim was proved before
+//!   another added a wish to it: it is older than the one that a read has shown since.
+//!
+//! Who is to lead rather than another is decided in `fitness.rs`.
+
+mod fitness;
+
+pub use self::fitness::Fitness;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -83,6 +90,17 @@ pub struct Election {
     due: Option<Instant>,
     pauses: u64,
     wanted: Option<Wanted>,
+    fitness: Fitness,
+    /// Since when this replica has been fitter than the holder, or said so last.
+    fitter_since: Option<Instant>,
+    /// Whether the holder was just seen to renew its claim.
+    renewed: bool,
+    /// Whether this replica claimed the Lease although it was cut off.
+    endures: bool,
+    /// Whether it gave its last claim up because it was.
+    gave_up: bool,
+    /// When it last gave the Lease to one that was fitter, or got it for being so.
+    handed_over_at: Option<Instant>,
 }
 
 /// What this replica is to the Lease.
@@ -141,6 +159,8 @@ enum Purpose {
     Create,
     /// To give it up.
     Release,
+    /// To ask its holder for it.
+    Wish,
 }
 
 /// A request to the API server about the Lease.
@@ -176,6 +196,12 @@ impl Election {
             due: None,
             pauses: 0,
             wanted: None,
+            fitness: Fitness::Fit(0),
+            fitter_since: None,
+            renewed: false,
+            endures: false,
+            gave_up: false,
+            handed_over_at: None,
         }
     }
 
@@ -198,11 +224,6 @@ impl Election {
         self.term
     }
 
-    /// From when on another's claim, as far as it was seen, has ended.
-    pub fn free_at(&self) -> Instant {
-        self.free_at
-    }
-
     /// The holder that the Lease names, as last seen.
     pub fn holder(&self) -> Option<&Identity> {
         match &self.lease {
@@ -219,6 +240,7 @@ impl Election {
                 let doubted = match self.request {
                     Request::None => self.read_at.is_some(),
                     Request::Read { .. } => true,
+                    Request::Write { purpose: Purpose::Wish, .. } => false,
                     Request::Write { .. } => return true,
                 };
                 doubted && sent.is_some_and(|sent| now < sent + self.timing.speak_for())
@@ -235,11 +257,15 @@ impl Election {
 
     /// Takes in what the watch shows; `None`: there is no Lease.
     pub fn handle_seen(&mut self, lease: Option<(Version, LeaseRecord)>, now: Instant) {
-        let known = lease.as_ref().is_some_and(|(version, record)| {
-            self.attempt(record).is_some() || self.replaced.contains(version)
-        });
-        if !known {
-            self.see_foreign(lease, now);
+        match &lease {
+            Some((version, _)) if self.replaced.contains(version) => {}
+            Some((version, record)) if self.attempt(record).is_some() => {
+                let proved = matches!(&self.lease, Sight::Present(known, _) if known == version);
+                if record.wanted_by.is_some() && !proved && self.until().is_some() {
+                    self.read_at = Some(now);
+                }
+            }
+            Some(_) | None => self.see_foreign(lease, now),
         }
         self.act(now);
     }
@@ -279,6 +305,13 @@ impl Election {
             self.failures = 0;
         }
         match verdict {
+            Ok(wished) if purpose == Purpose::Wish => {
+                if !overtaken {
+                    self.see_foreign(Some(wished), now);
+                }
+            }
+            // The next renewal is another occasion.
+            Err(_) if purpose == Purpose::Wish => {}
             Ok((version, record)) if purpose == Purpose::Release => {
                 self.attempts.clear();
                 self.role = Role::Follow;
@@ -379,18 +412,33 @@ impl Election {
                 self.read_at = Some(now);
             }
         }
+        self.expire(now);
+        self.step_back(now);
+        self.compare(now);
         self.ask(now);
         self.due = self.poll_timeout();
     }
 
-    fn ask(&mut self, now: Instant) {
+    /// Lets a claim of ours end that has.
+    fn expire(&mut self, now: Instant) {
         match self.role {
             Role::Lead { until, .. } | Role::Yield { until, .. } if now >= until => {
                 self.role = Role::Follow;
             }
             Role::Follow | Role::Lead { .. } | Role::Yield { .. } => {}
         }
+    }
+
+    fn ask(&mut self, now: Instant) {
         let idle = matches!(self.request, Request::None);
+        let wish = self.wish(now).filter(|_| idle && self.read_at.is_none());
+        if let Some((version, record)) = wish {
+            let (stamp, expected) = (record.renewed, Some(version));
+            let attempt = Attempt { stamp, sent_at: now, expected };
+            self.request = Request::Write { attempt, overtaken: false, purpose: Purpose::Wish };
+            self.wanted = Some(Wanted::Write(expected, record));
+            return;
+        }
         if !idle || self.request_at().is_none_or(|at| now < at) {
             return;
         }
@@ -406,6 +454,9 @@ impl Election {
         };
         let attempt = Attempt { stamp: record.renewed, sent_at: now, expected };
         if purpose == Purpose::Claim {
+            if self.role == Role::Follow {
+                self.prepare_term(now);
+            }
             // Nothing else that took effect is a claim to be found.
             self.attempts.push_back(attempt);
             if self.attempts.len() > ATTEMPTS_MAX {
@@ -427,7 +478,7 @@ impl Election {
             Role::Yield { release: false, .. } => None,
             Role::Follow if !self.campaigns || self.lease == Sight::Unseen => None,
             Role::Follow if self.lease == Sight::Missing => Some(self.retry_at),
-            Role::Follow => Some(self.free_at.max(self.retry_at)),
+            Role::Follow => Some(self.turn_at().max(self.retry_at)),
         }
     }
 
@@ -445,21 +496,34 @@ impl Election {
                 (Some(*version), renewed, old.transitions.saturating_add(1))
             }
         };
-        let record =
-            LeaseRecord { holder, duration, acquired, renewed, transitions, released_by: None };
+        let record = LeaseRecord {
+            holder,
+            duration,
+            acquired,
+            renewed,
+            transitions,
+            released_by: None,
+            fitness: Some(self.fitness.served()),
+            wanted_by: None,
+        };
         (version, record)
     }
 
-    /// The Lease without our claim, and with our word for it.
+    /// The Lease without our claim, and with our word for it; in the name of who wished for it.
     fn release(&mut self, now: Instant) -> (Option<Version>, LeaseRecord) {
         let (version, record) = self.claim(now);
-        (version, LeaseRecord { holder: None, released_by: Some(self.me.clone()), ..record })
+        let wanted_by = match &self.lease {
+            Sight::Unseen | Sight::Missing => None,
+            Sight::Present(_, old) => old.wanted_by.clone(),
+        };
+        let released_by = Some(self.me.clone());
+        (version, LeaseRecord { holder: None, released_by, fitness: None, wanted_by, ..record })
     }
 
     /// A Lease that nobody holds, nor has ever given up.
     fn vacancy(&mut self, now: Instant) -> (Option<Version>, LeaseRecord) {
         let (version, record) = self.claim(now);
-        (version, LeaseRecord { holder: None, ..record })
+        (version, LeaseRecord { holder: None, fitness: None, ..record })
     }
 
     fn stamp(&mut self, now: Instant) -> Timestamp {
@@ -470,20 +534,32 @@ impl Election {
 
     /// The attempt of ours that a record stems from.
     fn attempt(&self, record: &LeaseRecord) -> Option<Attempt> {
-        let ours = record.holder.as_ref() == Some(&self.me);
-        let mut attempts = self.attempts.iter();
-        attempts.find(|attempt| ours && attempt.stamp == record.renewed).copied()
+        self.attempts.iter().find(|attempt| self.is_by(record, **attempt)).copied()
+    }
+
+    /// Whether a record stems from this attempt of ours.
+    fn is_by(&self, record: &LeaseRecord, attempt: Attempt) -> bool {
+        record.holder.as_ref() == Some(&self.me) && record.renewed == attempt.stamp
     }
 
     /// Counts the claim from the sending of `attempt`, which the API server has shown to be in the
     /// Lease.
     fn prove(&mut self, attempt: Attempt, version: Version, record: LeaseRecord, now: Instant) {
-        self.lease = Sight::Present(version, record);
-        self.attempts.retain(|other| other.stamp >= attempt.stamp);
-        self.replaced.extend(attempt.expected);
-        if self.replaced.len() > REPLACED_MAX {
+        let beside = match &self.lease {
+            Sight::Present(known, old) if self.is_by(old, attempt) => Some(*known),
+            Sight::Unseen | Sight::Missing | Sight::Present(..) => None,
+        };
+        let older = [attempt.expected, beside].into_iter().flatten();
+        for older in older.filter(|older| *older != version) {
+            if !self.replaced.contains(&older) {
+                self.replaced.push_back(older);
+            }
+        }
+        while self.replaced.len() > REPLACED_MAX {
             self.replaced.pop_front();
         }
+        self.lease = Sight::Present(version, record);
+        self.attempts.retain(|other| other.stamp >= attempt.stamp);
         // Nobody else has a claim, and a lapsed one of ours may be renewed while its version stands.
         self.free_at = now;
         let until = attempt.sent_at + self.timing.speak_for();
@@ -523,6 +599,17 @@ impl Election {
             self.role = Role::Follow;
             self.read_at = Some(now);
         }
+        let holds_on = match (&self.lease, &sight) {
+            (Sight::Present(_, old), Sight::Present(_, new)) => {
+                new.holder.is_some() && new.holder == old.holder
+            }
+            (Sight::Unseen | Sight::Missing | Sight::Present(..), _) => false,
+        };
+        if !holds_on {
+            self.fitter_since = None;
+        }
+        let wished = matches!(&sight, Sight::Present(_, new) if new.wanted_by.is_some());
+        self.renewed = holds_on && !wished;
         let released = match (&self.lease, &sight) {
             (Sight::Present(_, old), Sight::Present(_, new)) => {
                 new.holder.is_none() && old.holder.is_some() && new.released_by == old.holder

@@ -295,7 +295,7 @@ impl Link {
 }
 
 /// The content of the `coordination.k8s.io/v1 Lease`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LeaseRecord {
     /// `spec.holderIdentity`; empty is `None`.
     pub holder: Option<Identity>,
@@ -310,4 +310,10 @@ pub struct LeaseRecord {
     pub transitions: u32,
     /// The annotation `porter.kubesphere.io/released-by`: the holder that gave the Lease up.
     pub released_by: Option<Identity>,
+    /// The annotation `porter.kubesphere.io/fitness`: how many layer2 Eips the holder can serve;
+    /// `None` if it does not say, or not as a number.
+    pub fitness: Option<u32>,
+    /// The annotation `porter.kubesphere.io/wanted-by`: who can serve more than the holder. On a Lease
+    /// that was released: in whose name.
+    pub wanted_by: Option<Identity>,
 }

@@ -96,6 +96,10 @@ pub const SERVICE_FINALIZER: &str = "finalizer.lb.kubesphere.io/v1alpha1";
 pub const EIP_FINALIZER: &str = "finalizer.ipam.kubesphere.io/v1alpha1";
 /// Annotation of the Lease: the identity of the holder that gave it up.
 pub const RELEASED_BY: &str = "porter.kubesphere.io/released-by";
+/// Annotation of the Lease: how many layer2 Eips the holder can serve, a decimal number.
+pub const FITNESS: &str = "porter.kubesphere.io/fitness";
+/// Annotation of the Lease: the identity of the replica that is fitter than the holder.
+pub const WANTED_BY: &str = "porter.kubesphere.io/wanted-by";
 /// Condition of a Service: whether the LAN is told where its address is.
 pub const ANNOUNCED: &str = "porter.kubesphere.io/Announced";
 /// Condition of an Eip: whether it is served.

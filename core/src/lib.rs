@@ -37,7 +37,7 @@ pub use answer::{Answers, IsAt, Silence, WhoHas};
 pub use asked::Asked;
 pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, Probing, ProbingError, TimingError};
-pub use election::{Election, Wanted};
+pub use election::{Election, Fitness, Wanted};
 pub use event::{
     ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe,
     ProxyHealth, Read, ReadError, ReadId, ServiceChange, ServiceStatus, Write, WriteError, WriteId,

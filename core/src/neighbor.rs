@@ -208,6 +208,11 @@ impl Neighbors {
         self.links.get(&link).is_some_and(Health::is_suspect)
     }
 
+    /// Whether nothing proves that a link carries frames, though something should have been heard.
+    pub(crate) fn is_silent(&self, link: LinkName) -> bool {
+        self.links.get(&link).is_some_and(|it| it.is_suspect() || it.presumes_death())
+    }
+
     #[must_use]
     pub(crate) fn poll_output(&mut self) -> Option<Probe> {
         self.outputs.pop_front()

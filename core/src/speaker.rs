@@ -8,8 +8,9 @@ use std::{
 };
 
 use crate::{
-    Answers, Config, Election, Event, Generation, Got, Identity, Input, Instant, Kind, LinkName,
-    Node, Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError, WriteId, Written,
+    Answers, Config, Election, Event, Fitness, Generation, Got, Identity, Input, Instant, Kind,
+    LinkName, Node, Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError, WriteId,
+    Written,
     announcer::Announcer,
     cluster::{Cluster, Concern},
     controller::{Controller, Due, Surroundings},
@@ -62,12 +63,6 @@ pub struct Speaker {
     listening: BTreeSet<LinkName>,
     /// Links that have had carrier: their loss is news.
     came_up: BTreeSet<LinkName>,
-    /// Whether this replica competed although it is cut off from every link, so that this is no
-    /// reason to give up.
-    endures: bool,
-    /// Until when the Lease, if it is free, is left to others since this replica is cut off.
-    stands_by_until: Option<Instant>,
-    lease_duration: Duration,
     outputs: VecDeque<Output>,
 }
 
@@ -115,9 +110,6 @@ impl Speaker {
             leaving: Leaving::No,
             listening: BTreeSet::new(),
             came_up: BTreeSet::new(),
-            endures: false,
-            stands_by_until: None,
-            lease_duration: config.lease.duration(),
             outputs: VecDeque::new(),
         }
     }
@@ -205,7 +197,6 @@ impl Speaker {
             Standing::Silent | Standing::Confirm(_) => None,
         };
         let timeouts = [
-            self.stands_by_until,
             controller,
             self.election.poll_timeout(),
             self.neighbors.poll_timeout(),
@@ -451,6 +442,7 @@ impl Speaker {
 
     /// Decides whether to compete for the Lease, and gives it up after having been blind too long.
     fn campaign(&mut self, now: Instant) {
+        self.election.handle_fitness(self.fitness(), now);
         let broken_at = self.broken_at();
         self.vacated_at.take_if(|at| now >= *at + VACATE_EVERY);
         self.stands_back_until.take_if(|until| now >= *until);
@@ -462,31 +454,26 @@ impl Speaker {
             self.election.handle_yield(now);
             return;
         }
-        let cut_off = self.is_cut_off();
-        self.endures &= cut_off;
-        if cut_off && !self.endures && self.election.until().is_some() {
-            self.election.handle_yield(now);
-            return;
-        }
-        let stands_by_until = self.election.free_at() + self.lease_duration * 2;
-        let stands_by = cut_off && self.election.until().is_none() && now < stands_by_until;
-        self.stands_by_until = stands_by.then_some(stands_by_until);
-        if self.election.until().is_none() {
-            self.endures = cut_off && !stands_by;
-        }
-        let stays = self.leaving == Leaving::No && self.cluster.is_synced() && !stands_by;
+        let stays = self.leaving == Leaving::No && self.cluster.is_synced();
         let stands_back = broken_at.is_some() && self.stands_back_until.is_some();
         self.election.handle_campaign(stays && !stands_back, now);
     }
 
-    /// Whether every link that there are EIPs for has lost its carrier, or nothing is heard on it any
-    /// more: whoever is made leader elsewhere does better.
-    fn is_cut_off(&self) -> bool {
-        let carries = |link: &LinkName| self.cluster.links.get(link).is_some_and(|it| it.carrier);
-        let lost = |link: &LinkName| {
-            self.came_up.contains(link) && (self.neighbors.is_suspect(*link) || !carries(link))
+    /// What this replica could do for the Eips if it led.
+    fn fitness(&self) -> Fitness {
+        let serves = |link: LinkName| {
+            let carries = self.cluster.links.get(&link).is_some_and(|it| it.carrier);
+            carries && !self.neighbors.is_silent(link)
         };
-        !self.listening.is_empty() && self.listening.iter().all(lost)
+        let eips_on = &self.cluster.eips_on;
+        let served = eips_on.iter().filter(|(link, _)| link.is_some_and(serves));
+        let served = served.map(|(_, count)| count).sum();
+        let lost = !self.listening.is_empty() && self.listening.is_subset(&self.came_up);
+        match served {
+            0 if lost => Fitness::CutOff,
+            0 if !eips_on.is_empty() => Fitness::Unfit,
+            _ => Fitness::Fit(served),
+        }
     }
 
     /// Begins and ends terms.

@@ -31,6 +31,7 @@ fn record(holder: Option<&str>, renewed: i64) -> LeaseRecord {
         renewed: Timestamp(renewed),
         transitions: 3,
         released_by: None,
+        ..LeaseRecord::default()
     }
 }
 

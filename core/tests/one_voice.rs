@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use porter_core::{
-    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp, Version,
-    Wanted, WriteError,
+    Config, Election, Fitness, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp,
+    Version, Wanted, WriteError,
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
@@ -50,6 +50,7 @@ enum Step {
     Stall(usize, u64),
     Restart(usize),
     Leave(usize),
+    Fitness(usize, Fitness),
     Latency(u64),
     LoseVerdicts,
 }
@@ -197,6 +198,11 @@ impl World {
                 self.replicas[replica % n].election.handle_yield(now);
                 self.drain(replica % n);
             }
+            Step::Fitness(replica, fitness) => {
+                let now = self.local(replica % n);
+                self.replicas[replica % n].election.handle_fitness(fitness, now);
+                self.drain(replica % n);
+            }
             Step::Latency(millis) => self.latency = millis,
             Step::LoseVerdicts => {
                 for (_, message) in self.queue.values_mut() {
@@ -223,12 +229,18 @@ fn campaigning(replica: usize, incarnation: u64) -> Election {
     election
 }
 
+fn any_fitness() -> impl Strategy<Value = Fitness> {
+    let some = (0u32..3).prop_map(Fitness::Fit);
+    prop_oneof![3 => some, 1 => Just(Fitness::Unfit), 1 => Just(Fitness::CutOff)]
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (10u64..8_000).prop_map(Step::Run),
         2 => (0usize..4, 100u64..12_000).prop_map(|(replica, span)| Step::Stall(replica, span)),
         1 => (0usize..4).prop_map(Step::Restart),
         1 => (0usize..4).prop_map(Step::Leave),
+        1 => (0usize..4, any_fitness()).prop_map(|(replica, it)| Step::Fitness(replica, it)),
         1 => prop_oneof![Just(5u64), Just(50), Just(500), Just(3_000)].prop_map(Step::Latency),
         1 => Just(Step::LoseVerdicts),
     ]
@@ -258,6 +270,7 @@ proptest! {
             let now = world.local(replica);
             world.replicas[replica].stalled_until = world.now;
             world.replicas[replica].election.handle_campaign(true, now);
+            world.replicas[replica].election.handle_fitness(Fitness::Fit(1), now);
         }
         world.run(20_000);
         prop_assert_eq!((0..rates.len()).filter(|&i| world.leads(i)).count(), 1);

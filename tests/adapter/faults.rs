@@ -106,6 +106,7 @@ async fn a_renewal_whose_answer_is_lost_is_found_by_reading_the_lease() {
         renewed: Timestamp(1_000_001),
         transitions: 1,
         released_by: None,
+        ..LeaseRecord::default()
     };
     cluster.faults().set(Requests::to(Verb::Create, Resource::LEASES).first(), Fault::CutAfter);
 

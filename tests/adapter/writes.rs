@@ -157,6 +157,7 @@ fn record(holder: &str, renewed: i64) -> LeaseRecord {
         renewed: Timestamp(renewed),
         transitions: 1,
         released_by: None,
+        ..LeaseRecord::default()
     }
 }
 

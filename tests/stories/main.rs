@@ -5,6 +5,7 @@
 
 mod api;
 mod failover;
+mod fitness;
 mod guide;
 mod hardware;
 mod lan;

@@ -128,6 +128,7 @@ fn released() -> (Version, LeaseRecord) {
         renewed: Timestamp(0),
         transitions: 0,
         released_by: Some(Identity::from("other")),
+        ..LeaseRecord::default()
     };
     (Version(1), record)
 }

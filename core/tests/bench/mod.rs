@@ -218,6 +218,7 @@ impl Bench {
             renewed: Timestamp(0),
             transitions: 0,
             released_by: None,
+            ..LeaseRecord::default()
         });
         self.pump();
     }

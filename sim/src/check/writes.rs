@@ -1,5 +1,5 @@
-//! At most one write per object is under way from one replica, and no two attempts on the Lease look
-//! the same.
+//! At most one write per object is under way from one replica, no two attempts on the Lease look the
+//! same, and who wishes for the Lease leaves the attempt that is in it as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,10 +36,18 @@ impl Writes {
         let object = match write {
             Write::Eip(name, ..) => Object::Eip(name.clone()),
             Write::Lease(_, record) => {
-                if let Some(holder) = &record.holder
-                    && !self.attempts.insert((holder.clone(), record.renewed))
-                {
-                    return Err(Violation(format!("{holder} writes one renewTime twice")));
+                if let Some(holder) = &record.holder {
+                    let new = self.attempts.insert((holder.clone(), record.renewed));
+                    match &record.wanted_by {
+                        Some(other) if new => {
+                            let lie = format!("{other} writes a claim that {holder} never made");
+                            return Err(Violation(lie));
+                        }
+                        None if !new => {
+                            return Err(Violation(format!("{holder} writes one renewTime twice")));
+                        }
+                        Some(_) | None => {}
+                    }
                 }
                 Object::Lease
             }

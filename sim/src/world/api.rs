@@ -370,6 +370,7 @@ mod tests {
             renewed: Timestamp(0),
             transitions: 0,
             released_by: None,
+            ..LeaseRecord::default()
         };
         let mut api = Api::default();
         assert!(api.write(Write::Lease(None, record.clone())).is_ok());

@@ -37,9 +37,11 @@ impl fmt::Display for Lines {
 
 /// The holder that a Lease names, in a write or in what a replica is told of it.
 ///
-/// Renewals are not worth a line: only a Lease that names another holder than before is.
+/// Renewals are not worth a line: only a Lease that names another holder than before is, and one that
+/// another wishes for.
 pub(crate) fn holder_written(write: &Write) -> Option<Option<Identity>> {
     match write {
+        Write::Lease(_, record) if record.holder.is_some() && record.wanted_by.is_some() => None,
         Write::Lease(_, record) => Some(record.holder.clone()),
         Write::Eip(..) | Write::Service(..) => None,
     }
@@ -177,10 +179,14 @@ pub(crate) fn answers(answers: &Answers) -> String {
 }
 
 fn lease(record: &LeaseRecord) -> String {
-    match (&record.holder, &record.released_by) {
+    let held = match (&record.holder, &record.released_by) {
         (Some(holder), _) => format!("held by {holder} for {:?}", record.duration),
         (None, Some(last)) => format!("released by {last}"),
         (None, None) => "held by nobody".to_owned(),
+    };
+    match &record.wanted_by {
+        Some(other) => format!("{held}, wanted by {other}"),
+        None => held,
     }
 }
 

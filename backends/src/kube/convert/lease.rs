@@ -1,6 +1,6 @@
 //! `coordination.k8s.io/v1 Lease`, the one that is competed for.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime, jiff,
@@ -26,7 +26,7 @@ impl Watched for Lease {
         let time = |time: Option<MicroTime>| time.map(|time| metadata::timestamp(time.0));
         let natural = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
         let annotations = self.metadata.annotations.as_ref();
-        let released_by = annotations.and_then(|annotations| annotations.get(keys::RELEASED_BY));
+        let annotated = |key: &str| annotations?.get(key).map(String::as_str);
         let seconds = natural(spec.lease_duration_seconds).unwrap_or_default();
         Some(LeaseRecord {
             holder: spec.holder_identity.as_deref().and_then(identity),
@@ -34,7 +34,9 @@ impl Watched for Lease {
             acquired: time(spec.acquire_time).unwrap_or_default(),
             renewed: time(spec.renew_time).unwrap_or_default(),
             transitions: natural(spec.lease_transitions).unwrap_or_default(),
-            released_by: released_by.map(String::as_str).and_then(identity),
+            released_by: annotated(keys::RELEASED_BY).and_then(identity),
+            fitness: annotated(keys::FITNESS).and_then(|number| number.parse().ok()),
+            wanted_by: annotated(keys::WANTED_BY).and_then(identity),
         })
     }
 
@@ -49,8 +51,8 @@ impl Watched for Lease {
 
 /// The object to create.
 pub(super) fn body(name: &Namespaced, record: &LeaseRecord) -> Value {
-    let released_by = record.released_by.as_ref().map(Identity::as_str);
-    let annotations = released_by.map(|identity| json!({ keys::RELEASED_BY: identity }));
+    let said = annotations(record).into_iter().filter(|(_, value)| value.is_some());
+    let annotations: BTreeMap<_, _> = said.collect();
     json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -68,11 +70,20 @@ pub(super) fn body(name: &Namespaced, record: &LeaseRecord) -> Value {
 /// Patched, not put: the API server lets a put create a Lease that does not exist, and a claim must
 /// end with the Lease that it was made on.
 pub(super) fn patch(version: Version, record: &LeaseRecord) -> Value {
-    let released_by = record.released_by.as_ref().map(Identity::as_str);
     let mut patch = metadata::precondition(version);
-    patch["metadata"]["annotations"] = json!({ keys::RELEASED_BY: released_by });
+    patch["metadata"]["annotations"] = json!(BTreeMap::from(annotations(record)));
     patch["spec"] = spec(record);
     patch
+}
+
+/// The annotations that are ours; `None`: it is to be absent.
+fn annotations(record: &LeaseRecord) -> [(&'static str, Option<String>); 3] {
+    let identity = |identity: &Option<Identity>| identity.as_ref().map(ToString::to_string);
+    [
+        (keys::RELEASED_BY, identity(&record.released_by)),
+        (keys::FITNESS, record.fitness.map(|number| number.to_string())),
+        (keys::WANTED_BY, identity(&record.wanted_by)),
+    ]
 }
 
 fn spec(record: &LeaseRecord) -> Value {
@@ -104,6 +115,7 @@ mod tests {
             renewed: Timestamp(1_596_628_801_500_007),
             transitions: 3,
             released_by: None,
+            ..LeaseRecord::default()
         }
     }
 
@@ -114,7 +126,12 @@ mod tests {
     #[test]
     fn a_lease_is_read_as_it_is_written_to_the_microsecond() {
         let released = LeaseRecord { holder: None, released_by: record().holder, ..record() };
-        for record in [record(), released] {
+        let wanted = LeaseRecord {
+            fitness: Some(7),
+            wanted_by: Some(Identity::from("porter-8y_1")),
+            ..record()
+        };
+        for record in [record(), released, wanted] {
             let mut body = body(&name(), &record);
             body["metadata"]["resourceVersion"] = json!("8");
             assert_eq!(read::<Lease>(body).unwrap(), ((), Version(8), Some(record)));
@@ -126,7 +143,9 @@ mod tests {
     fn a_lease_that_another_wrote_carelessly_is_read_as_far_as_it_goes() {
         let spec = json!({ "holderIdentity": "", "leaseDurationSeconds": -1,
                            "leaseTransitions": -7 });
-        let metadata = json!({ "name": "porter-speaker", "resourceVersion": "8" });
+        let annotations = json!({ keys::FITNESS: "many", keys::WANTED_BY: "" });
+        let metadata = json!({ "name": "porter-speaker", "resourceVersion": "8",
+                               "annotations": annotations });
         let object = json!({ "metadata": metadata, "spec": spec });
         let expected = LeaseRecord {
             holder: None,
@@ -135,6 +154,7 @@ mod tests {
             renewed: Timestamp(0),
             transitions: 0,
             released_by: None,
+            ..LeaseRecord::default()
         };
         assert_eq!(read::<Lease>(object).unwrap().2, Some(expected));
     }

@@ -127,6 +127,7 @@ mod tests {
             renewed: Timestamp(1),
             transitions: 1,
             released_by: None,
+            ..LeaseRecord::default()
         }
     }
 
@@ -221,7 +222,11 @@ mod tests {
         assert_eq!(method, "PATCH");
         assert_eq!(uri, format!("{path}/porter-speaker?fieldManager=porter"));
         let metadata = json!({ "resourceVersion": "8",
-                               "annotations": { "porter.kubesphere.io/released-by": null } });
+                               "annotations": {
+                "porter.kubesphere.io/released-by": null,
+                "porter.kubesphere.io/fitness": null,
+                "porter.kubesphere.io/wanted-by": null
+            } });
         assert_eq!(body["metadata"], metadata);
         let spec = json!({
             "holderIdentity": "a",

@@ -55,7 +55,9 @@ impl World {
             Taken::Vacant => 0,
             Taken::Expired => 1,
             Taken::Released => 2,
+            Taken::HandedOver => 3,
         });
+        scribe.word(u64::from(self.wishes));
         for replica in &self.replicas {
             scribe.identity(Some(&replica.election.me));
         }
@@ -106,6 +108,7 @@ impl Scribe<'_> {
     fn record(&mut self, record: &LeaseRecord) {
         self.identity(record.holder.as_ref());
         self.identity(record.released_by.as_ref());
+        self.identity(record.wanted_by.as_ref());
         self.word(record.duration.as_secs());
         // Whose attempt it is, and which; only its author can tell.
         let author = |replica: &Replica| {
@@ -189,9 +192,11 @@ impl Scribe<'_> {
                 self.version(Some(*version));
                 self.identity(record.holder.as_ref());
                 self.identity(record.released_by.as_ref());
+                self.identity(record.wanted_by.as_ref());
             }
         }
-        for at in [Some(election.free_at), Some(election.retry_at), election.read_at] {
+        let due = [Some(election.free_at), Some(election.turn_at()), Some(election.retry_at)];
+        for at in due.into_iter().chain([election.read_at]) {
             self.instant(at, clock);
         }
         self.word(u64::from(election.campaigns));
@@ -207,6 +212,7 @@ impl Scribe<'_> {
                     Purpose::Claim => 0,
                     Purpose::Create => 1,
                     Purpose::Release => 2,
+                    Purpose::Wish => 3,
                 });
                 self.attempt(attempt, replica, clock);
             }

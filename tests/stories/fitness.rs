@@ -1,0 +1,72 @@
+//! Who can serve most comes to lead; if nobody can serve anything, somebody says so.
+
+use std::time::Duration;
+
+use porter_sim::{Step, World};
+
+use crate::{EIP, SETTLED, settled};
+
+/// How long nobody takes the Lease who could serve nothing: it is missed, waited out, and waited for
+/// those who could, once, and once more by who gave it up.
+const NOBODY_FIT: Duration = Duration::from_secs(20);
+
+/// A cluster in which every node but the host's has lost its cable, led by somebody all the same.
+fn dark() -> (World, usize) {
+    let mut world = settled();
+    (0..3).for_each(|node| world.step(&Step::Cable(node, false)));
+    world.run(NOBODY_FIT);
+    let leader = world.leader().expect("somebody leads");
+    (world, leader)
+}
+
+#[test]
+fn a_leader_whose_cable_is_out_makes_room_for_one_that_can_serve() {
+    let mut world = settled();
+    let old = world.leader().expect("somebody leads");
+    world.step(&Step::Cable(old, false));
+    world.run(Duration::from_secs(1));
+    let new = world.leader().expect("somebody leads");
+    assert_ne!(new, old);
+    world.run(SETTLED);
+    world.flush_neighbours();
+    assert!(world.ping(EIP).is_ok());
+    world.step(&Step::Cable(old, true));
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.leader(), Some(new), "nobody is fitter");
+}
+
+#[test]
+fn where_all_are_fit_nobody_wishes_for_anything() {
+    let mut world = settled();
+    let leader = world.leader();
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.leader(), leader);
+    assert!(!world.transcript().contains("wanted by"));
+}
+
+#[test]
+fn if_nobody_can_serve_somebody_leads_and_says_why() {
+    let (mut world, leader) = dark();
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.leader(), Some(leader), "none is fitter than another");
+    let transcript = world.transcript();
+    assert!(transcript.contains("not announced: InterfaceMissing"), "{transcript}");
+}
+
+#[test]
+fn a_leader_that_can_serve_nothing_hands_over_to_the_first_that_can() {
+    let (mut world, leader) = dark();
+    let fitter = (leader + 1) % 3;
+    let before = world.transcript().len();
+    world.step(&Step::Cable(fitter, true));
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.leader(), Some(leader), "it has to last");
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.leader(), Some(fitter));
+    let since = world.transcript()[before..].to_owned();
+    let wish = format!(", wanted by {}", world.identity(fitter).expect("it runs"));
+    assert!(since.contains(&wish), "{since}");
+    world.run(SETTLED);
+    world.flush_neighbours();
+    assert!(world.ping(EIP).is_ok());
+}
