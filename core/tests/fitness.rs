@@ -23,6 +23,7 @@ fn replica(fitness: Fitness) -> Election {
         epoch: Timestamp(0),
         lease: LeaseTiming::default(),
         probing: Probing::default(),
+        checks_proxies: false,
     };
     let mut election = Election::new(&config, 1);
     election.handle_fitness(fitness, at(0));
