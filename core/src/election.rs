@@ -282,7 +282,10 @@ impl Election {
             self.read_at = Some(now);
             return self.act(now);
         }
-        let proof = lease.as_ref().and_then(|(_, record)| self.attempt(record));
+        let proof = lease.as_ref().and_then(|(version, record)| {
+            let attempt = self.attempt(record)?;
+            (!self.is_restored(attempt, *version, now)).then_some(attempt)
+        });
         match (lease, proof) {
             (Some((version, record)), Some(attempt)) => self.prove(attempt, version, record, now),
             (lease, _) => self.see_foreign(lease, now),
@@ -540,6 +543,18 @@ impl Election {
     /// Whether a record stems from this attempt of ours.
     fn is_by(&self, record: &LeaseRecord, attempt: Attempt) -> bool {
         record.holder.as_ref() == Some(&self.me) && record.renewed == attempt.stamp
+    }
+
+    /// Whether a claim of ours that has lapsed is in the Lease though others may have held it since:
+    /// somebody wrote it again by hand. What was seen last tells: the claim itself, or what it replaced,
+    /// if nothing came between.
+    fn is_restored(&self, attempt: Attempt, version: Version, now: Instant) -> bool {
+        let seen = match &self.lease {
+            Sight::Unseen | Sight::Missing => None,
+            Sight::Present(seen, _) => Some(*seen),
+        };
+        let lapsed = now >= attempt.sent_at + self.timing.speak_for();
+        lapsed && seen != Some(version) && seen != attempt.expected
     }
 
     /// Counts the claim from the sending of `attempt`, which the API server has shown to be in the

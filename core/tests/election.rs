@@ -106,6 +106,20 @@ fn a_renewal_is_no_transition_and_keeps_since_when_the_lease_is_held() {
 }
 
 #[test]
+fn a_claim_that_somebody_restored_after_it_had_lapsed_is_waited_out_like_any_other() {
+    let mut b = leader();
+    let claim = claim_of(&b);
+    // It was cut off, and another has held the Lease since, by whose claim it may still be held.
+    assert!(write(&mut b, at(100_000)).is_some());
+    b.handle_written(Err(WriteError::Conflict), at(100_000));
+    b.handle_timeout(at(100_000));
+    assert_eq!(b.poll_output(), Some(Wanted::Read));
+    b.handle_read(Ok(Some((Version(9), claim))), at(100_100));
+    assert_eq!((b.poll_output(), b.poll_timeout()), (None, Some(at(100_100) + WAIT)));
+    assert!(write(&mut b, at(100_100) + WAIT).is_some());
+}
+
+#[test]
 fn a_leader_stops_at_its_deadline_even_if_nobody_wakes_it() {
     let b = leader();
     let until = b.until().unwrap();
