@@ -1,12 +1,16 @@
 //! Nothing is answered for which the replica knows no endpoint: by the facts that it was told, a
-//! Service holds the EIP, and a pod behind it can serve.
+//! Service holds the EIP, and a pod behind it can serve; under `externalTrafficPolicy: Local` one on
+//! the node that is answered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
-use porter_core::{Eip, EipName, Input, Listing, ServiceName, Slice, SliceName, Version, Written};
+use porter_core::{
+    Eip, EipName, Got, Input, Listing, NodeName, Service, ServiceName, Slice, SliceName,
+    TrafficPolicy, Version, Written,
+};
 
 use super::Violation;
 use crate::world::World;
@@ -22,6 +26,7 @@ pub(super) struct Endpoints {
 #[derive(Debug, Default)]
 struct Known {
     eips: Newest<EipName, Eip>,
+    services: Newest<ServiceName, Service>,
     slices: Newest<SliceName, Slice>,
 }
 
@@ -40,11 +45,21 @@ impl Endpoints {
         match input.clone() {
             Input::Eip(name, version, eip) => known.eips.take_in(name, version, eip),
             Input::Eips(listing) => known.eips.take_in_all(listing),
+            Input::Service(name, version, service) => {
+                known.services.take_in(name, version, service);
+            }
+            Input::Services(listing) | Input::Got(_, Ok(Got::Services(listing))) => {
+                known.services.take_in_all(listing);
+            }
             Input::Slice(name, version, slice) => known.slices.take_in(name, version, slice),
             Input::Slices(listing) => known.slices.take_in_all(listing),
             Input::Written(_, Ok(Written::Eip(version, eip))) => {
                 // The name is not in the verdict; an object knows its UID.
                 known.eips.take_in_by(version, eip, |a, b| a.metadata.uid == b.metadata.uid);
+            }
+            Input::Written(_, Ok(Written::Service(version, service))) => {
+                let same = |a: &Service, b: &Service| a.metadata.uid == b.metadata.uid;
+                known.services.take_in_by(version, service, same);
             }
             Input::Asked(..)
             | Input::Checked(..)
@@ -58,8 +73,6 @@ impl Endpoints {
             | Input::Namespaces(_)
             | Input::Node(..)
             | Input::Nodes(_)
-            | Input::Service(..)
-            | Input::Services(_)
             | Input::Silenced(_)
             | Input::Stirred(_)
             | Input::Written(..) => {}
@@ -77,10 +90,14 @@ impl Endpoints {
                 continue;
             }
             for (_, eip, answer) in process.speaker.answers().iter() {
-                if answer.is_ok() && !known.serves(eip) {
+                let Ok(mac) = answer else { continue };
+                let nodes = world.nodes.iter().filter(|node| node.macs.contains(&mac));
+                let nodes: Vec<_> = nodes.map(|node| &node.name).collect();
+                if !known.serves(eip, &nodes) {
                     let name = &world.replicas[id].name;
                     return Err(Violation(format!(
-                        "{name} answers for {eip}, though it knows of no endpoint for it"
+                        "{name} answers for {eip} with {nodes:?}, though it knows of no endpoint \
+                         for it there"
                     )));
                 }
             }
@@ -90,14 +107,20 @@ impl Endpoints {
 }
 
 impl Known {
-    fn serves(&self, eip: IpAddr) -> bool {
+    fn serves(&self, eip: IpAddr, nodes: &[&NodeName]) -> bool {
         let used = self.eips.iter().filter_map(|object| object.status.used.get(&eip));
-        used.flatten().any(|service| self.has_endpoint(service))
+        used.flatten().any(|service| self.has_endpoint(service, nodes))
     }
 
-    fn has_endpoint(&self, service: &ServiceName) -> bool {
-        let slices = self.slices.iter().filter(|slice| slice.service == *service);
-        slices.flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready || endpoint.serving)
+    /// Whether a Service has an endpoint that one of the nodes would send to.
+    fn has_endpoint(&self, name: &ServiceName, nodes: &[&NodeName]) -> bool {
+        let service = self.services.0.get(name).and_then(|(_, service)| service.as_ref());
+        let local = service.is_some_and(|service| service.policy == TrafficPolicy::Local);
+        let slices = self.slices.iter().filter(|slice| slice.service == *name);
+        slices.flat_map(|slice| &slice.endpoints).any(|endpoint| {
+            let near = endpoint.node.as_ref().is_some_and(|node| nodes.contains(&node));
+            (endpoint.ready || endpoint.serving) && (near || !local)
+        })
     }
 }
 

@@ -9,6 +9,7 @@ mod changes;
 mod commits;
 mod endpoints;
 mod proofs;
+mod replies;
 mod sometimes;
 mod timers;
 mod voices;
@@ -16,7 +17,7 @@ mod writes;
 
 use std::{collections::BTreeMap, fmt};
 
-use porter_core::{Input, Instant, Output, Write, keys};
+use porter_core::{Input, Instant, Output, WhoHas, Write, keys};
 
 pub(crate) use sometimes::Sometimes;
 
@@ -39,6 +40,7 @@ pub(crate) struct Checks {
     commits: commits::Commits,
     endpoints: endpoints::Endpoints,
     proofs: proofs::Proofs,
+    replies: replies::Replies,
     pub(crate) seen: sometimes::Seen,
     voices: voices::Voices,
     writes: writes::Writes,
@@ -50,6 +52,7 @@ impl Checks {
         self.announcements.started(id);
         self.endpoints.started(id);
         self.proofs.started(id);
+        self.replies.started(id);
         self.writes.started(id);
     }
 
@@ -90,6 +93,11 @@ impl Checks {
         changes::check(api, write)
     }
 
+    /// A replica's responder hears a question.
+    pub(crate) fn asked(&mut self, id: usize, question: &WhoHas) {
+        self.replies.asked(id, question);
+    }
+
     /// Objects have changed at the API server.
     pub(crate) fn committed(&mut self, api: &Api) -> Result<(), Violation> {
         self.seen.committed(api);
@@ -117,6 +125,7 @@ impl Checks {
         self.voices.spoken(world, id, frame)?;
         if world.replicas[id].incarnation == from {
             self.proofs.spoken(world, id, mac)?;
+            self.replies.spoken(&world.replicas[id].name, id, frame)?;
         }
         let nodes: Vec<_> = nodes_with(&world.nodes, mac).collect();
         if nodes.is_empty() {

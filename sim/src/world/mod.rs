@@ -46,7 +46,7 @@ pub use view::Unreachable;
 
 pub(crate) use api::Api;
 pub(crate) use clock::Clock;
-pub(crate) use frame::Frame;
+pub(crate) use frame::{Frame, Says};
 pub(crate) use options::{DRIFT_PPM, timings};
 pub(crate) use replica::{Process, Replica};
 pub(crate) use rng::Rng;

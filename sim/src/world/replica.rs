@@ -391,6 +391,7 @@ impl World {
         let now = self.local(id);
         let Some(process) = &mut self.replicas[id].process else { return };
         let answer = process.answers.answer(question, now, process.until);
+        self.checks.asked(id, question);
         process.asked.handle_question(question, answer.is_ok(), now);
         let a_little_more = now + Duration::from_nanos(1);
         if answer == Err(Silence::NotLeader)
