@@ -44,6 +44,7 @@ enum Sort {
     Outage,
     Parted,
     Pinned,
+    Policy,
     Pods,
     Power,
     Proxy,
@@ -57,7 +58,7 @@ enum Sort {
     WallClock,
 }
 
-const SORTS: [Sort; 33] = [
+const SORTS: [Sort; 34] = [
     Sort::AnswersEips,
     Sort::ApiStall,
     Sort::Asked,
@@ -80,6 +81,7 @@ const SORTS: [Sort; 33] = [
     Sort::Outage,
     Sort::Parted,
     Sort::Pinned,
+    Sort::Policy,
     Sort::Pods,
     Sort::Power,
     Sort::Proxy,
@@ -239,6 +241,7 @@ fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Setting, rng: &mu
             let (from, to) = (port(), port());
             done.lasts(Step::Part(from, to), Step::Join);
         }
+        Sort::Policy => done.now(Step::Policy(service, rng.chance(600))),
         Sort::Pinned => done.now(Step::Annotate(service, rng.chance(700).then_some(node))),
         Sort::Pods if rng.chance(500) => done.now(Step::DeletePods(node)),
         Sort::Pods => done.now(Step::Scale(0, rng.pick(&[0, 1, 2, 3, 8]))),

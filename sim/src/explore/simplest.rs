@@ -143,6 +143,7 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         | Step::NodeReady(..)
         | Step::Part(..)
         | Step::Ping(_)
+        | Step::Policy(..)
         | Step::Power(..)
         | Step::Proxy(..)
         | Step::Renumber(_)

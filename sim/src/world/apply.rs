@@ -1,6 +1,6 @@
 //! What people and controllers do to the cluster: apply manifests, scale, cordon, delete.
 
-use porter_core::{Namespaced, Node, NodeName, ServiceName};
+use porter_core::{Namespaced, Node, NodeName, ServiceName, TrafficPolicy};
 
 use super::{
     Event, Manifest, Subject, World,
@@ -99,6 +99,18 @@ impl World {
             Some(value) => service.metadata.annotations.insert(key.to_owned(), value.to_owned()),
             None => service.metadata.annotations.remove(key),
         };
+        self.api.put_service(name.clone(), service);
+        self.distribute();
+    }
+
+    /// `kubectl patch service`: a person changes `spec.externalTrafficPolicy`.
+    pub fn set_policy(&mut self, name: &ServiceName, policy: TrafficPolicy) {
+        let Some((_, mut service)) = self.api.services.get(name).cloned() else { return };
+        if std::mem::replace(&mut service.policy, policy) == policy {
+            return;
+        }
+        let what = format!("has externalTrafficPolicy {policy:?}");
+        self.changes(Subject::Object(name.to_string()), what);
         self.api.put_service(name.clone(), service);
         self.distribute();
     }

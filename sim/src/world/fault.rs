@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use porter_core::{Input, Kind, Namespaced, NodeName, ServiceName};
+use porter_core::{Input, Kind, Namespaced, NodeName, ServiceName, TrafficPolicy};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -78,6 +78,8 @@ pub enum Step {
     Part(usize, usize),
     /// Every host outside the cluster pings an EIP.
     Ping(u8),
+    /// A Service is served by its own nodes only (`externalTrafficPolicy: Local`), or by any.
+    Policy(usize, bool),
     /// A node has power, or has not.
     Power(usize, bool),
     /// kube-proxy runs on a node, or does not.
@@ -192,6 +194,12 @@ impl World {
             Step::NodeReady(node, ready) => self.set_ready(&self.node(*node), *ready),
             Step::Part(from, to) => self.part(*from, *to),
             Step::Ping(number) => self.ping_eip(*number),
+            Step::Policy(service, true) => {
+                self.set_policy(&self.service(*service), TrafficPolicy::Local);
+            }
+            Step::Policy(service, false) => {
+                self.set_policy(&self.service(*service), TrafficPolicy::Cluster);
+            }
             Step::Power(node, on) => self.set_power(*node, *on),
             Step::Proxy(node, runs) => self.set_proxy(*node, *runs),
             Step::RepeatWatch(i, kind, n_last) => {
