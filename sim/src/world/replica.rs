@@ -84,8 +84,6 @@ pub(crate) struct Process {
 pub(crate) enum Task {
     /// The responder has no answer from a snapshot before this one under way.
     Acknowledge(Generation),
-    /// Checks the deadline and sends an announcement.
-    Announce(IsAt),
     /// Answers a question, or not.
     Answer(WhoHas),
     /// Sends a request to the API server.
@@ -216,7 +214,6 @@ impl World {
         }
         match task {
             Task::Acknowledge(generation) => self.input(id, Input::Silenced(generation)),
-            Task::Announce(is_at) => self.announce(id, is_at),
             Task::Answer(question) => self.answer(id, &question),
             Task::Ask(request) => self.ask(id, request),
             Task::CatchUp => self.catch_up(id),
@@ -316,9 +313,8 @@ impl World {
         let name = self.replicas[id].name.clone();
         let Some(process) = &mut self.replicas[id].process else { return };
         match output {
-            Output::Announce(is_at) => {
-                self.task_after(id, Duration::ZERO, Task::Announce(is_at));
-            }
+            // At once: whoever does what a speaker wants does one thing after the other.
+            Output::Announce(is_at) => self.announce(id, is_at),
             Output::Check(node, _) => self.check_proxy(id, node),
             Output::Event(event) => self.log(transcript::event(&event)),
             Output::Left => {
@@ -421,6 +417,7 @@ impl World {
         }
     }
 
+    /// Checks the deadline and sends an announcement.
     fn announce(&mut self, id: ReplicaId, is_at: IsAt) {
         let now = self.local(id);
         let Some(process) = &self.replicas[id].process else { return };
