@@ -8,7 +8,7 @@ use porter_core::{
     Write, WriteId,
 };
 
-/// The Kubernetes cluster, as far as its API server tells of it.
+/// The Kubernetes cluster, as far as its API server and kube-proxy on its nodes tell of it.
 #[async_trait]
 pub trait Cluster: Send {
     /// The next fact from the API server, or the next verdict on what was asked of it.
