@@ -101,11 +101,17 @@ impl Neighbors {
     /// Takes in which targets EIPs are answered with: these are asked most often.
     pub(crate) fn handle_used(&mut self, used: BTreeSet<Target>, now: Instant) {
         let before = std::mem::replace(&mut self.used, used);
-        let idle = |target: &&Target| self.stations.get(target).is_some_and(Station::is_idle);
-        let ask: Vec<_> = self.used.difference(&before).filter(idle).copied().collect();
-        for target in ask {
-            self.due.remove(&(self.stations[&target].next_at(), target));
-            self.ask(target, now);
+        let begun: Vec<_> = self.used.difference(&before).copied().collect();
+        for target in begun {
+            match self.stations.get_mut(&target) {
+                Some(station) if station.is_idle() => {
+                    self.due.remove(&(station.next_at(), target));
+                    self.ask(target, now);
+                }
+                // It is due when the time of its probe is over, and may have been put off.
+                Some(station) => station.rest(self.probing.interval(), now),
+                None => {}
+            }
         }
     }
 

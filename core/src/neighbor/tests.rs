@@ -53,6 +53,21 @@ fn a_node_is_asked_by_broadcast_and_learned_from_its_answer() {
 }
 
 #[test]
+fn a_node_that_is_used_while_its_first_answer_is_weighed_is_asked_as_often_as_any() {
+    let mut neighbors = looking();
+    assert!(neighbors.poll_output().is_some());
+    neighbors.handle_heard(&reply(MAC), Instant::from_millis(1));
+    // Until the time of the first probe is over another may claim to be the node.
+    neighbors.handle_used(BTreeSet::from([target()]), Instant::from_millis(2));
+    let asked = std::cell::Cell::new(0);
+    run(&mut neighbors, Instant::from_millis(1_100), |_| {
+        asked.set(asked.get() + 1);
+        vec![MAC]
+    });
+    assert_eq!(asked.get(), 4, "one each 250 ms");
+}
+
+#[test]
 fn a_claim_that_nobody_asked_for_teaches_nothing() {
     let mut neighbors = looking();
     let late = Instant::ZERO + Probing::default().timeout();
