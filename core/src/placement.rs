@@ -225,6 +225,10 @@ pub(crate) fn record(annotations: &BTreeMap<String, String>) -> Option<NodeName>
 pub(crate) struct Load {
     placed: BTreeMap<ServiceName, Placed>,
     counts: BTreeMap<NodeName, usize>,
+    /// The nodes that are answered until another one is on record.
+    meanwhile: BTreeMap<ServiceName, NodeName>,
+    /// For how many Services each node is answered meanwhile.
+    meanwhile_counts: BTreeMap<NodeName, usize>,
     /// Whether a node has got its first Service, or lost its last one.
     shifted: bool,
 }
@@ -249,6 +253,7 @@ pub(crate) struct Placed {
 impl Load {
     /// Places a Service, or takes it off its node.
     pub(crate) fn place(&mut self, service: &ServiceName, placed: Option<Placed>) {
+        self.answer_meanwhile(service, None);
         if let Some(old) = self.placed.remove(service)
             && let Some(count) = self.counts.get_mut(&old.node)
         {
@@ -260,6 +265,23 @@ impl Load {
             *count += 1;
             self.shifted |= *count == 1;
             self.placed.insert(service.clone(), placed);
+        }
+    }
+
+    /// Takes in which node is answered for a Service until the one it is placed on is on record, or
+    /// until one is found; [`Self::place`] forgets it.
+    pub(crate) fn answer_meanwhile(&mut self, service: &ServiceName, node: Option<&NodeName>) {
+        if let Some(old) = self.meanwhile.remove(service)
+            && let Some(count) = self.meanwhile_counts.get_mut(&old)
+        {
+            *count -= 1;
+            self.shifted |= *count == 0;
+        }
+        if let Some(node) = node {
+            let count = self.meanwhile_counts.entry(node.clone()).or_default();
+            *count += 1;
+            self.shifted |= *count == 1;
+            self.meanwhile.insert(service.clone(), node.clone());
         }
     }
 
@@ -275,6 +297,12 @@ impl Load {
     /// How many Services are placed on a node.
     pub(crate) fn count(&self, node: &NodeName) -> usize {
         self.counts.get(node).copied().unwrap_or(0)
+    }
+
+    /// Whether any Service is placed on a node, or answered with it meanwhile.
+    pub(crate) fn uses(&self, node: &NodeName) -> bool {
+        let meanwhile = self.meanwhile_counts.get(node).is_some_and(|count| *count > 0);
+        meanwhile || self.count(node) > 0
     }
 }
 

@@ -282,14 +282,14 @@ impl Speaker {
     fn handle_use(&mut self, now: Instant) {
         let used = match &self.standing {
             Standing::Speak(_, controller) => {
-                self.cluster.targets_of(|node| controller.load().count(node) > 0)
+                self.cluster.targets_of(|node| controller.load().uses(node))
             }
             Standing::Silent | Standing::Confirm(_) => BTreeSet::new(),
         };
         self.neighbors.handle_used(used, now);
         let proxies = match &self.standing {
             Standing::Speak(_, controller) if self.checks_proxies => {
-                let used = |node| controller.load().count(node) > 0;
+                let used = |node| controller.load().uses(node);
                 let at = |node: &Node| node.addresses.first().copied();
                 let nodes = self.cluster.nodes.iter();
                 let nodes = nodes.filter_map(|(name, node)| Some((name, at(node)?)));

@@ -53,6 +53,18 @@ mod nodes {
     }
 
     #[test]
+    fn a_node_that_is_answered_until_a_move_is_on_record_is_asked_as_often_as_before() {
+        let mut bench = at_node3_with(&["node4"]);
+        bench.replies = false;
+        bench.endpoints(&web(), &["node4"]);
+        bench.run(millis(400));
+        assert_eq!(bench.ask(188), Some(mac(9)), "it passes on what arrives");
+        bench.mute.insert(eip(9));
+        bench.run(millis(1_000));
+        assert_eq!(bench.ask(188), None);
+    }
+
+    #[test]
     fn without_another_candidate_the_record_stays_and_is_answered_when_the_node_is_back() {
         let mut bench = at_node3_with(&[]);
         bench.edit_service(&web(), |service| service.policy = TrafficPolicy::Local);

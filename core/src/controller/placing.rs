@@ -163,6 +163,7 @@ impl Controller {
             self.services.extend(followers.map(|(sharer, _)| (*sharer).clone()));
         }
         self.load.place(name, heads);
+        self.load.answer_meanwhile(name, meanwhile.filter(|_| head.is_none()));
         let fallback = placed.as_ref().is_some_and(|placed| placed.fallback);
         let node = placed.map(|placed| placed.node);
         Placing { node, rejected, answers, searches, fallback }
