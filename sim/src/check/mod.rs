@@ -8,6 +8,7 @@ mod announcements;
 mod changes;
 mod commits;
 mod endpoints;
+mod probes;
 mod proofs;
 mod replies;
 mod sometimes;
@@ -39,6 +40,7 @@ pub(crate) struct Checks {
     announcements: announcements::Announcements,
     commits: commits::Commits,
     endpoints: endpoints::Endpoints,
+    probes: probes::Probes,
     proofs: proofs::Proofs,
     replies: replies::Replies,
     pub(crate) seen: sometimes::Seen,
@@ -51,6 +53,7 @@ impl Checks {
     pub(crate) fn started(&mut self, id: usize) {
         self.announcements.started(id);
         self.endpoints.started(id);
+        self.probes.started(id);
         self.proofs.started(id);
         self.replies.started(id);
         self.writes.started(id);
@@ -61,6 +64,7 @@ impl Checks {
         self.announcements.told(id, input);
         self.seen.told(input);
         self.endpoints.told(id, input);
+        self.probes.told(id, input);
         self.proofs.told(id, input);
         self.writes.told(id, input);
     }
@@ -74,6 +78,7 @@ impl Checks {
         local: Instant,
     ) -> Result<(), Violation> {
         self.seen.wanted(output);
+        self.probes.wanted(id, output, local);
         self.writes.wanted(id, output)?;
         self.announcements.wanted(id, output, now, local)
     }
@@ -81,10 +86,12 @@ impl Checks {
     /// A replica was told that its time has come, and has said when to tell it next.
     pub(crate) fn woken(
         &self,
+        id: usize,
         name: &str,
         now: Instant,
         next_at: Option<Instant>,
     ) -> Result<(), Violation> {
+        self.probes.woken(id, name, now)?;
         timers::check(name, now, next_at)
     }
 

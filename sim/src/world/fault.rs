@@ -11,6 +11,10 @@ use super::{
 };
 use crate::check::Sometimes;
 
+/// From how many frames lost of a thousand on a host may have missed all announcements of a move: one
+/// move in a hundred thousand.
+const LOSSY: u32 = 100;
+
 /// One thing that is done to a world. Replicas, nodes and the like are counted round, so that any
 /// number means one of them.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -309,6 +313,8 @@ impl World {
         let until = stalled.chain(suspended).max().unwrap_or_default().max(self.api_stalled_until);
         self.run(until.since(self.now));
         self.changes(Subject::World, "is calm");
+        // All five announcements of a move may have been lost.
+        self.misled |= self.weather.lan_loss >= LOSSY;
         self.weather = Weather::calm();
         self.repair();
         self.hush();

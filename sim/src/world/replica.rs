@@ -292,7 +292,7 @@ impl World {
         self.drain(id);
         if let Some(process) = &self.replicas[id].process {
             let next_at = process.speaker.poll_timeout();
-            let verdict = self.checks.woken(&self.replicas[id].name, now, next_at);
+            let verdict = self.checks.woken(id, &self.replicas[id].name, now, next_at);
             self.owe(verdict);
         }
     }
