@@ -431,6 +431,12 @@ impl Cluster {
         nodes.filter(|(node, _)| picked(node)).map(|(_, target)| target).collect()
     }
 
+    /// The nodes that are on record for Services of ours.
+    pub(crate) fn recorded_nodes(&self) -> BTreeSet<NodeName> {
+        let services = self.concerned.iter().filter_map(|name| self.services.get(name));
+        services.filter_map(|it| placement::record(&it.metadata.annotations)).collect()
+    }
+
     /// The addresses of all nodes.
     pub(crate) fn node_addresses(&self) -> &BTreeSet<IpAddr> {
         &self.node_addresses

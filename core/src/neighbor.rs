@@ -2,7 +2,8 @@
 //! own probes.
 //!
 //! Nothing else teaches a MAC: a claim that nobody asked for is no proof. Every node is probed, those
-//! that are answered for some EIP every `interval`, the others slowly. A node whose probes go
+//! that are answered for some EIP every `interval`, the others slowly. A MAC is named only if it was
+//! proved in this term: before, another spoke, who may know of a newer one. A node whose probes go
 //! unanswered is `Dead` once the link has proved that it still carries frames; if it has not, the
 //! link is suspected, and no node of it.
 //!
@@ -115,9 +116,11 @@ impl Neighbors {
         }
     }
 
-    /// Takes in that a term begins: nodes that are silent behind a link that is suspected now are
-    /// dead, since the one who led before may have given up for the same silence.
+    /// Takes in that a term begins. Nodes that are silent behind a link that is suspected now are
+    /// dead, since the one who led before may have given up for the same silence. And that one may
+    /// have told the LAN of a MAC that a node got since it was asked from here.
     pub(crate) fn handle_term(&mut self) {
+        self.stations.values_mut().for_each(Station::doubt);
         for health in self.links.values_mut() {
             health.handle_term();
         }
@@ -129,13 +132,14 @@ impl Neighbors {
         self.links.entry(link).or_default().handle_heard(now)
     }
 
-    /// Takes in a claim heard. Says whether a MAC, or what is thought of the link, changed.
+    /// Takes in a claim heard. Says whether a MAC that may be named, or what is thought of the link,
+    /// changed.
     pub(crate) fn handle_heard(&mut self, claim: &IsAt, now: Instant) -> bool {
         let target = (claim.link, claim.target);
         let cleared = self.handle_stirred(claim.link, now);
         let Some(station) = self.stations.get_mut(&target) else { return cleared };
         let before = station.next_at();
-        let (mac, obstacle) = (station.mac(), station.obstacle());
+        let (mac, obstacle) = (station.confirmed_mac(), station.obstacle());
         if station.handle_answer(claim, now) {
             let every = match self.used.contains(&target) {
                 true => self.probing.interval(),
@@ -147,7 +151,7 @@ impl Neighbors {
         if station.obstacle() != obstacle {
             self.changes.insert(target, station.obstacle());
         }
-        cleared || station.mac() != mac
+        cleared || station.confirmed_mac() != mac
     }
 
     /// Takes in the passage of time. Returns whether a MAC changed, or became known not to be had, or
@@ -194,9 +198,14 @@ impl Neighbors {
         self.changes.pop_first()
     }
 
-    /// The MAC of a node, if it was proved.
+    /// The MAC of a node, if it was proved, be it in an earlier term: the node is there.
     pub(crate) fn mac(&self, target: Target) -> Option<MacAddr> {
         self.stations.get(&target)?.mac()
+    }
+
+    /// The MAC of a node, if it was proved in this term: it may be named.
+    pub(crate) fn confirmed_mac(&self, target: Target) -> Option<MacAddr> {
+        self.stations.get(&target)?.confirmed_mac()
     }
 
     /// Whether it is known of a node that it answers, or that it did not answer the first probes.

@@ -284,7 +284,12 @@ impl Speaker {
             Standing::Speak(_, controller) => {
                 self.cluster.targets_of(|node| controller.load().uses(node))
             }
-            Standing::Silent | Standing::Confirm(_) => BTreeSet::new(),
+            // Asked while the API server is, so that nobody waits for both.
+            Standing::Confirm(_) => {
+                let recorded = self.cluster.recorded_nodes();
+                self.cluster.targets_of(|node| recorded.contains(node))
+            }
+            Standing::Silent => BTreeSet::new(),
         };
         self.neighbors.handle_used(used, now);
         let proxies = match &self.standing {

@@ -73,6 +73,20 @@ fn a_node_whose_kube_proxy_ends_is_left_if_kube_proxy_is_asked_and_else_is_not()
 }
 
 #[test]
+fn a_new_leader_asks_a_node_again_before_it_names_its_mac() {
+    let (mut world, leader, target) = apart();
+    world.take_down(target);
+    world.step(&Step::SwapNic(target));
+    world.run(Duration::from_secs(2));
+    let mac = world.mac_of(&NodeName::from(world.replica_name(target)));
+    assert_eq!(world.neighbour(EIP), mac, "the leader has noticed");
+    world.leave(leader);
+    world.run(Duration::from_millis(200));
+    assert!(world.leader().is_some_and(|heir| heir != leader));
+    assert_eq!(world.neighbour(EIP), mac, "nobody was told of the old one again");
+}
+
+#[test]
 fn a_node_that_is_the_leader_s_too_is_left_once_there_is_another_leader() {
     let mut world = settled();
     let leader = world.leader().expect("somebody leads");

@@ -84,12 +84,23 @@ impl Spot<'_> {
         around: &Surroundings<'_>,
     ) -> bool {
         let at = self.address_of(node, fallback, spots);
-        at.is_some_and(|at| self.mac(at, around.cluster, around.neighbors).is_some())
+        at.is_some_and(|at| self.is_there(at, around))
     }
 
-    fn mac(&self, at: IpAddr, cluster: &Cluster, neighbors: &Neighbors) -> Option<MacAddr> {
-        let own = cluster.links.get(&self.link).filter(|link| link.owns(at));
-        own.map(|link| link.mac).or_else(|| neighbors.mac((self.link, at)))
+    fn is_there(&self, at: IpAddr, around: &Surroundings<'_>) -> bool {
+        self.own_mac(at, around).is_some() || around.neighbors.mac((self.link, at)).is_some()
+    }
+
+    /// What is answered with for the node at an address.
+    fn mac(&self, at: IpAddr, around: &Surroundings<'_>) -> Option<MacAddr> {
+        let confirmed = || around.neighbors.confirmed_mac((self.link, at));
+        self.own_mac(at, around).or_else(confirmed)
+    }
+
+    /// The link's own MAC, if the address is the link's own.
+    fn own_mac(&self, at: IpAddr, around: &Surroundings<'_>) -> Option<MacAddr> {
+        let own = around.cluster.links.get(&self.link).filter(|link| link.owns(at));
+        own.map(|link| link.mac)
     }
 
     fn is_settled(&self, at: IpAddr, cluster: &Cluster, neighbors: &Neighbors) -> bool {
@@ -405,12 +416,12 @@ pub(super) fn is_recorded(
 
 /// Why a node cannot be answered for some addresses, or less well than another.
 fn flaw(node: &NodeName, spots: &[Spot<'_>], around: &Surroundings<'_>) -> String {
-    let (cluster, neighbors) = (around.cluster, around.neighbors);
+    let cluster = around.cluster;
     if cluster.nodes.get(node).is_none() {
         return "is no Node of the cluster".to_owned();
     }
     let flaw = |spot: &Spot<'_>| match spot.address_of(node, false, spots) {
-        Some(at) if spot.mac(at, cluster, neighbors).is_some() => None,
+        Some(at) if spot.is_there(at, around) => None,
         Some(_) => Some(format!("does not answer on {}", spot.link)),
         None => match cluster.obstacle(node, spot.link, Family::of(spot.address)) {
             Some(obstacle) => Some(obstacle.to_string()),
@@ -454,12 +465,12 @@ fn answer(
     let Some(placed) = placed.filter(|placed| placed.committed) else {
         // A move that is on its way leaves no gap, as long as the old node can take the traffic.
         let at = meanwhile.and_then(|node| spot.candidates.lingers(node));
-        let mac = at.and_then(|at| spot.mac(at, around.cluster, around.neighbors));
+        let mac = at.and_then(|at| spot.mac(at, around));
         let silence = || if placed.is_some() { Silence::Uncommitted } else { no_node() };
         return mac.ok_or_else(silence);
     };
     let at = spot.address_of(&placed.node, placed.fallback, spots).ok_or_else(no_node)?;
-    spot.mac(at, around.cluster, around.neighbors).ok_or(Silence::MacUnknown)
+    spot.mac(at, around).ok_or(Silence::MacUnknown)
 }
 
 /// Whether nobody knows yet whether a node answers for an address of a family on a link.

@@ -18,6 +18,8 @@ pub(super) struct Station {
     /// The link's own address and MAC: who asks.
     pub(super) sender: (std::net::IpAddr, MacAddr),
     mac: Option<MacAddr>,
+    /// Whether it answered since it was last doubted.
+    confirmed: bool,
     /// Probes in a row that brought nothing.
     missed: u32,
     /// The probe whose answer is waited for.
@@ -63,6 +65,7 @@ impl Station {
         Self {
             sender,
             mac: None,
+            confirmed: false,
             missed: 0,
             pending: None,
             sent_at: now,
@@ -76,6 +79,16 @@ impl Station {
     /// The MAC, if it was proved and nothing speaks against it.
     pub(super) fn mac(&self) -> Option<MacAddr> {
         self.mac
+    }
+
+    /// The MAC, if the node has answered with it since it was last doubted.
+    pub(super) fn confirmed_mac(&self) -> Option<MacAddr> {
+        self.mac.filter(|_| self.confirmed)
+    }
+
+    /// Takes in that others may know better what its MAC is.
+    pub(super) fn doubt(&mut self) {
+        self.confirmed = false;
     }
 
     /// Probes in a row that nobody answered.
@@ -208,6 +221,7 @@ impl Station {
     }
 
     fn revive(&mut self, now: Instant) {
+        self.confirmed = true;
         if self.obstacle.take() == Some(Obstacle::Dead) {
             self.hold.until = Some(now + self.hold.span);
         }

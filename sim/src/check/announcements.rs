@@ -1,4 +1,4 @@
-//! A change, a new leader, or a link that comes up, is announced a bounded number of times; after
+//! A change, a new leader, or a link that comes up, is announced a bounded number of times (S8); after
 //! that an EIP is only refreshed now and then.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};

@@ -1,4 +1,4 @@
-//! The nodes that are spoken for follow the order of the commits: an answer may lag, it never goes
+//! The nodes that are spoken for follow the order of the commits (S7): an answer may lag, it never goes
 //! back, and what was not committed is not spoken.
 //!
 //! What is on record for a Service before it holds the EIP counts, too: a leader may know of that alone.
@@ -42,13 +42,14 @@ impl Commits {
     }
 
     /// Takes in that an EIP is said to be at one of these nodes: at one, unless several have its MAC.
-    pub(super) fn spoken(&mut self, eip: IpAddr, nodes: &[&NodeName]) -> Result<(), Violation> {
+    /// Returns how far in the order of the commits that is.
+    pub(super) fn spoken(&mut self, eip: IpAddr, nodes: &[&NodeName]) -> Result<usize, Violation> {
         let recorded = self.recorded.get(&eip).map(Vec::as_slice).unwrap_or_default();
         let spoken = self.spoken.entry(eip).or_default();
         match recorded.iter().skip(*spoken).position(|known| nodes.contains(&known)) {
             Some(ahead) => {
                 *spoken += ahead;
-                Ok(())
+                Ok(*spoken)
             }
             None => Err(Violation(format!(
                 "{eip} is said to be at {}, but the commits were {recorded:?} and the LAN has been \

@@ -1,4 +1,4 @@
-//! Nothing is answered for which the replica knows no endpoint: by the facts that it was told, a
+//! Nothing is answered for which the replica knows no endpoint (S9): by the facts that it was told, a
 //! Service holds the EIP, and a pod behind it can serve; under `externalTrafficPolicy: Local` one on
 //! the node that is answered.
 

@@ -2,23 +2,47 @@
 //!
 //! One file for each promise. A check knows true time and every replica's mind, which no replica
 //! does; it trusts nothing that the core says of itself where the world can see it.
+//!
+//! | | what never may be | file |
+//! |---|---|---|
+//! | S1 | two MACs for one EIP without a commit, or a newer proof, between them | `divergence` |
+//! | S2 | a frame after the claim under which it was allowed | `deadlines` |
+//! | S3 | two that may speak at one moment of true time | `voices` |
+//! | S4 | a MAC that its node did not prove to the speaker, and lately | `proofs` |
+//! | S5 | another's MAC as the Ethernet source | `sources` |
+//! | S6 | an address that no Service holds | `mod` |
+//! | S7 | a node that comes before one that was told, in the order of commits | `commits` |
+//! | S8 | frames that are not right byte by byte, replies to no question, endless announcements | `bytes`, `replies`, `announcements` |
+//! | S9 | an answer without an endpoint, under `Local` without one on that node | `endpoints` |
+//! | S10 | bytes that are read as what they are not, or that end the parser | `bytes` |
+//!
+//! The others look at what is on record: who holds an address (`addresses`), what a write changes
+//! (`changes`), how many are under way (`writes`); and at diligence: that who is answered is asked
+//! (`probes`), and that no timer is due for ever (`timers`).
 
 mod addresses;
 mod announcements;
+mod bytes;
 mod changes;
 mod commits;
+mod deadlines;
+mod divergence;
 mod endpoints;
 mod probes;
 mod proofs;
 mod replies;
 mod sometimes;
+mod sources;
 mod timers;
 mod voices;
 mod writes;
 
 use std::{collections::BTreeMap, fmt};
 
-use porter_core::{Input, Instant, Output, WhoHas, Write, keys};
+use porter_core::{
+    Input, Instant, Output, WhoHas, Write, keys,
+    wire::{Dropped, Heard},
+};
 
 pub(crate) use sometimes::Sometimes;
 
@@ -39,6 +63,8 @@ impl fmt::Display for Violation {
 pub(crate) struct Checks {
     announcements: announcements::Announcements,
     commits: commits::Commits,
+    deadlines: deadlines::Deadlines,
+    divergence: divergence::Divergence,
     endpoints: endpoints::Endpoints,
     probes: probes::Probes,
     proofs: proofs::Proofs,
@@ -52,6 +78,7 @@ impl Checks {
     /// A replica's process has started: it knows nothing, and nothing is known of it.
     pub(crate) fn started(&mut self, id: usize) {
         self.announcements.started(id);
+        self.deadlines.started(id);
         self.endpoints.started(id);
         self.probes.started(id);
         self.proofs.started(id);
@@ -60,12 +87,13 @@ impl Checks {
     }
 
     /// A replica is told a fact.
-    pub(crate) fn told(&mut self, id: usize, input: &Input) {
+    pub(crate) fn told(&mut self, id: usize, input: &Input, now: Moment) {
         self.announcements.told(id, input);
         self.seen.told(input);
+        self.deadlines.told(id, input);
         self.endpoints.told(id, input);
         self.probes.told(id, input);
-        self.proofs.told(id, input);
+        self.proofs.told(id, input, now);
         self.writes.told(id, input);
     }
 
@@ -78,6 +106,7 @@ impl Checks {
         local: Instant,
     ) -> Result<(), Violation> {
         self.seen.wanted(output);
+        self.deadlines.wanted(id, output, local);
         self.probes.wanted(id, output, local);
         self.writes.wanted(id, output)?;
         self.announcements.wanted(id, output, now, local)
@@ -105,6 +134,15 @@ impl Checks {
         self.replies.asked(id, question);
     }
 
+    /// A replica has read bytes that arrived.
+    pub(crate) fn read(
+        &self,
+        bytes: &[u8],
+        read: Result<&Heard, &Dropped>,
+    ) -> Result<(), Violation> {
+        bytes::read(bytes, read)
+    }
+
     /// Objects have changed at the API server.
     pub(crate) fn committed(&mut self, api: &Api) -> Result<(), Violation> {
         self.seen.committed(api);
@@ -123,15 +161,16 @@ impl Checks {
         let Some((eip, mac)) = frame.claim() else {
             return Err(Violation(format!("{frame} speaks for nothing")));
         };
-        if !world.nodes[id].macs.contains(&frame.src) {
-            return Err(Violation(format!(
-                "{frame} leaves with the Ethernet source {}",
-                frame.src
-            )));
+        sources::check(&world.nodes[id], frame)?;
+        bytes::spoken(frame)?;
+        // A clock that is off by more than is bounded makes more of the time that a frame takes to leave.
+        if !self.voices.counts() {
+            self.deadlines.spoken(world, id, from, frame)?;
         }
         self.voices.spoken(world, id, frame)?;
+        let mut proved_at = None;
         if world.replicas[id].incarnation == from {
-            self.proofs.spoken(world, id, mac)?;
+            proved_at = Some(self.proofs.spoken(world, id, mac)?);
             self.replies.spoken(&world.replicas[id].name, id, frame)?;
         }
         let nodes: Vec<_> = nodes_with(&world.nodes, mac).collect();
@@ -143,7 +182,11 @@ impl Checks {
         }
         let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
         let late = match is_used(&world.api, eip) {
-            true => self.commits.spoken(eip, &names),
+            true => self.commits.spoken(eip, &names).and_then(|commit| {
+                let Some(proved_at) = proved_at else { return Ok(()) };
+                let word = divergence::Word { mac, commit, proved_at, copied: names.len() > 1 };
+                self.divergence.spoken(eip, word, frame)
+            }),
             false => Err(Violation(format!("{frame} speaks for an address that no Service holds"))),
         };
         // Of two voices that there were, with clocks beyond what is bounded, one may lag behind.

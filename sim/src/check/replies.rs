@@ -1,4 +1,4 @@
-//! Every reply is to a question: no replica says more to a host about an EIP than it was asked by it.
+//! Every reply is to a question (S8): no replica says more to a host about an EIP than it was asked by it.
 //!
 //! A process that answers one question twice, now and once more when it leads again, would let anybody
 //! have more sent than they send.

@@ -1,4 +1,4 @@
-//! One voice: no two replicas that would speak for EIPs at one moment of true time, and no frame
+//! One voice (S3): no two replicas that would speak for EIPs at one moment of true time, and no frame
 //! that leaves while another replica would.
 //!
 //! A replica would speak while its clock is before its deadline, whether it is stalled or not: only
@@ -57,6 +57,11 @@ impl Voices {
 
     pub(super) fn count(&mut self) {
         self.counts = true;
+    }
+
+    /// Whether clocks are off by more than is bounded.
+    pub(super) fn counts(&self) -> bool {
+        self.counts
     }
 
     pub(super) fn n_overlaps(&self) -> u64 {

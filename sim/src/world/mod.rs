@@ -323,6 +323,11 @@ impl World {
         }
     }
 
+    /// How long a claim of the Lease lasts.
+    pub(crate) fn lease_duration(&self) -> Duration {
+        self.options.timing.duration()
+    }
+
     /// What to paste to see it again, and what happened.
     fn report(&self, violation: &dyn fmt::Display) -> String {
         format!(

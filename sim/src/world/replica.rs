@@ -240,7 +240,7 @@ impl World {
         {
             self.log(format!("API → {}  {line}", self.replicas[id].name));
         }
-        self.checks.told(id, &input);
+        self.checks.told(id, &input, self.now);
         let now = self.local(id);
         if let Some(process) = &mut self.replicas[id].process {
             process.speaker.handle_input(input, now);

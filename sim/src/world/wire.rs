@@ -142,11 +142,16 @@ impl World {
     fn overhear(&mut self, id: ReplicaId, frame: &Frame) {
         let via = frame.src;
         let task = match frame.says {
-            Says::Bytes(ref bytes) => match wire::parse(eth0(), self.nodes[id].mac, bytes) {
-                Ok(Heard::IsAt(claim)) => Task::Input(Input::Heard(claim)),
-                Ok(Heard::WhoHas(question)) => Task::Answer(question),
-                Err(_) => return,
-            },
+            Says::Bytes(ref bytes) => {
+                let read = wire::parse(eth0(), self.nodes[id].mac, bytes);
+                let verdict = self.checks.read(bytes, read.as_ref());
+                self.owe(verdict);
+                match read {
+                    Ok(Heard::IsAt(claim)) => Task::Input(Input::Heard(claim)),
+                    Ok(Heard::WhoHas(question)) => Task::Answer(question),
+                    Err(_) => return,
+                }
+            }
             Says::WhoHas { target, asker } if asker.0 != target => {
                 Task::Answer(WhoHas { link: eth0(), target, asker, via })
             }
