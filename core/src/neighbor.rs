@@ -5,7 +5,7 @@
 //! that are answered for some EIP every `interval`, the others slowly. A MAC is named only if it was
 //! proved in this term: before, another spoke, who may know of a newer one. A node whose probes go
 //! unanswered is `Dead` once the link has proved that it still carries frames; if it has not, the
-//! link is suspected, and no node of it.
+//! link is suspected, and no node of it. A link without carrier is suspect for certain.
 //!
 //! From the last sign of life to the verdict it takes at most three intervals and one time-out, as
 //! long as a third station is heard: 900 ms by default, 360 ms in the fast profile.
@@ -55,6 +55,8 @@ pub(crate) struct Neighbors {
     /// What is due when; the same as in `stations`, by time.
     due: BTreeSet<(Instant, Target)>,
     links: BTreeMap<LinkName, Health>,
+    /// Links without carrier: what is silent there says nothing of nodes.
+    down: BTreeSet<LinkName>,
     /// The targets that some EIP is answered with.
     used: BTreeSet<Target>,
     /// What has become of targets since it was last asked for.
@@ -70,6 +72,7 @@ impl Neighbors {
             stations: BTreeMap::new(),
             due: BTreeSet::new(),
             links: BTreeMap::new(),
+            down: BTreeSet::new(),
             used: BTreeSet::new(),
             changes: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -114,6 +117,19 @@ impl Neighbors {
                 None => {}
             }
         }
+    }
+
+    /// Takes in whether a link has carrier. Says whether that is new.
+    pub(crate) fn handle_carrier(&mut self, link: LinkName, carrier: bool) -> bool {
+        if !carrier {
+            return self.down.insert(link);
+        }
+        let is_new = self.down.remove(&link);
+        if is_new {
+            let behind = self.stations.iter_mut().filter(|((of, _), _)| *of == link);
+            behind.for_each(|(_, station)| station.excuse());
+        }
+        is_new
     }
 
     /// Takes in that a term begins. Nodes that are silent behind a link that is suspected now are
@@ -218,9 +234,9 @@ impl Neighbors {
         self.stations.get(&target).is_some_and(|station| station.is_held_down(now))
     }
 
-    /// Whether nothing was heard behind a link when something should have been.
+    /// Whether a link has no carrier, or nothing was heard behind it when something should have been.
     pub(crate) fn is_suspect(&self, link: LinkName) -> bool {
-        self.links.get(&link).is_some_and(Health::is_suspect)
+        self.down.contains(&link) || self.links.get(&link).is_some_and(Health::is_suspect)
     }
 
     /// Whether nothing proves that a link carries frames, though something should have been heard.
@@ -243,7 +259,8 @@ impl Neighbors {
     fn judge(&mut self, target: Target, now: Instant) -> bool {
         let (link, _) = target;
         let station = &self.stations[&target];
-        if station.missed() < PROBES || station.obstacle() == Some(Obstacle::Dead) {
+        let judged = station.missed() < PROBES || station.obstacle() == Some(Obstacle::Dead);
+        if judged || self.down.contains(&link) {
             return false;
         }
         let mut witnesses = 0_u32;

@@ -234,16 +234,23 @@ impl Speaker {
         if let Some(kind) = input.listed() {
             self.broken.remove(&kind);
         }
-        if let Input::Link(name, Some(link)) = &input
-            && link.carrier
-        {
-            self.came_up.insert(*name);
-            if !self.cluster.links.get(name).is_some_and(|before| before.carrier) {
-                self.announcer.handle_up(*name);
-            }
+        if let Input::Link(name, link) = &input {
+            self.handle_carrier(*name, link.as_ref().is_some_and(|link| link.carrier), now);
         }
         let concern = self.cluster.handle_input(input);
         self.handle_concern(concern, now);
+    }
+
+    /// Takes in whether a link of this host has carrier, before anything else is made of it.
+    fn handle_carrier(&mut self, link: LinkName, carrier: bool, now: Instant) {
+        if carrier {
+            self.came_up.insert(link);
+            if !self.cluster.links.get(&link).is_some_and(|before| before.carrier) {
+                self.announcer.handle_up(link);
+            }
+        }
+        let changed = self.neighbors.handle_carrier(link, carrier);
+        self.handle_neighbors(changed, now);
     }
 
     fn handle_concern(&mut self, concern: Concern, now: Instant) {
@@ -466,15 +473,14 @@ impl Speaker {
 
     /// What this replica could do for the Eips if it led.
     fn fitness(&self) -> Fitness {
-        let serves = |link: LinkName| {
-            let carries = self.cluster.links.get(&link).is_some_and(|it| it.carrier);
-            carries && !self.neighbors.is_silent(link)
-        };
+        let carries = |link: &LinkName| self.cluster.links.get(link).is_some_and(|it| it.carrier);
+        let serves = |link: LinkName| carries(&link) && !self.neighbors.is_silent(link);
         let eips_on = &self.cluster.eips_on;
         let served = eips_on.iter().filter(|(link, _)| link.is_some_and(serves));
         let served = served.map(|(_, count)| count).sum();
         let lost = !self.listening.is_empty() && self.listening.is_subset(&self.came_up);
         match served {
+            0 if lost && self.listening.iter().any(carries) => Fitness::Deaf,
             0 if lost => Fitness::CutOff,
             0 if !eips_on.is_empty() => Fitness::Unfit,
             _ => Fitness::Fit(served),

@@ -253,7 +253,7 @@ mod turn {
 
     #[test]
     fn who_could_serve_nothing_waits_for_one_duration_more_and_is_quick_once_it_can() {
-        for unfit in [Fitness::Unfit, Fitness::CutOff] {
+        for unfit in [Fitness::Unfit, Fitness::Deaf] {
             let mut b = replica(unfit);
             b.handle_seen(Some((Version(1), claim(Some(0), 1))), at(0));
             assert_eq!(b.poll_timeout(), Some(at(0) + WAIT + DURATION));
@@ -265,9 +265,16 @@ mod turn {
     }
 
     #[test]
-    fn a_leader_whose_links_fail_gives_up_and_comes_last() {
+    fn whose_links_are_down_comes_after_a_leader_that_gave_up_since_it_heard_nobody() {
+        let mut b = replica(Fitness::CutOff);
+        b.handle_seen(Some((Version(1), claim(Some(0), 1))), at(0));
+        assert_eq!(b.poll_timeout(), Some(at(0) + WAIT + DURATION * 3));
+    }
+
+    #[test]
+    fn a_leader_that_hears_nobody_gives_up_and_comes_last_but_for_those_whose_links_are_down() {
         let (mut b, _) = leader(Fitness::Fit(1));
-        b.handle_fitness(Fitness::CutOff, at(6_000));
+        b.handle_fitness(Fitness::Deaf, at(6_000));
         assert!(!b.leads(at(6_000)));
         b.handle_release(at(6_000));
         let Some(Wanted::Write(_, record)) = b.poll_output() else { panic!("it releases") };

@@ -231,7 +231,7 @@ fn campaigning(replica: usize, incarnation: u64) -> Election {
 
 fn any_fitness() -> impl Strategy<Value = Fitness> {
     let some = (0u32..3).prop_map(Fitness::Fit);
-    prop_oneof![3 => some, 1 => Just(Fitness::Unfit), 1 => Just(Fitness::CutOff)]
+    prop_oneof![3 => some, 1 => Just(Fitness::Unfit), 1 => Just(Fitness::Deaf), 1 => Just(Fitness::CutOff)]
 }
 
 fn any_step() -> impl Strategy<Value = Step> {

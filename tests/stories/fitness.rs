@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use porter_sim::{Step, World};
 
-use crate::{EIP, SETTLED, settled};
+use crate::{EIP, SETTLED, service, settled};
 
-/// How long nobody takes the Lease who could serve nothing: it is missed, waited out, and waited for
-/// those who could, once, and once more by who gave it up.
-const NOBODY_FIT: Duration = Duration::from_secs(20);
+/// How long nobody takes the Lease whose cable is out: it is missed, waited out, and left to those who
+/// could serve, to those who may not, and to who gave it up since it heard nobody.
+const NOBODY_FIT: Duration = Duration::from_secs(25);
 
 /// A cluster in which every node but the host's has lost its cable, led by somebody all the same.
 fn dark() -> (World, usize) {
@@ -33,6 +33,19 @@ fn a_leader_whose_cable_is_out_makes_room_for_one_that_can_serve() {
     world.step(&Step::Cable(old, true));
     world.run(Duration::from_secs(120));
     assert_eq!(world.leader(), Some(new), "nobody is fitter");
+}
+
+#[test]
+fn the_last_one_on_the_lan_comes_to_lead_though_it_hears_nobody() {
+    let mut world = settled();
+    let old = world.leader().expect("somebody leads");
+    let last = (old + 1) % 3;
+    world.step(&Step::Cable(old, false));
+    world.step(&Step::Cable((old + 2) % 3, false));
+    world.run(NOBODY_FIT);
+    assert_eq!(world.leader(), Some(last));
+    let node = world.recorded_node(&service()).expect("a node is recorded");
+    assert_eq!(node.as_str(), world.replica_name(last), "it takes the others for dead");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! - *Fit, unfit, cut off.* Fitness is the number of layer2 Eips that this host's links can serve. Who
 //!   could serve none waits one duration longer for a Lease that is free: it leads if nobody else
-//!   does, so that somebody can say why nothing works. A leader whose links fail, all of them, gives
-//!   up at once, and waits one duration more than that, so that everybody else comes first. Who takes
-//!   the Lease although it is cut off keeps it: there was nobody else.
+//!   does, so that somebody can say why nothing works. A leader that hears nobody any more gives up at
+//!   once, and waits one duration more than that, so that everybody else comes first: it may be the
+//!   others that are gone. Whose links are down for certain comes after that one, too. Who takes the
+//!   Lease although it could serve nothing keeps it: there was nobody else.
 //! - *On record.* A holder writes its fitness into the Lease with every claim. A standby that has been
 //!   fitter for 5 s writes its identity beside it, as a *wish*, when it sees a renewal: what it knows
 //!   is fresh then, and a holder that dies is waited for no longer than if nobody had wished. A
@@ -40,7 +41,9 @@ pub enum Fitness {
     Fit(u32),
     /// Serve none of those that there are.
     Unfit,
-    /// Serve none any more: the links failed on which it did.
+    /// Serve none any more, as it seems: its links have carrier, and nobody is heard there.
+    Deaf,
+    /// Serve none any more: its links are down or gone.
     CutOff,
 }
 
@@ -49,7 +52,7 @@ impl Fitness {
     pub fn served(self) -> u32 {
         match self {
             Self::Fit(served) => served,
-            Self::Unfit | Self::CutOff => 0,
+            Self::Unfit | Self::Deaf | Self::CutOff => 0,
         }
     }
 }
@@ -61,7 +64,7 @@ impl Election {
             return;
         }
         self.fitness = fitness;
-        if fitness != Fitness::CutOff {
+        if !self.has_failed() {
             self.endures = false;
             self.gave_up = false;
         }
@@ -72,12 +75,18 @@ impl Election {
     pub(super) fn turn_at(&self) -> Instant {
         let duration = self.timing.duration();
         let later = match self.fitness {
-            Fitness::CutOff if self.gave_up => duration * 2,
-            Fitness::CutOff | Fitness::Unfit => duration,
+            Fitness::CutOff => duration * 3,
+            Fitness::Deaf if self.gave_up => duration * 2,
+            Fitness::Deaf | Fitness::Unfit => duration,
             Fitness::Fit(_) if self.is_promised() => self.timing.renew_every(),
             Fitness::Fit(_) => Duration::ZERO,
         };
         self.free_at + later
+    }
+
+    /// Whether the links failed on which this replica could serve.
+    fn has_failed(&self) -> bool {
+        matches!(self.fitness, Fitness::Deaf | Fitness::CutOff)
     }
 
     /// Whether the Lease was released in another's name.
@@ -94,7 +103,7 @@ impl Election {
 
     /// Remembers how this replica comes to claim the Lease.
     pub(super) fn prepare_term(&mut self, now: Instant) {
-        self.endures = self.fitness == Fitness::CutOff;
+        self.endures = self.has_failed();
         if self.heir() == Some(&self.me) {
             self.handed_over_at = Some(now);
         }
@@ -103,7 +112,7 @@ impl Election {
     /// Falls silent if this replica is cut off, or is to hand over to one that is fitter.
     pub(super) fn step_back(&mut self, now: Instant) {
         let Role::Lead { until, .. } = self.role else { return };
-        let cut_off = self.fitness == Fitness::CutOff && !self.endures;
+        let cut_off = self.has_failed() && !self.endures;
         let rested = self.handed_over_at.is_none_or(|at| now >= at + HAND_OVER_EVERY);
         let idle = matches!(self.request, Request::None);
         let hands_over = rested && idle && self.is_outdone();

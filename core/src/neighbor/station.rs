@@ -91,6 +91,12 @@ impl Station {
         self.confirmed = false;
     }
 
+    /// Takes in that nobody could have answered.
+    pub(super) fn excuse(&mut self) {
+        self.missed = 0;
+        self.rival = None;
+    }
+
     /// Probes in a row that nobody answered.
     pub(super) fn missed(&self) -> u32 {
         self.missed
