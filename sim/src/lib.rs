@@ -11,5 +11,5 @@ mod world;
 
 pub use world::{
     Client, Happening, Lane, Manifest, ManifestError, Mark, Mode, Moment, Options, State, Step,
-    Subject, Tick, Told, Trace, Unreachable, Weather, World, tell,
+    Subject, Tick, Told, Trace, Trial, Unreachable, Weather, World, tell,
 };

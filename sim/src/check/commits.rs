@@ -41,6 +41,11 @@ impl Commits {
         }
     }
 
+    /// How often a node was recorded on each Service.
+    pub(super) fn n_commits(&self) -> BTreeMap<ServiceName, usize> {
+        self.records.iter().map(|(name, nodes)| (name.clone(), nodes.len())).collect()
+    }
+
     /// Takes in that an EIP is said to be at one of these nodes: at one, unless several have its MAC.
     /// Returns how far in the order of the commits that is.
     pub(super) fn spoken(&mut self, eip: IpAddr, nodes: &[&NodeName]) -> Result<usize, Violation> {

@@ -40,7 +40,7 @@ mod writes;
 use std::{collections::BTreeMap, fmt};
 
 use porter_core::{
-    Input, Instant, Output, WhoHas, Write, keys,
+    Input, Instant, Output, ServiceName, WhoHas, Write, keys,
     wire::{Dropped, Heard},
 };
 
@@ -207,6 +207,11 @@ impl Checks {
     /// violation.
     pub(crate) fn count_overlaps(&mut self) {
         self.voices.count();
+    }
+
+    /// How often a node was recorded on each Service that is there.
+    pub(crate) fn n_commits(&self) -> BTreeMap<ServiceName, usize> {
+        self.commits.n_commits()
     }
 
     pub(crate) fn n_overlaps(&self) -> u64 {

@@ -8,7 +8,7 @@ use porter_core::Kind;
 
 use super::{Plan, Setting, Timed, Timing};
 use crate::{
-    Client, Step,
+    Client, Step, Trial,
     world::{DRIFT_PPM, Rng},
 };
 
@@ -39,6 +39,7 @@ enum Sort {
     Guarded,
     LeaseByHand,
     Leave,
+    Marginal,
     NewNic,
     NotReady,
     Outage,
@@ -58,7 +59,7 @@ enum Sort {
     WallClock,
 }
 
-const SORTS: [Sort; 34] = [
+const SORTS: [Sort; 35] = [
     Sort::AnswersEips,
     Sort::ApiStall,
     Sort::Asked,
@@ -76,6 +77,7 @@ const SORTS: [Sort; 34] = [
     Sort::Guarded,
     Sort::LeaseByHand,
     Sort::Leave,
+    Sort::Marginal,
     Sort::NewNic,
     Sort::NotReady,
     Sort::Outage,
@@ -107,10 +109,11 @@ impl Plan {
     pub fn of_seed(seed: u64) -> Self {
         let rng = &mut Rng::new(seed ^ 0x706c_616e);
         let mut faults = Vec::new();
-        let setting = match rng.below(8) {
+        let mut setting = match rng.below(8) {
             0 => edge(seed, rng),
             _ => swarm(seed, rng),
         };
+        setting.trial = rng.pick(&Trial::ALL);
         let beyond = rng.below(6) == 0;
         if beyond {
             for i in 0..usize::from(setting.replicas) {
@@ -135,6 +138,9 @@ impl Plan {
             add(&mut faults, at_ms, sort, &setting, rng);
         }
         faults.sort_by_key(|Timed(at_ms, _)| *at_ms);
+        if setting.nodes > 1 && rng.chance(300) {
+            leave_outside(&mut setting, &mut faults, rng);
+        }
         Self { setting, faults }
     }
 }
@@ -188,6 +194,27 @@ fn edge(seed: u64, rng: &mut Rng) -> Setting {
     }
 }
 
+/// Leaves some nodes, not all, outside of what is mended in the end, each broken in some way.
+fn leave_outside(setting: &mut Setting, faults: &mut Vec<Timed>, rng: &mut Rng) {
+    let at_ms = faults.last().map_or(0, |Timed(at_ms, _)| at_ms + 1);
+    let spared = rng.below(u64::from(setting.replicas.min(setting.nodes)));
+    for node in 0..setting.nodes {
+        if u64::from(node) == spared || rng.chance(500) {
+            continue;
+        }
+        let i = usize::from(node);
+        let has_replica = node < setting.replicas;
+        let broken = match rng.below(4) {
+            0 if has_replica => Step::Cut(i),
+            1 if has_replica => Step::Down(i),
+            2 => Step::Power(i, false),
+            _ => Step::Cable(i, false),
+        };
+        faults.push(Timed(at_ms, broken));
+        setting.outside.push(node);
+    }
+}
+
 /// Adds a fault of this sort, and when it ends.
 fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Setting, rng: &mut Rng) {
     let replica = below(rng, u32::from(setting.replicas)) as usize;
@@ -227,6 +254,10 @@ fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Setting, rng: &mu
         Sort::Leave => done.now(Step::Leave(replica)),
         Sort::LeaseByHand if rng.chance(500) => done.now(Step::DeleteLease),
         Sort::LeaseByHand => done.now(Step::EmptyLease(rng.chance(500).then_some(replica))),
+        Sort::Marginal => {
+            let lost = rng.pick(&[100, 300, 600]);
+            done.lasts(Step::Marginal(node, lost), Step::Marginal(node, 0));
+        }
         Sort::NewNic => done.now(Step::SwapNic(node)),
         Sort::NotReady => done.lasts(Step::NodeReady(node, false), Step::NodeReady(node, true)),
         Sort::Outage => {

@@ -112,7 +112,9 @@ impl Plan {
             }
             world.step(step);
         }
-        world.agree()
+        world.leave_outside(self.setting.outside.iter().map(|node| usize::from(*node)));
+        world.agree()?;
+        world.attempt(self.setting.trial)
     }
 
     /// Lets the world go on, while a host outside asks for one EIP after the other: every second

@@ -7,7 +7,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Client, Manifest, Options, Step, Weather, World, world::timings};
+use crate::{Client, Manifest, Options, Step, Trial, Weather, World, world::timings};
 
 /// A cluster, its weather, and the seed that decides whatever else is left to chance.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -58,6 +58,12 @@ pub struct Setting {
     /// The hosts outside; one like Linux, if none is named.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// Nodes that stay, with their replicas, as broken as they are when all else is mended.
+    #[serde(default)]
+    pub outside: Vec<u8>,
+    /// What is tried out once all agree.
+    #[serde(default)]
+    pub trial: Trial,
 }
 
 /// How the Lease is timed.
@@ -96,13 +102,15 @@ impl Setting {
             fdb_age_ms: 0,
             blocks_unknown: false,
             clients: Vec::new(),
+            outside: Vec::new(),
+            trial: Trial::None,
         }
     }
 
     /// The world with the guide's manifests and as many Services as it shall have.
     pub(super) fn world(&self) -> World {
         let mut world = World::with_guide(self.options(), self.seed);
-        if self.services > 1 {
+        if self.services > 1 || self.trial == Trial::Balance {
             for manifest in Manifest::read(POOL).expect("this is an Eip") {
                 world.apply(&manifest);
             }

@@ -2,7 +2,7 @@
 //! smaller and quieter world, then rounder and shorter times.
 
 use super::{Plan, Setting, Timed, shrink};
-use crate::Step;
+use crate::{Step, Trial};
 
 /// How many runs may be spent on making one plan simpler.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,7 +67,7 @@ fn simplest(plan: &Plan, effort: Effort, fails: impl Fn(&Plan) -> bool) -> Plan 
 type Change = fn(&mut Setting);
 
 /// What makes a world smaller or quieter.
-fn settings() -> [Change; 23] {
+fn settings() -> [Change; 25] {
     [
         |it| it.services = 1,
         |it| it.services = it.services.div_ceil(2),
@@ -89,6 +89,8 @@ fn settings() -> [Change; 23] {
         |it| it.sends_late = false,
         |it| it.timing = super::Timing::Default,
         |it| it.checks_proxies = false,
+        |it| it.outside = Vec::new(),
+        |it| it.trial = Trial::None,
         |it| it.asks_every_ms = 0,
         |it| it.asks_every_ms = it.asks_every_ms.saturating_mul(10),
         |it| it.seed = 1,
@@ -140,6 +142,7 @@ fn times(plan: &Plan, i: usize) -> Vec<Plan> {
         | Step::Inspect(_)
         | Step::Join
         | Step::Leave(_)
+        | Step::Marginal(..)
         | Step::NodeReady(..)
         | Step::Part(..)
         | Step::Ping(_)

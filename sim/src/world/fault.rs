@@ -72,6 +72,8 @@ pub enum Step {
     Inspect(bool),
     /// Every frame gets to where it should again.
     Join,
+    /// Of a thousand frames that a node sends, and of those sent to it, this many are lost.
+    Marginal(usize, u32),
     /// A replica can reach the API server again.
     Heal(usize),
     /// A process is asked to end; a kubelet starts the next.
@@ -195,6 +197,7 @@ impl World {
             Step::Inspect(inspects) => self.set_inspects(*inspects),
             Step::Join => self.join(),
             Step::Leave(i) => self.leave(replica(i)),
+            Step::Marginal(node, lost) => self.set_marginal(*node, *lost),
             Step::NodeReady(node, ready) => self.set_ready(&self.node(*node), *ready),
             Step::Part(from, to) => self.part(*from, *to),
             Step::Ping(number) => self.ping_eip(*number),
@@ -305,8 +308,8 @@ impl World {
         self.reset_alarm(id);
     }
 
-    /// Ends all misery: everything runs, is reached, and in time. What is owed from here on is that
-    /// all agree.
+    /// Ends all misery: everything runs, is reached, and in time, but for what was left outside. What is
+    /// owed from here on is that all others agree.
     pub fn calm(&mut self) {
         let stalled = self.replicas.iter().map(|replica| replica.stalled_until);
         let suspended = self.nodes.iter().map(|node| node.suspended_until);
@@ -320,18 +323,24 @@ impl World {
         self.hush();
         self.relent();
         for id in 0..self.replicas.len() {
-            self.heal(id);
-            self.replicas[id].down = false;
+            if self.is_core(id) {
+                self.heal(id);
+                self.replicas[id].down = false;
+                self.queue.push(self.now, Event::Start(id));
+            }
             let ppm = self.options.clocks_ppm[id % self.options.clocks_ppm.len()];
             self.nodes[id].clock.set_rate(ppm, self.now);
             self.reset_alarm(id);
-            self.queue.push(self.now, Event::Start(id));
         }
         for i in 0..self.nodes.len() {
+            let (powered, serves) = (self.nodes[i].powered, self.nodes[i].forwards());
             self.put_node(i, |node| {
-                node.ready = true;
-                node.cordoned = false;
+                node.ready = powered;
+                node.cordoned = !serves;
             });
+            if !serves {
+                self.delete_pods(&self.node(i));
+            }
         }
     }
 

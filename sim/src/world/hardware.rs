@@ -186,6 +186,19 @@ impl World {
         }
     }
 
+    /// Has a node lose so many of a thousand frames, each way, as behind a bad cable.
+    pub fn set_marginal(&mut self, node: usize, lost: u32) {
+        let i = node % self.nodes.len();
+        if self.switch.set_marginal(i, lost) {
+            self.misled = true; // All five announcements of a move may have been lost.
+            let subject = Subject::Node(self.nodes[i].name.clone());
+            match lost {
+                0 => self.changes(subject, "has a good cable again"),
+                _ => self.fails(subject, format!("loses {lost} of a thousand frames each way")),
+            }
+        }
+    }
+
     /// Has a replica's watch say its last words again, as one does that is taken up too early.
     pub fn repeat_watch(&mut self, id: usize, kind: Kind, n_last: u8) {
         let all = self.api.log(0);
@@ -198,14 +211,17 @@ impl World {
         }
     }
 
-    /// Repairs everything that this module breaks.
+    /// Repairs everything that this module breaks, but for what was left outside and harms nobody else.
     pub(super) fn repair(&mut self) {
         self.join();
         self.api_wall_secs = 0;
         for i in 0..self.nodes.len() {
-            self.set_power(i, true);
-            self.set_cable(i, true);
-            self.set_proxy(i, true);
+            if self.is_core(i) {
+                self.set_power(i, true);
+                self.set_cable(i, true);
+                self.set_proxy(i, true);
+            }
+            self.set_marginal(i, 0);
             self.set_answers_eips(i, false);
             self.handle_registered(i);
             self.handle_resumed(i);

@@ -26,6 +26,8 @@ pub(crate) struct Switch {
     ages_after: Option<Duration>,
     /// Whether a frame to a MAC that is not known is dropped, and not sent everywhere.
     blocks_unknown: bool,
+    /// Of a thousand frames, how many are lost at a port, where any are.
+    marginal: BTreeMap<Port, u32>,
     pub(super) guards: Guards,
 }
 
@@ -51,6 +53,7 @@ impl Switch {
             parted: BTreeSet::new(),
             ages_after,
             blocks_unknown,
+            marginal: BTreeMap::new(),
             guards: Guards::default(),
         }
     }
@@ -93,6 +96,20 @@ impl Switch {
             self.learned.retain(|_, (port, _)| *port != from);
         }
         self.learned.insert(mac, (from, now));
+    }
+
+    /// Has so many of a thousand frames be lost at a port. Says whether that is new.
+    pub(crate) fn set_marginal(&mut self, port: Port, lost: u32) -> bool {
+        let before = match lost {
+            0 => self.marginal.remove(&port),
+            lost => self.marginal.insert(port, lost),
+        };
+        before.unwrap_or_default() != lost
+    }
+
+    /// Of a thousand frames, how many are lost at a port.
+    pub(crate) fn loss(&self, port: Port) -> u32 {
+        self.marginal.get(&port).copied().unwrap_or_default()
     }
 
     /// Keeps frames that come in by one port from leaving by another.

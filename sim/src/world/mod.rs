@@ -5,7 +5,6 @@
 //! facts late, lets their writes and frames take time or get lost, stalls and kills them - and knows
 //! true time, which they do not. After every event it checks what must never be (`crate::check`).
 
-mod agreement;
 mod api;
 mod api_faults;
 mod apply;
@@ -19,6 +18,7 @@ mod host;
 mod lan;
 mod manifest;
 mod options;
+mod owed;
 mod queue;
 mod replica;
 mod rng;
@@ -31,7 +31,7 @@ mod transcript;
 mod view;
 mod wire;
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use porter_core::{LinkName, MacAddr, Namespace, NamespaceName, NodeName, Timestamp};
 
@@ -40,6 +40,7 @@ pub use clock::Moment;
 pub use fault::Step;
 pub use manifest::{Manifest, ManifestError};
 pub use options::{Options, Weather};
+pub use owed::Trial;
 pub use story::{Told, tell};
 pub use trace::{Happening, Lane, Mark, Mode, State, Subject, Tick, Trace};
 pub use view::Unreachable;
@@ -87,6 +88,8 @@ pub struct World {
     /// Whether hosts may have been told what is wrong, or kept from hearing what is right, in a way
     /// that only the next announcement mends.
     misled: bool,
+    /// Nodes that stay as broken as they are when all else is mended.
+    outside: BTreeSet<usize>,
     steps: Vec<Step>,
     transcript: Transcript,
     /// What a picture of the run needs, if one is wanted.
@@ -165,6 +168,7 @@ impl World {
             replicas: Vec::new(),
             hosts: Vec::new(),
             misled: false,
+            outside: BTreeSet::new(),
             steps: Vec::new(),
             transcript: Transcript::default(),
             recorder: None,

@@ -31,7 +31,7 @@ pub(crate) type ReplicaId = usize;
 pub(crate) type Incarnation = u32;
 
 /// How long a kubelet takes to start a container again.
-const RESTART_DELAY: Duration = Duration::from_secs(1);
+pub(super) const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// A replica, whether its process runs or not.
 pub(crate) struct Replica {

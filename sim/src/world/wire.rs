@@ -23,10 +23,13 @@ impl World {
         }
         let refused = self.switch.refuses(frame, self.host_behind(from));
         self.note_claim(frame, refused);
-        if refused {
+        if refused || self.is_lost(from) {
             return;
         }
         for port in self.switch.forward(frame, from, self.now) {
+            if self.is_lost(port) {
+                continue;
+            }
             if !self.rng.chance(self.weather.lan_loss) {
                 self.arrive(port, frame);
             }
@@ -47,6 +50,12 @@ impl World {
                 Sometimes::Contradicted
             });
         }
+    }
+
+    /// Whether the cable of a port loses a frame.
+    fn is_lost(&mut self, port: Port) -> bool {
+        let lost = self.switch.loss(port);
+        self.rng.chance(lost)
     }
 
     /// Has a frame arrive after a while, which may be before one that was sent earlier.
