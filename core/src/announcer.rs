@@ -16,7 +16,7 @@ use std::{
 
 use pnet::util::MacAddr;
 
-use crate::{Instant, IsAt, LinkName, random::Random};
+use crate::{Instant, IsAt, LinkName, Size, random::Random};
 
 /// When, after the first announcement of a change, it is repeated: soon, in case that was lost, and
 /// then in steps of more than the one second for which hosts may ignore a second change.
@@ -175,6 +175,21 @@ impl Announcer {
         let fresh = (!self.fresh.is_empty()).then_some(self.free_at);
         let due = self.due.first().map(|&(due_at, _)| due_at.max(self.free_at));
         fresh.into_iter().chain(due).min()
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// How much is remembered, where something is said of so many EIPs, or was until the responders
+    /// have heard that it is over.
+    pub(crate) fn sizes(&self, eips: usize) -> [Size; 4] {
+        [
+            Size::new("EIPs announced", self.subjects.len(), eips),
+            Size::new("first announcements", self.fresh.len(), eips),
+            Size::new("announcements due", self.due.len(), eips),
+            Size::new("EIPs asked for", self.asked.len(), eips),
+        ]
     }
 
     /// What is to be announced next.

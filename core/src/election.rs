@@ -37,7 +37,7 @@ pub use self::fitness::Fitness;
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    Config, Identity, Instant, LeaseRecord, LeaseTiming, Timestamp, Version, WriteError,
+    Config, Identity, Instant, LeaseRecord, LeaseTiming, Size, Timestamp, Version, WriteError,
     random::Random,
 };
 
@@ -396,6 +396,14 @@ impl Election {
     /// How often this replica was woken much later than it had asked for.
     pub fn pauses(&self) -> u64 {
         self.pauses
+    }
+
+    /// How much is remembered.
+    pub(crate) fn sizes(&self) -> [Size; 2] {
+        [
+            Size::new("attempts on the Lease", self.attempts.len(), ATTEMPTS_MAX),
+            Size::new("replaced versions of the Lease", self.replaced.len(), REPLACED_MAX),
+        ]
     }
 
     /// How long to wait after one more request that brought nothing.

@@ -153,6 +153,11 @@ pub enum Kind {
     Slice,
 }
 
+impl Kind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Slice as usize + 1;
+}
+
 /// A question about a node's MAC, to be put on a link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Probe {

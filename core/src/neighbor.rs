@@ -23,7 +23,7 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Instant, IsAt, LinkName, Probe, Probing, neighbor::health::Health, placement::Obstacle,
+    Instant, IsAt, LinkName, Probe, Probing, Size, neighbor::health::Health, placement::Obstacle,
     random::Random,
 };
 use station::{Closed, Station};
@@ -41,6 +41,9 @@ const WITNESSES_MAX: usize = 8;
 const HOLD_DOWN: Duration = Duration::from_secs(60);
 /// The longest hold-down.
 const HOLD_DOWN_MAX: Duration = Duration::from_secs(3_600);
+
+/// So many MACs that answer one probe are told apart: who floods the link does not fill memory.
+const ANSWERS_MAX: usize = 8;
 
 /// Where a node is looked for: an address on a link.
 pub(crate) type Target = (LinkName, IpAddr);
@@ -227,6 +230,23 @@ impl Neighbors {
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// How much is remembered, where there are so many targets and links.
+    pub(crate) fn sizes(&self, targets: usize, links: usize) -> [Size; 6] {
+        let answers = self.stations.values().map(Station::n_answers).sum();
+        [
+            Size::new("targets probed", self.stations.len(), targets),
+            Size::new("probes due", self.due.len(), targets),
+            Size::new("targets used", self.used.len(), targets),
+            Size::new("targets changed", self.changes.len(), targets),
+            Size::new("answers to probes", answers, targets * (ANSWERS_MAX + 1)),
+            Size::new("links heard", self.links.len(), links),
+        ]
     }
 
     /// Judges a node that did not answer a probe. Says whether it is dead, or the link suspected,

@@ -1,5 +1,9 @@
 //! One replica of the load balancer, composed of its parts.
 
+mod sizes;
+
+pub use self::sizes::{Size, Sizes};
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
@@ -244,10 +248,18 @@ impl Speaker {
         }
         let concern = self.cluster.handle_input(input);
         self.handle_concern(concern, now);
+        let Self { cluster, listening, .. } = self;
+        self.came_up.retain(|link| listening.contains(link) || cluster.links.contains_key(link));
     }
 
     fn handle_concern(&mut self, concern: Concern, now: Instant) {
         let reach = concern.reach;
+        let services = concern.services.iter().cloned().map(Object::Service);
+        for object in services.chain(concern.eips.iter().cloned().map(Object::Eip)) {
+            if !self.cluster.knows(&object) {
+                self.ledger.forget(&object);
+            }
+        }
         if reach {
             self.neighbors.handle_targets(&self.cluster.targets(), now);
             let listen = self.cluster.listen();
@@ -397,6 +409,10 @@ impl Speaker {
             (Object::Eip(_) | Object::Service(_), Ok(_) | Err(_)) => Concern::default(),
         };
         self.handle_concern(concern, now);
+        if !self.cluster.knows(&object) {
+            // It went while it was being written.
+            self.ledger.forget(&object);
+        }
         if let Standing::Speak(_, controller) = &mut self.standing {
             if written.is_some() {
                 controller.handle_written(&object);
