@@ -55,6 +55,7 @@ impl Speaker {
             Size::new("events that wait for a verdict", self.events.len(), ledger::WRITES_MAX),
             Size::new("kinds whose watch is broken", self.broken.len(), Kind::COUNT),
         ]);
+        by_config.push(self.announcer.size_of_budgets());
         by_config.extend(self.election.sizes());
         by_config.extend(ledger.sizes());
         by_config.extend(cluster.sizes_of_the_gone());
