@@ -6,6 +6,10 @@
 //!
 //! Many EIPs may change at once, and the LAN is not to be flooded. What has not been told at all goes
 //! before what is repeated, and of that first what was asked for last: somebody is waiting for it.
+//!
+//! One EIP may change again and again: a link flaps, or two people pin it to different nodes. Each
+//! EIP has a budget of its own, which a change does not renew. What it has no budget for is put off,
+//! and what is announced then is the newest.
 
 use std::{
     cmp::Reverse,
@@ -16,7 +20,7 @@ use std::{
 
 use pnet::util::MacAddr;
 
-use crate::{Instant, IsAt, LinkName, random::Random};
+use crate::{Instant, IsAt, LinkName, Size, random::Random};
 
 /// When, after the first announcement of a change, it is repeated: soon, in case that was lost, and
 /// then in steps of more than the one second for which hosts may ignore a second change.
@@ -32,6 +36,13 @@ const REFRESH_EVERY: Duration = Duration::from_secs(90);
 /// The least time between two announcements, each of two frames: a change of a thousand EIPs must
 /// not be a storm.
 const PACE: Duration = Duration::from_millis(2);
+/// How often an EIP may be announced in a row. Ten changes a minute, of five announcements each, stay
+/// below, however they are spread.
+const BUDGET: u32 = 60;
+/// How long it takes until there is budget for one more: no minute has more than 120.
+const BUDGET_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whose budget is whole, so that nothing has to be known of it.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// An EIP on a link.
 type Place = (LinkName, IpAddr);
@@ -47,14 +58,20 @@ pub(crate) struct Announcer {
     due: BTreeSet<(Instant, Place)>,
     /// When each EIP was last asked for, of those that were.
     asked: BTreeMap<Place, Instant>,
+    /// When the budget of an EIP is whole again, of those that were announced lately: of EIPs that are
+    /// gone, too, since they may come back.
+    whole_at: BTreeMap<Place, Instant>,
+    sweep_at: Instant,
     free_at: Instant,
     outputs: VecDeque<IsAt>,
 }
 
-/// Something that is announced. It is in `fresh` until it was announced once, and then in `due`.
+/// Something that is announced.
 #[derive(Clone, Copy, Debug)]
 struct Subject {
     mac: MacAddr,
+    /// When it is due, as in `due`; `None` as long as it is in `fresh`.
+    due_at: Option<Instant>,
     told: Option<Told>,
 }
 
@@ -62,7 +79,6 @@ struct Subject {
 struct Told {
     first_at: Instant,
     n_repeated: usize,
-    next_at: Instant,
 }
 
 impl Announcer {
@@ -73,6 +89,8 @@ impl Announcer {
             fresh: BTreeSet::new(),
             due: BTreeSet::new(),
             asked: BTreeMap::new(),
+            whole_at: BTreeMap::new(),
+            sweep_at: Instant::ZERO,
             free_at: Instant::ZERO,
             outputs: VecDeque::new(),
         }
@@ -95,7 +113,7 @@ impl Announcer {
     pub(crate) fn handle_change(&mut self, link: LinkName, eip: IpAddr, mac: MacAddr) {
         self.handle_silence(link, eip);
         let place = (link, eip);
-        self.subjects.insert(place, Subject { mac, told: None });
+        self.subjects.insert(place, Subject { mac, due_at: None, told: None });
         self.fresh.insert((Reverse(self.asked_at(&place)), place));
     }
 
@@ -114,11 +132,11 @@ impl Announcer {
         let place = (link, eip);
         self.outputs.retain(|is_at| (is_at.link, is_at.target) != place);
         match self.subjects.remove(&place) {
-            Some(Subject { told: None, .. }) => {
+            Some(Subject { due_at: None, .. }) => {
                 self.fresh.remove(&(Reverse(self.asked_at(&place)), place));
             }
-            Some(Subject { told: Some(told), .. }) => {
-                self.due.remove(&(told.next_at, place));
+            Some(Subject { due_at: Some(due_at), .. }) => {
+                self.due.remove(&(due_at, place));
             }
             None => {}
         }
@@ -144,25 +162,36 @@ impl Announcer {
         while now >= self.free_at
             && let Some(place) = self.take_due(now)
         {
+            let budget = self.spend(place, now);
             let subject = self.subjects.get_mut(&place).expect("what is due is a subject");
-            let told = match subject.told {
-                None => Told { first_at: now, n_repeated: 0, next_at: now + REPEAT_AFTER[0] },
-                Some(Told { first_at, n_repeated, .. }) => {
-                    let n_repeated = n_repeated + 1;
-                    let next_at = match REPEAT_AFTER.get(n_repeated) {
-                        Some(&after) => (first_at + after).max(now),
-                        None => now + self.random.about(REFRESH_EVERY),
-                    };
-                    Told { first_at, n_repeated, next_at }
-                }
+            let due_at = match budget {
+                Ok(()) => subject.tell(&mut self.random, now),
+                Err(put_off) => put_off,
             };
-            subject.told = Some(told);
-            self.due.insert((told.next_at, place));
-            self.free_at = now + PACE;
-            let ((link, target), mac) = (place, subject.mac);
-            let via = MacAddr::broadcast();
-            self.outputs.push_back(IsAt { link, target, mac, to: None, via });
+            subject.due_at = Some(due_at);
+            self.due.insert((due_at, place));
+            if budget.is_ok() {
+                self.free_at = now + PACE;
+                let ((link, target), mac) = (place, subject.mac);
+                let via = MacAddr::broadcast();
+                self.outputs.push_back(IsAt { link, target, mac, to: None, via });
+            }
         }
+    }
+
+    /// Takes one announcement from the budget of an EIP, or says when there will be one.
+    fn spend(&mut self, place: Place, now: Instant) -> Result<(), Instant> {
+        if now >= self.sweep_at {
+            self.whole_at.retain(|_, whole_at| *whole_at > now);
+            self.sweep_at = now + SWEEP_EVERY;
+        }
+        let whole_at = self.whole_at.entry(place).or_insert(now);
+        let spent = whole_at.since(now);
+        if spent + BUDGET_EVERY > BUDGET_EVERY * BUDGET {
+            return Err(now + (spent + BUDGET_EVERY - BUDGET_EVERY * BUDGET));
+        }
+        *whole_at = now + spent + BUDGET_EVERY;
+        Ok(())
     }
 
     #[must_use]
@@ -177,6 +206,28 @@ impl Announcer {
         fresh.into_iter().chain(due).min()
     }
 
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// How many budgets are remembered: no more than can be spent of until they are swept.
+    pub(crate) fn size_of_budgets(&self) -> Size {
+        let most = 2 * SWEEP_EVERY.as_nanos() / PACE.as_nanos().max(1);
+        let most = usize::try_from(most).expect("it is a constant");
+        Size::new("budgets of announcements", self.whole_at.len(), most)
+    }
+
+    /// How much is remembered, where something is said of so many EIPs, or was until the responders
+    /// have heard that it is over.
+    pub(crate) fn sizes(&self, eips: usize) -> [Size; 4] {
+        [
+            Size::new("EIPs announced", self.subjects.len(), eips),
+            Size::new("first announcements", self.fresh.len(), eips),
+            Size::new("announcements due", self.due.len(), eips),
+            Size::new("EIPs asked for", self.asked.len(), eips),
+        ]
+    }
+
     /// What is to be announced next.
     fn take_due(&mut self, now: Instant) -> Option<Place> {
         if let Some((_, place)) = self.fresh.pop_first() {
@@ -189,6 +240,25 @@ impl Announcer {
     /// When an EIP was last asked for; at the very beginning if nobody did.
     fn asked_at(&self, place: &Place) -> Instant {
         self.asked.get(place).copied().unwrap_or_default()
+    }
+}
+
+impl Subject {
+    /// Takes down that it is announced. Returns when it is to be announced again.
+    fn tell(&mut self, random: &mut Random, now: Instant) -> Instant {
+        let (told, due_at) = match self.told {
+            None => (Told { first_at: now, n_repeated: 0 }, now + REPEAT_AFTER[0]),
+            Some(Told { first_at, n_repeated }) => {
+                let n_repeated = n_repeated + 1;
+                let due_at = match REPEAT_AFTER.get(n_repeated) {
+                    Some(&after) => (first_at + after).max(now),
+                    None => now + random.about(REFRESH_EVERY),
+                };
+                (Told { first_at, n_repeated }, due_at)
+            }
+        };
+        self.told = Some(told);
+        due_at
     }
 }
 
@@ -297,5 +367,69 @@ mod tests {
         announcer.handle_gone(link(), eip(188));
         assert_eq!(announcer.poll_timeout(), None);
         assert!(announcer.asked.is_empty());
+    }
+
+    /// The announcements of one EIP that changes every so many milliseconds, goes each third time, and
+    /// comes to rest after ten minutes.
+    fn flapping(every: u64) -> (Vec<u128>, MacAddr) {
+        let (mut announcer, mut times, mut last) = (Announcer::new(1), Vec::new(), MAC);
+        let mut change_at = 0;
+        let mut now = Instant::ZERO;
+        while now < Instant::from_millis(700_000) {
+            if now >= Instant::from_millis(change_at) && change_at < 600_000 {
+                last = MacAddr(2, 0, 0, 0, 0, u8::try_from(change_at / every % 200).unwrap());
+                match change_at / every % 3 {
+                    0 => announcer.handle_gone(link(), eip(188)),
+                    1 => announcer.handle_silence(link(), eip(188)),
+                    _ => {}
+                }
+                announcer.handle_change(link(), eip(188), last);
+                change_at += every;
+            }
+            announcer.handle_timeout(now);
+            while let Some(is_at) = announcer.poll_output() {
+                assert_eq!(is_at.mac, last, "an old word at {now}");
+                times.push(now.since(Instant::ZERO).as_millis());
+            }
+            let next = announcer.poll_timeout().into_iter();
+            let next = next.chain((change_at < 600_000).then(|| Instant::from_millis(change_at)));
+            now = next.min().unwrap().max(now);
+        }
+        (times, last)
+    }
+
+    #[test]
+    fn an_eip_that_flaps_has_a_budget_in_any_minute_and_the_last_word_is_told() {
+        for every in [1, 40, 700] {
+            let (times, _) = flapping(every);
+            for (first, from) in times.iter().enumerate() {
+                let in_minute = times[first..].iter().take_while(|at| **at < from + 60_000);
+                assert!(in_minute.count() <= 120, "from {from}, changed each {every} ms");
+            }
+            let after: Vec<_> = times.iter().filter(|at| **at >= 600_000 - 1_000).collect();
+            assert!(after.len() >= 5, "the last change, each {every} ms: {after:?}");
+        }
+    }
+
+    #[test]
+    fn ten_changes_a_minute_are_announced_in_full() {
+        let (times, _) = flapping(6_000);
+        assert!(times.len() >= 100 * 5, "{}", times.len());
+        let firsts: Vec<_> = times.iter().filter(|at| *at % 6_000 == 0).collect();
+        assert_eq!(firsts.len(), 100);
+    }
+
+    #[test]
+    fn one_eip_that_flaps_takes_nothing_from_another_and_is_forgotten() {
+        let mut announcer = changed([188].into_iter());
+        for at in 0..1_000 {
+            announcer.handle_change(link(), eip(189), MAC);
+            announcer.handle_timeout(Instant::from_millis(at * 10));
+        }
+        announcer.handle_gone(link(), eip(189));
+        let of_other = std::iter::from_fn(|| announcer.poll_output());
+        assert_eq!(of_other.filter(|is_at| is_at.target == eip(188)).count(), 5);
+        heard(&mut announcer, Instant::from_millis(10_000), 300_000);
+        assert!(!announcer.whole_at.contains_key(&(link(), eip(189))));
     }
 }

@@ -56,6 +56,8 @@ pub enum Silence {
     NoEndpoint,
     /// There are endpoints, but no node that may be answered.
     NoNode,
+    /// A node has the address for its own.
+    NodeAddress,
     /// The node on record does not answer on the LAN, and there is no other.
     NodeDead,
     /// The address is no EIP of this link.
@@ -68,12 +70,13 @@ pub enum Silence {
 
 impl Silence {
     /// All reasons, in their order: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AskerIsTarget,
         Self::LinkSuspect,
         Self::MacUnknown,
         Self::NoEndpoint,
         Self::NoNode,
+        Self::NodeAddress,
         Self::NodeDead,
         Self::NotAnEip,
         Self::NotLeader,
@@ -88,6 +91,7 @@ impl Silence {
             Self::MacUnknown => "MacUnknown",
             Self::NoEndpoint => "NoEndpoint",
             Self::NoNode => "NoNode",
+            Self::NodeAddress => "NodeAddress",
             Self::NodeDead => "NodeDead",
             Self::NotAnEip => "NotAnEip",
             Self::NotLeader => "NotLeader",

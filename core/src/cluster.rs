@@ -9,13 +9,14 @@ use pnet::util::MacAddr;
 
 use crate::{
     Eip, EipName, Family, Input, Link, LinkName, Namespace, NamespaceName, Node, NodeName, Service,
-    ServiceName, Slice, SliceName, TrafficPolicy, Version,
+    ServiceName, Size, Slice, SliceName, TrafficPolicy, Version,
     claim::is_finalized,
     ipam, keys,
+    ledger::Object,
     neighbor::Target,
     placement::{self, Candidates, Obstacle, Usable},
     request::Request,
-    store::{Listing, Store},
+    store::{ENDED_MAX, Listing, Store},
 };
 
 /// The facts.
@@ -224,8 +225,13 @@ impl Cluster {
         if !self.slices.apply(name.clone(), version, slice) {
             return Concern::default();
         }
-        if let Some(service) = &old {
-            self.slices_of.entry(service.clone()).or_default().remove(&name);
+        if let Some(service) = &old
+            && let Some(slices) = self.slices_of.get_mut(service)
+        {
+            slices.remove(&name);
+            if slices.is_empty() {
+                self.slices_of.remove(service);
+            }
         }
         if let Some(service) = &new {
             self.slices_of.entry(service.clone()).or_default().insert(name);
@@ -319,6 +325,14 @@ impl Cluster {
             }
         }
         Concern { services: self.concerned.clone(), ..Concern::default() }
+    }
+
+    /// Whether there is such an object, as far as is known.
+    pub(crate) fn knows(&self, object: &Object) -> bool {
+        match object {
+            Object::Eip(name) => self.eips.get(name).is_some(),
+            Object::Service(name) => self.services.get(name).is_some(),
+        }
     }
 
     /// What a Service asks of us, if it is ours.
@@ -449,6 +463,52 @@ impl Cluster {
     ) -> Option<&BTreeMap<String, String>> {
         let namespace = self.namespaces.get(&NamespaceName::from(&*service.namespace));
         namespace.map(|namespace| &namespace.labels)
+    }
+
+    /// How many objects are known, with the links of this host and what the Eips record.
+    pub(crate) fn n_objects(&self) -> usize {
+        let Self { eips, services, namespaces, nodes, slices, links, .. } = self;
+        let used = eips.iter().flat_map(|(_, eip)| eip.status.used.values());
+        let recorded: usize = used.map(BTreeSet::len).sum();
+        let objects = eips.len() + services.len() + namespaces.len() + nodes.len() + slices.len();
+        objects + links.len() + recorded
+    }
+
+    /// How many places there are where a node or a gateway may be looked for.
+    pub(crate) fn n_targets(&self) -> usize {
+        let gateways = |link| self.links.get(link).map_or(0, |link| link.gateways.len());
+        self.reach.iter().map(|((link, _), nodes)| nodes.len() + gateways(link)).sum()
+    }
+
+    /// How much is remembered of what is gone.
+    pub(crate) fn sizes_of_the_gone(&self) -> [Size; 2] {
+        let Self { eips, services, namespaces, nodes, slices, .. } = self;
+        let gone = [eips.n_gone(), services.n_gone(), namespaces.n_gone(), nodes.n_gone()];
+        let gone = gone.into_iter().chain([slices.n_gone()]);
+        let most = |which: usize| gone.clone().map(|gone| gone[which]).max().unwrap_or_default();
+        [
+            Size::new("objects of a kind that a verdict has ended", most(0), ENDED_MAX),
+            Size::new("objects of a kind that the watch has ended", most(1), ENDED_MAX),
+        ]
+    }
+
+    /// How much is remembered of what there is.
+    pub(crate) fn sizes(&self) -> [Size; 6] {
+        let Self { eips, services, namespaces, nodes, slices, .. } = self;
+        let doubted = eips.n_doubted() + services.n_doubted();
+        let doubted = doubted + namespaces.n_doubted() + nodes.n_doubted() + slices.n_doubted();
+        [
+            Size::new("objects doubted", doubted, self.n_objects()),
+            Size::new("Services with slices", self.slices_of.len(), slices.len()),
+            Size::new("Services of concern", self.concerned.len(), services.len()),
+            Size::new("obstacles on the LAN", self.lan.len(), self.n_targets()),
+            Size::new(
+                "nodes within reach",
+                self.reach.values().map(Usable::len).sum(),
+                self.n_targets(),
+            ),
+            Size::new("links of Eips", self.eips_on.len(), eips.len()),
+        ]
     }
 
     pub(crate) fn concerned(&self) -> &BTreeSet<ServiceName> {

@@ -14,6 +14,7 @@ mod placing;
 mod release;
 mod service;
 mod status;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,11 +23,10 @@ use std::{
 };
 
 use crate::{
-    EipChange, EipName, Event, Family, Instant, Service, ServiceName, Timestamp, Uid, Version,
-    Write,
+    EipChange, EipName, Event, Instant, Service, ServiceName, Size, Timestamp, Uid, Version, Write,
     cluster::{Cluster, Concern},
-    controller::grace::Grace,
-    ipam::{self, Asker, Holding, Ipam, Refusal},
+    controller::{grace::Grace, waiting::Waiting},
+    ipam::{self, Asker, Holding, Ipam},
     ledger::{Ledger, Object, Queue},
     neighbor::Neighbors,
     placement::Load,
@@ -50,10 +50,7 @@ pub(crate) struct Controller {
     /// what they do not need any more.
     lacking: BTreeSet<(Age, ServiceName)>,
     /// Services for which there is none, and why: they are looked at when one may have become free.
-    waiting: BTreeMap<ServiceName, Vec<(Family, Refusal)>>,
-    /// Who waits for what a Service holds, and is looked at again when that Service has changed: it
-    /// may share now.
-    rivals: BTreeMap<ServiceName, BTreeSet<ServiceName>>,
+    waiting: Waiting,
     /// What is wrong and may pass.
     grace: Grace,
     /// Whether what is held is to be compared with what is spoken of and shown: an Eip changed.
@@ -148,6 +145,12 @@ impl Controller {
             self.ipam = restored(cluster);
             self.handle_all(cluster);
         }
+        for name in eips.iter().filter(|name| cluster.eips.get(name).is_none()) {
+            // One of this name that is created again has another record.
+            self.written.remove(name);
+            self.proved.remove(name);
+            self.grace.end(&Object::Eip(name.clone()));
+        }
         if !eips.is_empty() {
             self.stocktaking = true;
             self.retry();
@@ -157,11 +160,8 @@ impl Controller {
             for holding in self.ipam.holdings_of(&name) {
                 self.services.extend(self.ipam.holders_of(holding.address).cloned());
             }
-            for rival in self.rivals.remove(&name).unwrap_or_default() {
-                self.waiting.remove(&rival);
-                self.services.insert(rival);
-            }
-            self.waiting.remove(&name);
+            self.services.extend(self.waiting.take_rivals_of(&name));
+            self.waiting.end(&name);
             self.services.insert(name);
         }
         if reach || !eips.is_empty() {
@@ -172,7 +172,7 @@ impl Controller {
 
     /// Looks at those again who wait for an address: one may be free now.
     fn retry(&mut self) {
-        self.services.extend(std::mem::take(&mut self.waiting).into_keys());
+        self.services.extend(self.waiting.take_all());
     }
 
     /// Takes in the passage of time.
@@ -327,6 +327,27 @@ impl Controller {
             self.written.insert(name.clone(), status.used.clone());
         }
         due
+    }
+
+    /// How much is remembered of what there is.
+    pub(crate) fn sizes(&self, cluster: &Cluster) -> Vec<Size> {
+        let objects = cluster.n_objects();
+        let eips = cluster.eips.len();
+        let unproved = self.unproved.values().map(BTreeSet::len).sum();
+        let mut sizes = Vec::from([
+            Size::new("Services that hold addresses", self.ipam.holders().count(), objects),
+            Size::new("Eips whose record was written", self.written.len(), eips),
+            Size::new("Eips that a write puts on record", self.recording.len(), eips),
+            Size::new("Eips whose record is proved", self.proved.len(), eips),
+            Size::new("holders that wait for that", unproved, objects),
+            Size::new("holders that give back", self.leaving.len(), objects),
+            Size::new("holders that are missing", self.missing.len() + self.gone.len(), objects),
+            Size::new("objects that wait for room", self.queue.len(), objects),
+        ]);
+        sizes.extend(self.load.sizes(objects));
+        sizes.extend(self.grace.sizes(objects));
+        sizes.extend(self.waiting.sizes(objects));
+        sizes
     }
 
     /// Silences every address that nobody holds any more, and those that are held on other links

@@ -37,8 +37,8 @@ pub use self::fitness::Fitness;
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    Config, Identity, Instant, LeaseRecord, LeaseTiming, Timestamp, Version, WriteError,
-    random::Random,
+    Config, Identity, Instant, LeaseRecord, LeaseTiming, ReadError, Size, Timestamp, Version,
+    WriteError, random::Random,
 };
 
 /// How long after a request that brought nothing the next one follows, before jitter. Doubled with
@@ -271,12 +271,23 @@ impl Election {
     }
 
     /// Takes in the answer to a read.
-    pub fn handle_read(&mut self, lease: Result<Option<(Version, LeaseRecord)>, ()>, now: Instant) {
+    pub fn handle_read(
+        &mut self,
+        lease: Result<Option<(Version, LeaseRecord)>, ReadError>,
+        now: Instant,
+    ) {
         let overtaken = matches!(self.request, Request::Read { overtaken: true });
         self.request = Request::None;
-        let Ok(lease) = lease else {
-            self.read_at = Some(now + self.patience());
-            return self.act(now);
+        let lease = match lease {
+            Ok(lease) => lease,
+            Err(error) => {
+                let span = match error {
+                    ReadError::Busy(span) => self.patience().max(self.bearable(span)),
+                    ReadError::Forbidden(_) | ReadError::Failed(_) => self.patience(),
+                };
+                self.read_at = Some(now + span);
+                return self.act(now);
+            }
         };
         if overtaken {
             self.read_at = Some(now);
@@ -340,10 +351,8 @@ impl Election {
                     WriteError::Conflict | WriteError::Unknown => self.read_at = Some(now),
                     // No effect, so that there is nothing to be found out.
                     WriteError::Rejected(_) | WriteError::Forbidden(_) => {}
-                    // A claim that ends meanwhile ends; beyond its length nothing is gained.
                     WriteError::Busy(span) => {
-                        let span = span.min(self.timing.duration());
-                        self.retry_at = self.retry_at.max(now + span);
+                        self.retry_at = self.retry_at.max(now + self.bearable(span));
                     }
                 }
             }
@@ -398,12 +407,26 @@ impl Election {
         self.pauses
     }
 
+    /// How much is remembered.
+    pub(crate) fn sizes(&self) -> [Size; 2] {
+        [
+            Size::new("attempts on the Lease", self.attempts.len(), ATTEMPTS_MAX),
+            Size::new("replaced versions of the Lease", self.replaced.len(), REPLACED_MAX),
+        ]
+    }
+
     /// How long to wait after one more request that brought nothing.
     fn patience(&mut self) -> Duration {
         let longest = self.timing.renew_every().max(RETRY_AFTER);
         let span = RETRY_AFTER * 2u32.pow(self.failures.min(DOUBLINGS_MAX));
         self.failures = self.failures.saturating_add(1);
         self.random.about(span.min(longest))
+    }
+
+    /// How long to leave alone an API server that asks for so long. A claim that ends meanwhile ends;
+    /// beyond its length nothing is gained.
+    fn bearable(&self, span: Duration) -> Duration {
+        span.min(self.timing.duration())
     }
 
     /// Lets pass what has passed, asks for what is due, and sees when it has to be woken.

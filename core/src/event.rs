@@ -6,7 +6,7 @@
 //! after the adapter has given up on its request (and said [`WriteError::Unknown`]) is dropped by
 //! the adapter.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use pnet::util::MacAddr;
 
@@ -153,6 +153,11 @@ pub enum Kind {
     Slice,
 }
 
+impl Kind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Slice as usize + 1;
+}
+
 /// A question about a node's MAC, to be put on a link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Probe {
@@ -197,7 +202,23 @@ pub enum Got {
 
 /// Why a read brought nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ReadError(pub String);
+pub enum ReadError {
+    /// The API server has too many requests, and asks to be left alone for this long.
+    Busy(Duration),
+    /// The API server does not know us (401), or we have no right to (403).
+    Forbidden(String),
+    /// Anything else: no answer in time, or one that makes no sense.
+    Failed(String),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy(span) => write!(f, "too many requests, come back in {span:?}"),
+            Self::Forbidden(reason) | Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
 
 /// A write of one object on condition of its version.
 #[derive(Clone, Debug, Eq, PartialEq)]

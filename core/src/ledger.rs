@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{EipName, Instant, ServiceName, Version, WriteId};
+use crate::{EipName, Instant, ServiceName, Size, Version, WriteId};
 
 /// How many writes may be under way at once: a thousand moves take a second at 64 ms each.
-const WRITES_MAX: usize = 64;
+pub(crate) const WRITES_MAX: usize = 64;
 /// How long an object rests after its first failed write.
 const REST: Duration = Duration::from_millis(250);
 /// How many times that doubles.
@@ -96,8 +96,16 @@ impl Ledger {
     /// Lets an object rest at least until then.
     pub(crate) fn rest(&mut self, object: &Object, until: Instant) {
         let (_, rests_until) = self.failures.entry(object.clone()).or_insert((0, until));
+        self.resting.remove(&(*rests_until, object.clone()));
         *rests_until = until.max(*rests_until);
         self.resting.insert((*rests_until, object.clone()));
+    }
+
+    /// Forgets what became of the writes of an object that is gone.
+    pub(crate) fn forget(&mut self, object: &Object) {
+        if let Some((_, rests_until)) = self.failures.remove(object) {
+            self.resting.remove(&(rests_until, object.clone()));
+        }
     }
 
     /// The next object that has rested, once.
@@ -111,6 +119,22 @@ impl Ledger {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.resting.first().map(|&(rests_until, _)| rests_until)
     }
+
+    /// How much is remembered that has a limit.
+    pub(crate) fn sizes(&self) -> [Size; 2] {
+        [
+            Size::new("writes under way", self.pending.len(), WRITES_MAX),
+            Size::new("objects being written", self.busy.len(), WRITES_MAX),
+        ]
+    }
+
+    /// How much is remembered of so many objects.
+    pub(crate) fn sizes_by_objects(&self, objects: usize) -> [Size; 2] {
+        [
+            Size::new("objects whose writes failed or rest", self.failures.len(), objects),
+            Size::new("rests", self.resting.len(), objects),
+        ]
+    }
 }
 
 /// The objects that wait for room, in the order in which they came, each once.
@@ -121,6 +145,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

@@ -52,6 +52,6 @@ pub use names::{
 };
 pub use pnet::util::MacAddr;
 pub use range::{AddressRange, RangeError};
-pub use speaker::Speaker;
+pub use speaker::{Size, Sizes, Speaker};
 pub use store::Listing;
 pub use time::{Instant, Timestamp};

@@ -24,8 +24,8 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Instant, IsAt, LinkName, Probe, Probing, neighbor::health::Health, placement::Obstacle,
-    random::Random,
+    Instant, IsAt, Link, LinkName, Probe, Probing, Size, neighbor::health::Health,
+    placement::Obstacle, random::Random,
 };
 use station::{Closed, Station};
 
@@ -42,6 +42,9 @@ const WITNESSES_MAX: usize = 8;
 const HOLD_DOWN: Duration = Duration::from_secs(60);
 /// The longest hold-down.
 const HOLD_DOWN_MAX: Duration = Duration::from_secs(3_600);
+
+/// So many MACs that answer one probe are told apart: who floods the link does not fill memory.
+const ANSWERS_MAX: usize = 8;
 
 /// Where a node is looked for: an address on a link.
 pub(crate) type Target = (LinkName, IpAddr);
@@ -130,6 +133,11 @@ impl Neighbors {
             behind.for_each(|(_, station)| station.excuse());
         }
         is_new
+    }
+
+    /// Takes in which links there are: of others nothing is remembered.
+    pub(crate) fn handle_links(&mut self, links: &BTreeMap<LinkName, Link>) {
+        self.down.retain(|link| links.contains_key(link));
     }
 
     /// Takes in that a term begins. Nodes that are silent behind a link that is suspected now are
@@ -252,6 +260,24 @@ impl Neighbors {
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// How much is remembered, where there are so many targets and links.
+    pub(crate) fn sizes(&self, targets: usize, links: usize) -> [Size; 7] {
+        let answers = self.stations.values().map(Station::n_answers).sum();
+        [
+            Size::new("targets probed", self.stations.len(), targets),
+            Size::new("probes due", self.due.len(), targets),
+            Size::new("targets used", self.used.len(), targets),
+            Size::new("targets changed", self.changes.len(), targets),
+            Size::new("answers to probes", answers, targets * (ANSWERS_MAX + 1)),
+            Size::new("links heard", self.links.len(), links),
+            Size::new("links without carrier", self.down.len(), links),
+        ]
     }
 
     /// Judges a node that did not answer a probe. Says whether it is dead, or the link suspected,

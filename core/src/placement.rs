@@ -13,7 +13,8 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    Family, Link, Node, NodeName, Service, ServiceName, Slice, TrafficPolicy, Uid, keys, random,
+    Family, Link, Node, NodeName, Service, ServiceName, Size, Slice, TrafficPolicy, Uid, keys,
+    random,
 };
 
 /// The usable nodes of one link and family, with their addresses there.
@@ -254,16 +255,11 @@ impl Load {
     /// Places a Service, or takes it off its node.
     pub(crate) fn place(&mut self, service: &ServiceName, placed: Option<Placed>) {
         self.answer_meanwhile(service, None);
-        if let Some(old) = self.placed.remove(service)
-            && let Some(count) = self.counts.get_mut(&old.node)
-        {
-            *count -= 1;
-            self.shifted |= *count == 0;
+        if let Some(old) = self.placed.remove(service) {
+            self.shifted |= uncount(&mut self.counts, &old.node);
         }
         if let Some(placed) = placed {
-            let count = self.counts.entry(placed.node.clone()).or_default();
-            *count += 1;
-            self.shifted |= *count == 1;
+            self.shifted |= count(&mut self.counts, &placed.node);
             self.placed.insert(service.clone(), placed);
         }
     }
@@ -271,16 +267,11 @@ impl Load {
     /// Takes in which node is answered for a Service until the one it is placed on is on record, or
     /// until one is found; [`Self::place`] forgets it.
     pub(crate) fn answer_meanwhile(&mut self, service: &ServiceName, node: Option<&NodeName>) {
-        if let Some(old) = self.meanwhile.remove(service)
-            && let Some(count) = self.meanwhile_counts.get_mut(&old)
-        {
-            *count -= 1;
-            self.shifted |= *count == 0;
+        if let Some(old) = self.meanwhile.remove(service) {
+            self.shifted |= uncount(&mut self.meanwhile_counts, &old);
         }
         if let Some(node) = node {
-            let count = self.meanwhile_counts.entry(node.clone()).or_default();
-            *count += 1;
-            self.shifted |= *count == 1;
+            self.shifted |= count(&mut self.meanwhile_counts, node);
             self.meanwhile.insert(service.clone(), node.clone());
         }
     }
@@ -299,11 +290,38 @@ impl Load {
         self.counts.get(node).copied().unwrap_or(0)
     }
 
+    /// How much is remembered of so many Services.
+    pub(crate) fn sizes(&self, services: usize) -> [Size; 4] {
+        [
+            Size::new("Services placed", self.placed.len(), services),
+            Size::new("nodes with Services", self.counts.len(), services),
+            Size::new("Services answered meanwhile", self.meanwhile.len(), services),
+            Size::new("nodes answered meanwhile", self.meanwhile_counts.len(), services),
+        ]
+    }
+
     /// Whether any Service is placed on a node, or answered with it meanwhile.
     pub(crate) fn uses(&self, node: &NodeName) -> bool {
-        let meanwhile = self.meanwhile_counts.get(node).is_some_and(|count| *count > 0);
-        meanwhile || self.count(node) > 0
+        self.meanwhile_counts.contains_key(node) || self.counts.contains_key(node)
     }
+}
+
+/// Counts one more Service of a node. Says whether it is the first.
+fn count(counts: &mut BTreeMap<NodeName, usize>, node: &NodeName) -> bool {
+    let count = counts.entry(node.clone()).or_default();
+    *count += 1;
+    *count == 1
+}
+
+/// Counts one Service of a node less. Says whether it was the last.
+fn uncount(counts: &mut BTreeMap<NodeName, usize>, node: &NodeName) -> bool {
+    let count = counts.get_mut(node).expect("whatever is placed on a node was counted");
+    *count -= 1;
+    let last = *count == 0;
+    if last {
+        counts.remove(node);
+    }
+    last
 }
 
 /// The best of some nodes: the one with the least load, ties by rendezvous hash.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Instant, NodeName, event::ProxyHealth, random::Random};
+use crate::{Instant, NodeName, Size, event::ProxyHealth, random::Random};
 
 /// How often kube-proxy is asked on a node that EIPs are answered with, or that gave a bad answer.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -157,6 +157,18 @@ impl Proxies {
     #[must_use]
     pub(crate) fn poll_output(&mut self) -> Option<(NodeName, IpAddr)> {
         self.outputs.pop_front()
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// How much is remembered, where there are so many nodes.
+    pub(crate) fn sizes(&self, nodes: usize) -> [Size; 2] {
+        [
+            Size::new("nodes whose kube-proxy is asked", self.nodes.len(), nodes),
+            Size::new("questions to kube-proxy due", self.due.len(), nodes),
+        ]
     }
 
     #[must_use]

@@ -12,7 +12,7 @@ use std::{
 
 use pnet::util::MacAddr;
 
-use crate::{Answers, Generation, Instant, LinkName, Output, Silence};
+use crate::{Answers, Generation, Instant, LinkName, Output, Silence, Size};
 
 /// The answers as they should be, as they are published, and as they are acknowledged.
 #[derive(Debug)]
@@ -132,6 +132,30 @@ impl Publication {
 
     pub(crate) fn published(&self) -> &Arc<Answers> {
         &self.published
+    }
+
+    /// Of how many EIPs something is said.
+    pub(crate) fn n_answers(&self) -> usize {
+        self.answers.iter().count()
+    }
+
+    /// Of how many something else is said than every responder knows.
+    pub(crate) fn n_changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// How much is remembered, where there are so many objects. What has changed may be as much again
+    /// as what is said, since what is said no more is waited for, too.
+    pub(crate) fn sizes(&self, objects: usize) -> [Size; 2] {
+        let answers = self.n_answers();
+        [
+            Size::new("EIPs something is said of", answers, 2 * objects),
+            Size::new("EIPs whose answer changed", self.changed.len(), answers + 2 * objects),
+        ]
     }
 
     #[must_use]

@@ -1,5 +1,9 @@
 //! One replica of the load balancer, composed of its parts.
 
+mod sizes;
+
+pub use self::sizes::{Size, Sizes};
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
@@ -27,8 +31,12 @@ const BLIND_MAX: Duration = Duration::from_secs(10);
 const VACATE_EVERY: Duration = Duration::from_secs(60);
 /// For how long it then leaves the Lease to others.
 const STAND_BACK: Duration = Duration::from_secs(10);
-/// How long after a read that failed it is tried again.
+/// How long after a read that failed it is tried again. Doubled with every further one.
 const READ_AGAIN: Duration = Duration::from_millis(250);
+/// How many times.
+const READ_DOUBLINGS_MAX: u32 = 5;
+/// The longest that gets: a leader that waits for a read says nothing new, and nobody else does.
+const READ_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// One replica's share of the load balancer.
 ///
@@ -50,6 +58,8 @@ pub struct Speaker {
     /// The consistent read that is under way, and the term it was asked for in.
     read: Option<(ReadId, u64)>,
     read_again_at: Instant,
+    /// How many reads in a row have failed.
+    failed_reads: u32,
     lease_request: Option<u64>,
     next_id: u64,
     /// What people are told once a write is made.
@@ -100,6 +110,7 @@ impl Speaker {
             standing: Standing::Silent,
             read: None,
             read_again_at: Instant::ZERO,
+            failed_reads: 0,
             lease_request: None,
             next_id: 0,
             events: BTreeMap::new(),
@@ -239,6 +250,9 @@ impl Speaker {
         }
         let concern = self.cluster.handle_input(input);
         self.handle_concern(concern, now);
+        let Self { cluster, listening, .. } = self;
+        self.came_up.retain(|link| listening.contains(link) || cluster.links.contains_key(link));
+        self.neighbors.handle_links(&cluster.links);
     }
 
     /// Takes in whether a link of this host has carrier, before anything else is made of it.
@@ -255,6 +269,12 @@ impl Speaker {
 
     fn handle_concern(&mut self, concern: Concern, now: Instant) {
         let reach = concern.reach;
+        let services = concern.services.iter().cloned().map(Object::Service);
+        for object in services.chain(concern.eips.iter().cloned().map(Object::Eip)) {
+            if !self.cluster.knows(&object) {
+                self.ledger.forget(&object);
+            }
+        }
         if reach {
             self.neighbors.handle_targets(&self.cluster.targets(), now);
             let listen = self.cluster.listen();
@@ -342,17 +362,25 @@ impl Speaker {
             self.lease_request = None;
             let lease = match got {
                 Ok(Got::Lease(lease)) => Ok(lease),
-                Ok(Got::Services(_)) | Err(_) => Err(()),
+                // An answer to another question tells nothing of this one.
+                Ok(Got::Services(_)) => Err(ReadError::Failed("Services for a Lease".to_owned())),
+                Err(error) => Err(error),
             };
             return self.election.handle_read(lease, now);
         }
         let asked = self.read.take_if(|(read, _)| *read == id);
-        let Ok(Got::Services(listing)) = got else {
-            if asked.is_some() {
-                self.read_again_at = now + READ_AGAIN;
+        let listing = match got {
+            Ok(Got::Services(listing)) => listing,
+            Ok(Got::Lease(_)) => return self.put_off_read(asked.is_some(), Duration::ZERO, now),
+            Err(error) => {
+                let least = match error {
+                    ReadError::Busy(span) => span,
+                    ReadError::Forbidden(_) | ReadError::Failed(_) => Duration::ZERO,
+                };
+                return self.put_off_read(asked.is_some(), least, now);
             }
-            return;
         };
+        self.failed_reads = 0;
         // Taken in whoever asked for it: the watch tells nothing again that is older.
         let concern = self.cluster.handle_services(listing);
         self.handle_concern(concern, now);
@@ -367,6 +395,15 @@ impl Speaker {
                 controller.handle_confirmed(&self.cluster);
             }
             Standing::Silent | Standing::Confirm(_) | Standing::Speak(..) => {}
+        }
+    }
+
+    /// Reads the Services again only later, if this replica has asked for them.
+    fn put_off_read(&mut self, asked: bool, least: Duration, now: Instant) {
+        if asked {
+            let span = READ_AGAIN * 2u32.pow(self.failed_reads.min(READ_DOUBLINGS_MAX));
+            self.read_again_at = now + span.max(least).min(READ_AGAIN_MAX);
+            self.failed_reads = self.failed_reads.saturating_add(1);
         }
     }
 
@@ -409,6 +446,10 @@ impl Speaker {
             (Object::Eip(_) | Object::Service(_), Ok(_) | Err(_)) => Concern::default(),
         };
         self.handle_concern(concern, now);
+        if !self.cluster.knows(&object) {
+            // It went while it was being written.
+            self.ledger.forget(&object);
+        }
         if let Standing::Speak(_, controller) = &mut self.standing {
             if written.is_some() {
                 controller.handle_written(&object);
@@ -500,6 +541,7 @@ impl Speaker {
         self.publication.clear();
         self.announcer.handle_silence_all();
         self.read_again_at = now;
+        self.failed_reads = 0;
         if term.is_some() {
             self.neighbors.handle_term();
         }

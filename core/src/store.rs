@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Version;
 
-/// How many objects are remembered that the watch said are gone.
-const ENDED_MAX: usize = 1024;
+/// How many objects are remembered that the watch, or a verdict, said are gone.
+pub(crate) const ENDED_MAX: usize = 1024;
 
 /// All objects of one kind, at one version of the world.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -79,20 +79,10 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
             }
             None => {
                 let changed = self.objects.remove(&key).is_some();
-                self.end(key, version);
+                self.doubted.remove(&key);
+                remember(&mut self.ended, key, version);
                 changed
             }
-        }
-    }
-
-    /// Remembers that an object is gone.
-    fn end(&mut self, key: K, version: Version) {
-        self.ended.insert(key, version);
-        if self.ended.len() > ENDED_MAX {
-            let mut versions: Vec<_> = self.ended.values().copied().collect();
-            let (_, middle, _) = versions.select_nth_unstable(ENDED_MAX / 2);
-            let middle = *middle;
-            self.ended.retain(|_, version| *version > middle);
         }
     }
 
@@ -105,7 +95,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         let ends = object.is_none();
         let changed = self.apply(key.clone(), version, object);
         if ends && changed {
-            self.gone.insert(key, version);
+            remember(&mut self.gone, key, version);
         }
         changed
     }
@@ -165,9 +155,33 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         self.objects.iter().map(|(key, (_, object))| (key, object))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// How many are remembered that are gone: by a verdict, and by the watch.
+    pub(crate) fn n_gone(&self) -> [usize; 2] {
+        [self.gone.len(), self.ended.len()]
+    }
+
+    pub(crate) fn n_doubted(&self) -> usize {
+        self.doubted.len()
+    }
+
     /// Whether the kind was ever listed: before that, an object that is not here may well exist.
     pub(crate) fn listed(&self) -> bool {
         self.listed
+    }
+}
+
+/// Remembers that an object is gone; and if there are too many, only the younger half of them.
+fn remember<K: Ord>(gone: &mut BTreeMap<K, Version>, key: K, version: Version) {
+    gone.insert(key, version);
+    if gone.len() > ENDED_MAX {
+        let mut versions: Vec<_> = gone.values().copied().collect();
+        let (_, middle, _) = versions.select_nth_unstable(ENDED_MAX / 2);
+        let middle = *middle;
+        gone.retain(|_, version| *version > middle);
     }
 }
 

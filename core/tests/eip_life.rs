@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Eip, EipName, EipStatus, Input, LinkName, Node, Service, ServiceName, keys};
+use porter_core::{Eip, EipName, EipStatus, Input, LinkName, Service, ServiceName, Silence, keys};
 
 #[test]
 fn an_eip_gets_its_finalizer_and_its_status_in_two_writes_and_is_told_of_once() {
@@ -236,11 +236,33 @@ fn a_trouble_that_passes_within_two_seconds_is_not_written_at_all() {
 }
 
 #[test]
-fn a_node_that_joins_with_an_address_in_use_leaves_it_with_its_service() {
+fn an_address_that_a_node_takes_stays_with_its_service_and_is_answered_when_the_node_gives_it_up() {
     let mut bench = Bench::serving();
-    bench.node("node5", Some(Node { ready: true, ..node(188) }));
+
+    bench.node("node5", Some(node(188)));
     bench.calm();
-    assert_eq!((bench.shows(&web()), bench.used().len()), (vec!["172.22.0.188".into()], 1));
+    let message = "172.22.0.188 is not answered: node5 has it for its own address; give that node \
+                   another, or name another on the Service";
+    assert_eq!((bench.ask(188), bench.shows(&web())), (None, vec!["172.22.0.188".into()]));
+    assert_eq!((bench.used().len(), bench.said(&web())), (1, (false, "NodeAddress")));
+    assert_eq!(bench.message(&web()), message);
+    let event = bench.events.iter().find(|event| event.message == message);
+    assert!(event.is_some_and(|event| event.warning && event.reason == "SetBalancer"));
+
+    bench.node("node5", Some(node(5)));
+    bench.calm();
+    assert_eq!((bench.ask(188), bench.said(&web())), (Some(mac(9)), (true, "Announced")));
+}
+
+#[test]
+fn a_node_that_takes_an_address_in_use_is_heeded_at_once_even_if_nothing_can_be_written() {
+    let mut bench = Bench::serving();
+    bench.replies = false;
+
+    bench.node("node5", Some(node(188)));
+    assert_eq!(bench.answers.entry(eth0(), eip(188)), Some(Err(Silence::NodeAddress)));
+    bench.node("node5", None);
+    assert_eq!(bench.ask(188), Some(mac(9)));
 }
 
 #[test]

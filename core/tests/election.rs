@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use porter_core::{
-    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp, Version,
-    Wanted, WriteError,
+    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Probing, ReadError, Timestamp,
+    Version, Wanted, WriteError,
 };
 
 const DURATION: Duration = Duration::from_secs(5);
@@ -214,6 +214,33 @@ fn whoever_is_asked_to_wait_waits_and_does_not_speak_longer_for_it() {
     assert_eq!(write(&mut b, at(13_999)), None);
     b.handle_timeout(at(14_000));
     assert!(b.poll_output().is_some(), "no server keeps a replica out for an hour");
+}
+
+#[test]
+fn whoever_is_asked_to_wait_with_a_read_waits_and_each_failure_makes_it_wait_longer() {
+    let mut b = leader();
+    write(&mut b, at(6_800)).unwrap();
+    b.handle_written(Err(WriteError::Unknown), at(6_900));
+    assert_eq!(b.poll_output(), Some(Wanted::Read));
+    b.handle_read(Err(ReadError::Busy(Duration::from_secs(2))), at(7_000));
+    b.handle_timeout(at(8_999));
+    assert_eq!(b.poll_output(), None);
+    b.handle_timeout(at(9_000));
+    assert_eq!(b.poll_output(), Some(Wanted::Read));
+    b.handle_read(Err(ReadError::Busy(Duration::from_secs(3_600))), at(9_000));
+    b.handle_timeout(at(14_000));
+    assert_eq!(b.poll_output(), Some(Wanted::Read), "no server keeps a replica out for an hour");
+
+    let mut gaps = Vec::new();
+    for _ in 0..3 {
+        let asked_at = b.poll_timeout().unwrap_or(at(14_000));
+        b.handle_read(Err(ReadError::Forbidden("no".to_owned())), asked_at);
+        let again_at = b.poll_timeout().unwrap();
+        gaps.push(again_at.since(asked_at));
+        b.handle_timeout(again_at);
+        assert_eq!(b.poll_output(), Some(Wanted::Read));
+    }
+    assert!(gaps.iter().all(|gap| *gap >= Duration::from_millis(750)), "{gaps:?}");
 }
 
 #[test]

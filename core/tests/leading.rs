@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{EipStatus, Input, Instant, Kind, ServiceName};
+use porter_core::{EipStatus, Input, Instant, Kind, Read, ReadError, ServiceName};
 
 /// How many of the next 120 seconds begin with an answer.
 fn seconds_answered(bench: &mut Bench) -> usize {
@@ -145,4 +145,37 @@ fn a_new_leader_finds_everything_in_place_and_writes_nothing() {
     bench.run(Duration::from_secs(8));
     assert_eq!(bench.ask(188), Some(mac(9)));
     assert_eq!(bench.written.len(), before);
+}
+
+#[test]
+fn a_new_leader_whose_reads_fail_asks_less_and_less_often_and_as_late_as_it_is_told_to() {
+    let mut bench = Bench::new();
+    bench.prepare();
+    bench.run(Duration::from_secs(4));
+    bench.replies = false;
+    bench.run(Duration::from_secs(2));
+    while bench.reads.is_empty() {
+        bench.judge(Verdict::Done);
+        bench.run(Duration::from_millis(100));
+    }
+    let waits = |bench: &mut Bench, error: ReadError| {
+        bench.refuse_read(error);
+        let failed_at = bench.now;
+        while !bench.reads.iter().any(|(_, read)| *read == Read::Services) {
+            bench.judge(Verdict::Done);
+            bench.run(Duration::from_millis(10));
+        }
+        bench.now.since(failed_at).as_millis()
+    };
+    let failed = || ReadError::Failed("timed out".to_owned());
+
+    let gaps = [(); 3].map(|()| waits(&mut bench, failed()));
+    assert!(gaps[0] <= 260 && gaps[1] >= 500 && gaps[2] >= 1_000, "{gaps:?}");
+    let busy = waits(&mut bench, ReadError::Busy(Duration::from_secs(3)));
+    assert!((3_000..3_100).contains(&busy), "{busy}");
+    let hour = waits(&mut bench, ReadError::Busy(Duration::from_secs(3_600)));
+    assert!(hour <= 5_100, "{hour}");
+    bench.replies = true;
+    bench.run(Duration::from_secs(6));
+    assert!(bench.speaker.leads(bench.now));
 }

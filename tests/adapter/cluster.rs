@@ -12,7 +12,8 @@ use porter_backends::{
     port::Cluster as _,
 };
 use porter_core::{
-    Event, Got, Input, Kind, Namespaced, Read, ReadId, Write, WriteError, WriteId, Written,
+    Event, Got, Input, Kind, Namespaced, Read, ReadError, ReadId, Write, WriteError, WriteId,
+    Written,
 };
 use porter_sim::apiserver::{Faults, Resource, Store, serve_with};
 use serde_json::{Value, json};
@@ -251,10 +252,15 @@ impl Adapter {
 
     /// What a read brings.
     pub(crate) async fn read(&mut self, read: Read) -> Got {
+        self.try_read(read).await.expect("the API server answers")
+    }
+
+    /// Reads what may not be answered.
+    pub(crate) async fn try_read(&mut self, read: Read) -> Result<Got, ReadError> {
         self.api.read(ReadId(7), read);
         self.until(|input| {
             let Input::Got(ReadId(7), got) = input else { return None };
-            Some(got.expect("the API server answers"))
+            Some(got)
         })
         .await
     }

@@ -66,6 +66,29 @@ async fn a_refused_write_says_whether_it_is_worth_deciding_anew_and_has_no_effec
 }
 
 #[tokio::test]
+async fn a_refused_read_says_whether_to_wait_and_whether_it_is_any_use() {
+    for (fault, error) in [
+        (Fault::TooManyRequests(SECOND), "Busy(1s)"),
+        (Fault::Forbidden, "Forbidden"),
+        (Fault::InternalError, "Failed"),
+        (Fault::CutBefore, "Failed"),
+    ] {
+        let cluster = Cluster::of_the_lab().await;
+        let mut adapter = impatient(&cluster).await;
+        let reads = [
+            (Read::Lease, Requests::to(Verb::Get, Resource::LEASES)),
+            (Read::Services, Requests::to(Verb::List, Resource::SERVICES)),
+        ];
+        for (read, requests) in reads {
+            cluster.faults().set(requests.first(), fault);
+            let refused = adapter.try_read(read).await.expect_err("it is refused");
+            assert!(format!("{refused:?}").starts_with(error), "{read:?}, {fault:?}: {refused:?}");
+            adapter.read(read).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_write_whose_answer_is_lost_is_not_known_to_have_failed_and_is_seen_to_have_succeeded() {
     let cluster = Cluster::of_the_lab().await;
     let created = cluster.service("web").await;

@@ -138,12 +138,20 @@ impl ApiServer {
 impl ApiServer {
     /// Says what no repetition will mend.
     fn complain(&mut self, verdict: &Input) {
-        if let Input::Written(_, Err(WriteError::Forbidden(reason) | WriteError::Rejected(reason))) =
-            verdict
-            && *reason != self.complaint
+        let (what, reason) = if let Input::Written(
+            _,
+            Err(WriteError::Forbidden(reason) | WriteError::Rejected(reason)),
+        ) = verdict
         {
+            ("write", reason)
+        } else if let Input::Got(_, Err(ReadError::Forbidden(reason))) = verdict {
+            ("read", reason)
+        } else {
+            return;
+        };
+        if *reason != self.complaint {
             self.complaint.clone_from(reason);
-            warn!(reason, "the API server refuses a write");
+            warn!(reason, "the API server refuses a {what}");
         }
     }
 }
@@ -158,7 +166,11 @@ impl Cluster for ApiServer {
                 verdict
             }
             Some(fact) = self.lease_facts.recv() => fact,
-            Some(fact) = self.facts.recv() => fact,
+            Some(fact) = self.facts.recv() => {
+                // The Services are read by their watch.
+                self.complain(&fact);
+                fact
+            }
             Some(ended) = self.tasks.join_next() => match ended {
                 Ok(never) => match never {},
                 Err(error) => panic::resume_unwind(error.into_panic()),
@@ -278,10 +290,10 @@ async fn read_lease(
     match timeout(limit, client.request(request)).await {
         Ok(Ok(object)) => match convert::read::<Lease>(object) {
             Ok(((), version, record)) => Ok(record.map(|record| (version, record))),
-            Err(unreadable) => Err(ReadError(unreadable.to_string())),
+            Err(unreadable) => Err(ReadError::Failed(unreadable.to_string())),
         },
         Ok(Err(error)) if verdict::is_not_found(&error) => Ok(None),
-        Ok(Err(error)) => Err(ReadError(verdict::told(&error))),
-        Err(_) => Err(ReadError("the API server did not answer in time".into())),
+        Ok(Err(error)) => Err(verdict::read_error(&error)),
+        Err(_) => Err(ReadError::Failed("the API server did not answer in time".into())),
     }
 }

@@ -3,7 +3,7 @@
 use std::{error::Error, time::Duration};
 
 use kube::core::Status;
-use porter_core::WriteError;
+use porter_core::{ReadError, WriteError};
 
 /// Why a write did not, or may not, have had its effect.
 ///
@@ -18,6 +18,16 @@ pub(super) fn write_error(error: &kube::Error, creates: bool) -> WriteError {
         Some(Status { code: 400..=499, .. }) => WriteError::Rejected(told(error)),
         // Overloaded, broken, torn: an answer that says nothing of what became of the request.
         Some(_) | None => WriteError::Unknown,
+    }
+}
+
+/// Why a read brought nothing.
+pub(super) fn read_error(error: &kube::Error) -> ReadError {
+    let busy = retry_after(error);
+    match status(error) {
+        Some(Status { code: 401 | 403, .. }) => ReadError::Forbidden(told(error)),
+        Some(_) if !busy.is_zero() => ReadError::Busy(busy),
+        Some(_) | None => ReadError::Failed(told(error)),
     }
 }
 
@@ -94,6 +104,18 @@ mod tests {
     fn creating_in_a_namespace_that_is_missing_is_refused_and_no_conflict() {
         assert_eq!(write_error(&refused(404), true), WriteError::Rejected("no".into()));
         assert_eq!(write_error(&refused(409), true), WriteError::Conflict);
+    }
+
+    #[test]
+    fn a_read_that_failed_says_whether_to_wait_and_whether_it_is_any_use() {
+        let error = |code| read_error(&refused(code));
+        for code in [401, 403] {
+            assert_eq!(error(code), ReadError::Forbidden("no".into()), "{code}");
+        }
+        assert_eq!(error(429), ReadError::Busy(Duration::from_secs(1)));
+        for code in [400, 404, 500, 503] {
+            assert_eq!(error(code), ReadError::Failed("no".into()), "{code}");
+        }
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub(super) struct Watch<T: Watched> {
 /// Why a step did not succeed.
 struct Failure {
     reason: String,
+    /// As what to report it to whoever ordered a list.
+    error: ReadError,
     /// The version to go on from is forgotten.
     expired: bool,
     retry_after: Duration,
@@ -78,6 +80,7 @@ impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         Self {
             reason: verdict::told(&error),
+            error: verdict::read_error(&error),
             expired: verdict::is_expired(&error),
             retry_after: verdict::retry_after(&error),
         }
@@ -86,7 +89,9 @@ impl From<kube::Error> for Failure {
 
 impl Failure {
     fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), expired: false, retry_after: Duration::ZERO }
+        let reason = reason.into();
+        let error = ReadError::Failed(reason.clone());
+        Self { reason, error, expired: false, retry_after: Duration::ZERO }
     }
 }
 
@@ -139,7 +144,7 @@ impl<T: Watched> Watch<T> {
             self.position = Some(listing.version);
             self.lost = false;
         }
-        self.tell(order(listing.map_err(|failure| ReadError(failure.reason)))).await;
+        self.tell(order(listing.map_err(|failure| failure.error))).await;
     }
 
     /// Cancel safe: the position moves only when what leads to it was told.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `Announced` | yes | every address is answered with the node and the MAC in the message |
 //! | `AnnouncedElsewhere` | yes | likewise, with a node that has no endpoint: none that has one is usable |
+//! | `NodeAddress` | no | a node has the address for its own, and answers for it |
 //! | `NoReadyEndpoint` | no | no endpoint could take traffic |
 //! | `NoUsableNode` | no | there are endpoints, but none of their nodes may be answered |
 //! | `MacUnknown` | no | the node is chosen, but does not answer on the interface |
@@ -12,7 +13,7 @@
 //!
 //! A Service that holds no address is told why by [`Refusal`](crate::ipam::Refusal).
 
-use std::fmt::Write;
+use std::{fmt::Write, net::IpAddr};
 
 use super::{
     Surroundings,
@@ -76,6 +77,7 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         {
             return Word::Later;
         }
+        (Silence::NodeAddress, _) => Word::not("NodeAddress", node_address(address, cluster)),
         (Silence::NoEndpoint, _) => {
             Word::not("NoReadyEndpoint", no_endpoint(name, answer, cluster))
         }
@@ -128,6 +130,16 @@ pub(super) fn lacks_link(link: LinkName, cluster: &Cluster) -> Option<String> {
         }
         Some(_) => None,
     }
+}
+
+fn node_address(address: IpAddr, cluster: &Cluster) -> String {
+    let mut nodes = cluster.nodes.iter();
+    let has = |node| placement::addresses(node).any(|own| own == address);
+    let node = nodes.find(|(_, node)| has(node)).map_or("a node", |(name, _)| name.as_str());
+    format!(
+        "{address} is not answered: {node} has it for its own address; give that node another, or \
+         name another on the Service"
+    )
 }
 
 fn no_endpoint(name: &ServiceName, answer: &Answer, cluster: &Cluster) -> String {

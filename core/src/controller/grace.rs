@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Instant, ledger::Object};
+use crate::{Instant, Size, ledger::Object};
 
 /// For how long something has to be wrong before it is said.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
@@ -45,6 +45,14 @@ impl Grace {
             due.extend(self.timers.pop_first().map(|(_, object)| object));
         }
         due
+    }
+
+    /// How much is remembered of so many objects.
+    pub(super) fn sizes(&self, objects: usize) -> [Size; 2] {
+        [
+            Size::new("objects with something wrong", self.ends_at.len(), objects),
+            Size::new("objects of which it is to be said", self.timers.len(), objects),
+        ]
     }
 
     /// When something may have to be said next.

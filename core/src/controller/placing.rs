@@ -448,6 +448,10 @@ fn answer(
     Answered { placed, meanwhile, recorded }: Answered<'_>,
     around: &Surroundings<'_>,
 ) -> Result<MacAddr, Silence> {
+    if around.cluster.node_addresses().contains(&spot.address) {
+        // It is the node that answers for it: a second voice would cut that node off.
+        return Err(Silence::NodeAddress);
+    }
     if !spot.has_endpoint() {
         return Err(Silence::NoEndpoint);
     }

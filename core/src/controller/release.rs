@@ -83,7 +83,7 @@ impl Controller {
         service: &Service,
         around: &Surroundings<'_>,
     ) -> Option<Step> {
-        self.waiting.remove(name);
+        self.waiting.end(name);
         self.grace.end(&Object::Service(name.clone()));
         let traced = around.cluster.is_traced(service);
         // An address may be shown whose record was removed by hand, or is gone with its Eip.
@@ -124,7 +124,7 @@ impl Controller {
 
     /// A holder that is not there: gives its addresses back once the API server has confirmed that.
     pub(super) fn step_missing(&mut self, name: &ServiceName, around: &mut Surroundings<'_>) {
-        self.waiting.remove(name);
+        self.waiting.end(name);
         self.grace.end(&Object::Service(name.clone()));
         let held: Vec<_> = self.ipam.holdings_of(name).cloned().collect();
         if held.is_empty() {

@@ -42,7 +42,7 @@ impl Controller {
             return self.step_down(name, service, &kept, &dropped, around);
         }
         let Some(asker) = asker else { return self.step_undo(name, service, around) };
-        if !self.waiting.contains_key(name) && !self.lacks(&asker).is_empty() {
+        if self.waiting.refused(name).is_none() && !self.lacks(&asker).is_empty() {
             // What to say of those it holds depends on why it lacks others.
             self.lacking.insert((super::age(service), name.clone()));
             return None;
@@ -72,13 +72,7 @@ impl Controller {
                 self.ipam.release(name, family);
             }
         }
-        for rival in refused.iter().filter_map(|(_, refusal)| refusal.rival()) {
-            self.rivals.entry(rival.clone()).or_default().insert(name.clone());
-        }
-        match refused.is_empty() {
-            true => self.waiting.remove(name),
-            false => self.waiting.insert(name.clone(), refused),
-        };
+        self.waiting.handle_refused(name, refused);
         self.services.insert(name.clone());
     }
 
@@ -139,7 +133,7 @@ impl Controller {
             None => announced::word(name, &placing, around),
         };
         if let Word::Now { met, reason, message } = &mut word
-            && let Some(refused) = self.waiting.get(name)
+            && let Some(refused) = self.waiting.refused(name)
         {
             for (family, refusal) in refused {
                 let _ = write!(message, "; no {family} address: {}", refusal.message());
@@ -165,7 +159,7 @@ impl Controller {
         service: &Service,
         around: &mut Surroundings<'_>,
     ) -> Option<Step> {
-        let refused = self.waiting.get(name)?;
+        let refused = self.waiting.refused(name)?;
         let (_, refusal) = refused.first()?;
         let mut message = refusal.message();
         for (family, other) in refused.iter().skip(1).filter(|(_, other)| other != refusal) {

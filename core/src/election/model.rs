@@ -30,8 +30,8 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use super::{Election, Fitness, Role, Wanted};
 use crate::{
-    Config, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp, Version, WriteError,
-    random::Random,
+    Config, Identity, Instant, LeaseRecord, LeaseTiming, Probing, ReadError, Timestamp, Version,
+    WriteError, random::Random,
 };
 
 mod key;
@@ -259,7 +259,9 @@ impl World {
             }
             Call::Written(_) => self.answer(replica, Call::Written(Err(WriteError::Unknown))),
             Call::Asked(Wanted::Read) | Call::Read(_) => {
-                self.tell(replica, |election, now| election.handle_read(Err(()), now));
+                self.tell(replica, |election, now| {
+                    election.handle_read(Err(ReadError::Failed(String::new())), now)
+                });
             }
             Call::None => {}
         }

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use pnet::util::MacAddr;
 
-use super::{HOLD_DOWN, HOLD_DOWN_MAX, PROBES, Target};
+use super::{ANSWERS_MAX, HOLD_DOWN, HOLD_DOWN_MAX, PROBES, Target};
 use crate::{Instant, IsAt, Probe, Probing, placement::Obstacle};
 
 /// A node behind a link.
@@ -111,6 +111,11 @@ impl Station {
         self.obstacle
     }
 
+    /// How many MACs have answered the probe that is waited for.
+    pub(super) fn n_answers(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.answers.len())
+    }
+
     /// Whether it is known that it answers, or that it did not answer the first probes.
     pub(super) fn is_settled(&self) -> bool {
         self.mac.is_some() || self.missed >= PROBES || self.obstacle.is_some()
@@ -162,7 +167,9 @@ impl Station {
         if claim.via != claim.mac || !to_us || !asked || now >= pending.until {
             return false;
         }
-        pending.answers.insert(claim.mac);
+        if pending.answers.len() < ANSWERS_MAX || self.mac == Some(claim.mac) {
+            pending.answers.insert(claim.mac);
+        }
         let first = pending.answers.len() == 1 && self.obstacle != Some(Obstacle::AmbiguousMac);
         match self.mac {
             Some(known) if known == claim.mac => self.pending = None,

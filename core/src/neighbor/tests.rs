@@ -448,3 +448,17 @@ fn behind_a_suspected_link_each_node_is_asked_about_once_a_second() {
     lan.run(millis(10_000));
     assert!((900..=1_200).contains(&lan.probes.len()), "{}", lan.probes.len());
 }
+
+#[test]
+fn a_flood_of_claims_fills_no_memory() {
+    let mut neighbors = looking();
+    assert!(neighbors.poll_output().is_some());
+    for number in 0..1_000_u16 {
+        let [high, low] = number.to_be_bytes();
+        let claim = reply(MacAddr(2, 0, 0, 1, high, low));
+        neighbors.handle_heard(&claim, Instant::from_millis(1));
+    }
+    assert!(neighbors.sizes(1, 1).iter().all(|size| size.entries <= size.at_most));
+    run(&mut neighbors, Instant::from_millis(200), |_| vec![]);
+    assert_eq!(last_change(&mut neighbors), Some(Obstacle::AmbiguousMac));
+}

@@ -89,6 +89,13 @@ impl Api {
         self.watch.push_back(Input::Slice(name.clone(), version, Some(slice)));
     }
 
+    /// Removes an EndpointSlice.
+    pub(crate) fn remove_slice(&mut self, name: &SliceName) {
+        let version = self.next_version();
+        self.slices.remove(name);
+        self.watch.push_back(Input::Slice(name.clone(), version, None));
+    }
+
     /// Puts a Lease in place that somebody else has written.
     pub(crate) fn put_lease(&mut self, record: LeaseRecord) {
         self.lease = Some((self.next_version(), record));

@@ -402,8 +402,13 @@ impl Bench {
 
     /// Lets the oldest read fail.
     pub(crate) fn fail_read(&mut self) {
+        self.refuse_read(ReadError::Failed("timed out".to_owned()));
+    }
+
+    /// Lets the oldest read fail for this reason.
+    pub(crate) fn refuse_read(&mut self, error: ReadError) {
         let Some((id, _)) = self.reads.pop_front() else { return };
-        self.tell(Input::Got(id, Err(ReadError("timed out".to_owned()))));
+        self.tell(Input::Got(id, Err(error)));
     }
 
     /// Gives the oldest write its verdict.

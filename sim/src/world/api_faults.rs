@@ -33,7 +33,11 @@ impl Refusal {
 
     /// What the reader learns.
     pub(super) fn of_read(self) -> ReadError {
-        ReadError(self.as_str().to_owned())
+        match self {
+            Self::Busy => ReadError::Busy(RETRY_AFTER),
+            Self::Failing => ReadError::Failed(self.as_str().to_owned()),
+            Self::Forbidden => ReadError::Forbidden(self.as_str().to_owned()),
+        }
     }
 
     /// After how long at least a list is asked for again.

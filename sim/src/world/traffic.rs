@@ -214,7 +214,7 @@ impl World {
                 self.task_after(id, RELIST_DELAY, Task::List(kind, epoch));
             }
             Some(Ask::Read(read_id, _)) => {
-                let error = ReadError("no answer in time".to_owned());
+                let error = ReadError::Failed("no answer in time".to_owned());
                 self.input(id, Input::Got(read_id, Err(error)));
             }
             Some(Ask::Write(write_id, _)) => {

@@ -148,7 +148,7 @@ pub(crate) fn input(input: &Input) -> Option<String> {
         Input::Lease(Some((version, record))) => format!("Lease {version} {}", lease(record)),
         Input::Lost(kind) => format!("watch of {kind:?}s lost"),
         Input::Got(_, Ok(_)) => "read".to_owned(),
-        Input::Got(_, Err(error)) => format!("not read: {}", error.0),
+        Input::Got(_, Err(error)) => format!("not read: {error}"),
         Input::Written(_, Ok(written)) => format!("written {}", version_of(written)),
         Input::Written(_, Err(WriteError::Conflict)) => "conflict".to_owned(),
         Input::Written(_, Err(WriteError::Rejected(reason))) => format!("rejected: {reason}"),

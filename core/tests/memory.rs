@@ -1,0 +1,101 @@
+//! What comes and goes leaves nothing behind in a replica, however long it leads.
+
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
+
+mod bench;
+
+use bench::*;
+use porter_core::{EipName, Input, LinkName, ServiceName, SliceName, WriteError};
+
+/// More than any table may remember of a cluster that never has more than a few objects at once.
+const ROUNDS: u8 = 60;
+
+/// Lets something come and go many times, each time under another name, and looks whether anything is
+/// remembered that should not be.
+fn come_and_go(bench: &mut Bench, round: impl Fn(&mut Bench, u8)) {
+    for number in 0..ROUNDS {
+        round(bench, number);
+        let sizes = bench.speaker.sizes();
+        let excesses: Vec<_> = sizes.excesses().collect();
+        assert!(excesses.is_empty(), "in round {number}: {excesses:?}");
+    }
+}
+
+fn named_by(kind: &str, number: u8) -> ServiceName {
+    ServiceName::new("default", &format!("{kind}{number}"))
+}
+
+#[test]
+fn services_and_their_slices_leave_nothing_behind() {
+    let mut bench = Bench::serving();
+    come_and_go(&mut bench, |bench, number| {
+        let name = named_by("web", number);
+        bench.endpoints(&name, &["node4"]);
+        bench.service(&name, Some(asking()));
+        bench.delete(&name);
+        bench.api.remove_slice(&SliceName::new("default", &name.name));
+        bench.calm();
+    });
+    assert_eq!((bench.api.services.len(), bench.ask(188)), (1, Some(mac(9))));
+}
+
+#[test]
+fn a_service_that_is_gone_before_a_write_of_it_fails_leaves_nothing_behind() {
+    let mut bench = Bench::serving();
+    come_and_go(&mut bench, |bench, number| {
+        let name = named_by("web", number);
+        bench.replies = false;
+        bench.service(&name, Some(asking()));
+        bench.service(&name, None);
+        bench.judge(Verdict::Failed(WriteError::Conflict));
+        bench.replies = true;
+        bench.calm();
+    });
+}
+
+#[test]
+fn who_waits_in_vain_for_what_another_holds_leaves_nothing_behind() {
+    let mut bench = Bench::serving();
+    come_and_go(&mut bench, |bench, number| {
+        let name = named_by("late", number);
+        bench.service(&name, Some(sharing(number, 80)));
+        bench.service(&name, None);
+    });
+}
+
+#[test]
+fn nodes_that_served_leave_nothing_behind() {
+    let mut bench = Bench::serving();
+    come_and_go(&mut bench, |bench, number| {
+        let name = format!("spot{number}");
+        bench.node(&name, Some(node(110 + number)));
+        bench.endpoints(&web(), &[&name]);
+        bench.calm();
+        assert_eq!(bench.ask(188), Some(mac(110 + number)));
+        bench.endpoints(&web(), &["node3"]);
+        bench.calm();
+        bench.node(&name, None);
+    });
+}
+
+#[test]
+fn eips_leave_nothing_behind() {
+    let mut bench = Bench::serving();
+    come_and_go(&mut bench, |bench, number| {
+        let name = EipName::from(format!("pool{number}").as_str());
+        bench.eip(&name, Some(layer2("172.22.0.210")));
+        bench.delete_eip(&name);
+        bench.calm();
+        assert!(!bench.api.eips.contains_key(&name));
+    });
+}
+
+#[test]
+fn links_of_pods_leave_nothing_behind() {
+    let mut bench = Bench::serving();
+    come_and_go(&mut bench, |bench, number| {
+        let name = LinkName::new(&format!("veth{number}")).unwrap();
+        bench.tell(Input::Link(name, Some(link())));
+        bench.tell(Input::Link(name, None));
+    });
+}
