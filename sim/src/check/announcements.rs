@@ -1,7 +1,12 @@
 //! A change, a new leader, or a link that comes up, is announced a bounded number of times (S8); after
-//! that an EIP is only refreshed now and then.
+//! that an EIP is only refreshed now and then. However often it changes, no minute has too many.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use porter_core::{Answers, Input, Instant, Output};
 
@@ -12,6 +17,10 @@ use crate::world::Moment;
 const BURST_MAX: u32 = 5;
 /// How long it is at least between two announcements without a change.
 const REFRESH_MIN: Duration = Duration::from_secs(20);
+
+/// How often an EIP is announced within a minute, whatever happens.
+const A_MINUTE_MAX: usize = 120;
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
@@ -26,6 +35,8 @@ struct Replica {
     is_down: bool,
     /// How many announcements of an EIP are still due, and when the last one was.
     due: BTreeMap<IpAddr, (u32, Moment)>,
+    /// When each EIP was announced within the last minute.
+    lately: BTreeMap<IpAddr, VecDeque<Instant>>,
 }
 
 impl Announcements {
@@ -52,6 +63,7 @@ impl Announcements {
         let replica = self.replicas.entry(id).or_default();
         match output {
             Output::Announce(is_at) => {
+                replica.count(is_at.target, local)?;
                 let (left, last_at) = replica.due.entry(is_at.target).or_default();
                 if *left == 0 && now.since(*last_at) < REFRESH_MIN {
                     let eip = is_at.target;
@@ -88,6 +100,18 @@ impl Announcements {
 }
 
 impl Replica {
+    fn count(&mut self, eip: IpAddr, now: Instant) -> Result<(), Violation> {
+        let lately = self.lately.entry(eip).or_default();
+        while lately.front().is_some_and(|at| *at + MINUTE <= now) {
+            lately.pop_front();
+        }
+        lately.push_back(now);
+        match lately.len() <= A_MINUTE_MAX {
+            true => Ok(()),
+            false => Err(Violation(format!("{eip} is announced too often within a minute"))),
+        }
+    }
+
     fn owe(&mut self, eips: impl Iterator<Item = IpAddr>) {
         for eip in eips {
             self.due.entry(eip).or_default().0 += BURST_MAX;

@@ -10,11 +10,12 @@
 //! | S3 | two that may speak at one moment of true time | `voices` |
 //! | S4 | a MAC that its node did not prove to the speaker, and lately | `proofs` |
 //! | S5 | another's MAC as the Ethernet source | `sources` |
-//! | S6 | an address that no Service holds | `mod` |
+//! | S6 | an answer for what no Service holds, or for a node's own address | `assigned` |
 //! | S7 | a node that comes before one that was told, in the order of commits | `commits` |
 //! | S8 | frames that are not right byte by byte, replies to no question, endless announcements | `bytes`, `replies`, `announcements` |
 //! | S9 | an answer without an endpoint, under `Local` without one on that node | `endpoints` |
 //! | S10 | bytes that are read as what they are not, or that end the parser | `bytes` |
+//! | S11 | more remembered than there is a limit for, or a reason | `sizes` |
 //!
 //! The others look at what is on record: who holds an address (`addresses`), what a write changes
 //! (`changes`), how many are under way (`writes`); and at diligence: that who is answered is asked
@@ -22,15 +23,18 @@
 
 mod addresses;
 mod announcements;
+mod assigned;
 mod bytes;
 mod changes;
 mod commits;
 mod deadlines;
 mod divergence;
 mod endpoints;
+mod known;
 mod probes;
 mod proofs;
 mod replies;
+mod sizes;
 mod sometimes;
 mod sources;
 mod timers;
@@ -40,7 +44,7 @@ mod writes;
 use std::{collections::BTreeMap, fmt};
 
 use porter_core::{
-    Input, Instant, Output, ServiceName, WhoHas, Write, keys,
+    Input, Instant, Output, ServiceName, Speaker, WhoHas, Write, keys,
     wire::{Dropped, Heard},
 };
 
@@ -65,10 +69,11 @@ pub(crate) struct Checks {
     commits: commits::Commits,
     deadlines: deadlines::Deadlines,
     divergence: divergence::Divergence,
-    endpoints: endpoints::Endpoints,
     probes: probes::Probes,
     proofs: proofs::Proofs,
     replies: replies::Replies,
+    sizes: sizes::Sizes,
+    told: known::Told,
     pub(crate) seen: sometimes::Seen,
     voices: voices::Voices,
     writes: writes::Writes,
@@ -79,7 +84,7 @@ impl Checks {
     pub(crate) fn started(&mut self, id: usize) {
         self.announcements.started(id);
         self.deadlines.started(id);
-        self.endpoints.started(id);
+        self.told.started(id);
         self.probes.started(id);
         self.proofs.started(id);
         self.replies.started(id);
@@ -91,7 +96,7 @@ impl Checks {
         self.announcements.told(id, input);
         self.seen.told(input);
         self.deadlines.told(id, input);
-        self.endpoints.told(id, input);
+        self.told.told(id, input);
         self.probes.told(id, input);
         self.proofs.told(id, input, now);
         self.writes.told(id, input);
@@ -114,14 +119,15 @@ impl Checks {
 
     /// A replica was told that its time has come, and has said when to tell it next.
     pub(crate) fn woken(
-        &self,
+        &mut self,
         id: usize,
         name: &str,
         now: Instant,
-        next_at: Option<Instant>,
+        speaker: &Speaker,
     ) -> Result<(), Violation> {
         self.probes.woken(id, name, now)?;
-        timers::check(name, now, next_at)
+        self.sizes.woken(name, speaker)?;
+        timers::check(name, now, speaker.poll_timeout())
     }
 
     /// The API server is about to carry out a write.
@@ -200,7 +206,26 @@ impl Checks {
         if self.voices.n_overlaps() > n_overlaps {
             self.seen.hit(Sometimes::Overlap);
         }
-        self.endpoints.after_event(world)
+        for id in self.told.take_news() {
+            self.answers(world, id)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what a replica would answer, now that it was told something.
+    fn answers(&self, world: &World, id: usize) -> Result<(), Violation> {
+        let replica = &world.replicas[id];
+        let Some(process) = replica.process.as_ref().filter(|it| world.local(id) < it.until) else {
+            return Ok(());
+        };
+        let Some(known) = self.told.by(id) else { return Ok(()) };
+        for (_, eip, answer) in process.speaker.answers().iter() {
+            if let Ok(mac) = answer {
+                assigned::check(&replica.name, known, eip)?;
+                endpoints::check(world, &replica.name, known, (eip, mac))?;
+            }
+        }
+        Ok(())
     }
 
     /// From here on clocks are off by more than is bounded: two voices are counted, and no

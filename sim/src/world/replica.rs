@@ -291,8 +291,8 @@ impl World {
         process.speaker.handle_timeout(now);
         self.drain(id);
         if let Some(process) = &self.replicas[id].process {
-            let next_at = process.speaker.poll_timeout();
-            let verdict = self.checks.woken(id, &self.replicas[id].name, now, next_at);
+            let speaker = &process.speaker;
+            let verdict = self.checks.woken(id, &self.replicas[id].name, now, speaker);
             self.owe(verdict);
         }
     }
