@@ -50,6 +50,7 @@ pub use facts::{
 pub use names::{
     EipName, Identity, LinkName, NamespaceName, Namespaced, NodeName, ServiceName, SliceName, Uid,
 };
+pub use neighbor::Doubts;
 pub use pnet::util::MacAddr;
 pub use range::{AddressRange, RangeError};
 pub use speaker::{Size, Sizes, Speaker};

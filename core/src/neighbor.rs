@@ -46,6 +46,17 @@ const HOLD_DOWN_MAX: Duration = Duration::from_secs(3_600);
 /// So many MACs that answer one probe are told apart: who floods the link does not fill memory.
 const ANSWERS_MAX: usize = 8;
 
+/// How much of what is on the LAN a replica is in doubt of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Doubts {
+    /// Links with carrier on which nobody was heard when somebody should have been.
+    pub suspect_links: usize,
+    /// Nodes whose address several MACs claim, none of which was known before.
+    pub ambiguous_nodes: usize,
+    /// Nodes that came back from the dead lately, and are chosen last.
+    pub held_down_nodes: usize,
+}
+
 /// Where a node is looked for: an address on a link.
 pub(crate) type Target = (LinkName, IpAddr);
 
@@ -252,6 +263,16 @@ impl Neighbors {
         self.links.get(&link).is_some_and(|it| it.is_suspect() || it.presumes_death())
     }
 
+    /// How much of what is on the LAN is in doubt.
+    pub(crate) fn doubts(&self, now: Instant) -> Doubts {
+        let ambiguous = |it: &&Station| it.obstacle() == Some(Obstacle::AmbiguousMac);
+        Doubts {
+            suspect_links: self.links.values().filter(|it| it.is_suspect()).count(),
+            ambiguous_nodes: self.stations.values().filter(ambiguous).count(),
+            held_down_nodes: self.stations.values().filter(|it| it.is_held_down(now)).count(),
+        }
+    }
+
     #[must_use]
     pub(crate) fn poll_output(&mut self) -> Option<Probe> {
         self.outputs.pop_front()
@@ -298,9 +319,9 @@ impl Neighbors {
             }
         }
         let known = station.mac().is_some();
-        let sent_at = station.sent_at();
+        let since = station.proved_by_frames_since();
         let health = self.links.entry(link).or_default();
-        let carries = health.heard_since(sent_at) || health.presumes_death();
+        let carries = health.heard_since(since) || health.presumes_death();
         // Who is alone with it on the link has its carrier to go by, and a sign of life in the past.
         let dead = carries || known && witnesses == 0;
         if !dead {

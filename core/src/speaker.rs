@@ -12,9 +12,9 @@ use std::{
 };
 
 use crate::{
-    Answers, Config, Election, Event, Fitness, Generation, Got, Identity, Input, Instant, Kind,
-    LinkName, Node, Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError, WriteId,
-    Written,
+    Answers, Config, Doubts, Election, Event, Fitness, Generation, Got, Identity, Input, Instant,
+    Kind, LinkName, Node, Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError,
+    WriteId, Written,
     announcer::Announcer,
     cluster::{Cluster, Concern},
     controller::{Controller, Due, Surroundings},
@@ -234,6 +234,11 @@ impl Speaker {
     /// How often this replica was woken so late that it must have been paused.
     pub fn pauses(&self) -> u64 {
         self.election.pauses()
+    }
+
+    /// How much of what is on the LAN this replica is in doubt of.
+    pub fn doubts(&self, now: Instant) -> Doubts {
+        self.neighbors.doubts(now)
     }
 
     /// The snapshot that was published last.

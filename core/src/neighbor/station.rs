@@ -26,6 +26,8 @@ pub(super) struct Station {
     pending: Option<Pending>,
     /// When the last probe was sent.
     sent_at: Instant,
+    /// When the first of those was sent that brought nothing since.
+    silent_since: Instant,
     /// The only other MAC that answered the last broadcast.
     rival: Option<MacAddr>,
     obstacle: Option<Obstacle>,
@@ -69,6 +71,7 @@ impl Station {
             missed: 0,
             pending: None,
             sent_at: now,
+            silent_since: now,
             rival: None,
             obstacle: None,
             hold: Hold::default(),
@@ -102,8 +105,11 @@ impl Station {
         self.missed
     }
 
-    pub(super) fn sent_at(&self) -> Instant {
-        self.sent_at
+    /// Since when a frame of another station proves that this one could have been heard. Of a node that
+    /// is known it has to be in the same window, since the link may have failed meanwhile; one that never
+    /// answered loses nothing by being given up.
+    pub(super) fn proved_by_frames_since(&self) -> Instant {
+        if self.mac.is_some() { self.sent_at } else { self.silent_since }
     }
 
     /// What keeps the node from being answered.
@@ -155,6 +161,9 @@ impl Station {
         let to = self.mac.filter(|_| self.missed + 1 < PROBES);
         self.pending = Some(Pending { to, until: now + timeout, answers: BTreeSet::new() });
         self.sent_at = now;
+        if self.missed == 0 {
+            self.silent_since = now;
+        }
         self.probe_at = now + again;
         Probe { link, target, to, sender: self.sender }
     }

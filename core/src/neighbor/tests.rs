@@ -384,6 +384,20 @@ fn a_node_that_never_answered_is_given_up_once_the_link_is_proved() {
 }
 
 #[test]
+fn a_node_that_never_answered_is_given_up_with_any_frame_since_it_was_asked() {
+    let mut lan = Lan::of(&[9], Probing::default());
+    lan.dead.insert(9);
+    lan.run(millis(10_000));
+    // Between two probes, when no answer is waited for.
+    while lan.neighbors.stations[&at(9)].next_at() < lan.now + millis(300) {
+        lan.run(millis(10));
+    }
+    lan.neighbors.handle_stirred(at(0).0, lan.now);
+    lan.run(millis(3_000));
+    assert!(lan.deaths.contains_key(&9));
+}
+
+#[test]
 fn a_node_that_comes_back_is_held_down_and_longer_each_time() {
     let mut lan = Lan::of(&[9, 10], Probing::default());
     let mut held = Vec::new();
