@@ -111,7 +111,7 @@ fn every_fault_is_chosen_and_so_is_every_kind_of_host_and_switch() {
     };
     let on_the_lan = "bind-ports cable claim filter garble inspect join part spoof storm";
     assert_eq!(missing(on_the_lan), [""; 0]);
-    let of_nodes = "answer-eips clone-mac power proxy renumber suspend swap-nic wall-clock";
+    let of_nodes = "answer-eips clone-mac double marginal power proxy renumber suspend swap-nic take-eip wall-clock";
     assert_eq!(missing(of_nodes), [""; 0]);
     let of_replicas = "clock crash cut down heal leave stall up";
     assert_eq!(missing(of_replicas), [""; 0]);

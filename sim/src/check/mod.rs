@@ -127,6 +127,7 @@ impl Checks {
     ) -> Result<(), Violation> {
         self.probes.woken(id, name, now)?;
         self.sizes.woken(name, speaker)?;
+        self.seen.woken(speaker.doubts(now));
         timers::check(name, now, speaker.poll_timeout())
     }
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use porter_core::{
-    ConditionChange, Input, LeaseRecord, NodeName, Output, ServiceChange, ServiceName, Write,
-    WriteError,
+    ConditionChange, Doubts, Input, LeaseRecord, NodeName, Output, ServiceChange, ServiceName,
+    Write, WriteError,
 };
 
 use super::recorded;
@@ -16,11 +16,16 @@ use crate::world::Api;
 /// Something that has to happen in some runs.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Sometimes {
+    Ambiguous,
     ClaimRefused,
-    Contradicted,
     Conflict,
+    Contradicted,
     CrashUnacknowledged,
+    Deaf,
+    FollowerPaused,
     GapAcrossMove,
+    HandedOver,
+    HeldDown,
     HeldWhileCut,
     Moved,
     NoCandidate,
@@ -38,12 +43,17 @@ pub(crate) enum Sometimes {
 }
 
 impl Sometimes {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 24] = [
+        Self::Ambiguous,
         Self::ClaimRefused,
-        Self::Contradicted,
         Self::Conflict,
+        Self::Contradicted,
         Self::CrashUnacknowledged,
+        Self::Deaf,
+        Self::FollowerPaused,
         Self::GapAcrossMove,
+        Self::HandedOver,
+        Self::HeldDown,
         Self::HeldWhileCut,
         Self::Moved,
         Self::NoCandidate,
@@ -62,6 +72,11 @@ impl Sometimes {
 
     fn what(self) -> &'static str {
         match self {
+            Self::Ambiguous => "somebody could not tell which of several MACs is the node",
+            Self::Deaf => "a replica doubted its own link",
+            Self::FollowerPaused => "a follower stood still for longer than a claim lasts",
+            Self::HandedOver => "the Lease was handed over to one that was fitter",
+            Self::HeldDown => "a node that had come back was chosen last",
             Self::StaleList => "a list was older than what had happened",
             Self::OneMacOfTwo => "an EIP was said to be at a MAC that two nodes had",
             Self::ClaimRefused => "a claim was refused by the API server",
@@ -129,6 +144,17 @@ impl Seen {
         }
     }
 
+    /// A replica was woken, and has done all that it wanted done.
+    pub(super) fn woken(&mut self, doubts: Doubts) {
+        let Doubts { suspect_links, ambiguous_nodes, held_down_nodes } = doubts;
+        let seen = [
+            (suspect_links, Sometimes::Deaf),
+            (ambiguous_nodes, Sometimes::Ambiguous),
+            (held_down_nodes, Sometimes::HeldDown),
+        ];
+        seen.into_iter().filter(|(count, _)| *count > 0).for_each(|(_, it)| self.hit(it));
+    }
+
     pub(super) fn committed(&mut self, api: &Api) {
         let lease = api.lease.as_ref().map(|(_, record)| record);
         if lease != self.lease.as_ref() {
@@ -137,6 +163,9 @@ impl Seen {
                 && before.holder != after.holder
                 && after.holder.is_some()
             {
+                if before.released_by.is_some() && before.wanted_by == after.holder {
+                    self.hit(Sometimes::HandedOver);
+                }
                 match (&before.holder, &before.released_by) {
                     (Some(_), _) => self.hit(Sometimes::TakenByExpiry),
                     (None, Some(_)) => self.hit(Sometimes::TakenByRelease),

@@ -14,6 +14,7 @@ mod plan;
 mod setting;
 pub mod shrink;
 mod simplest;
+mod sort;
 mod summary;
 
 use std::{

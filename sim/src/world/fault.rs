@@ -56,6 +56,8 @@ pub enum Step {
     DeleteService(usize),
     /// Somebody takes the holder out of the Lease, and says that this replica gave it up.
     EmptyLease(Option<usize>),
+    /// A node's address is another node's, too: the second one has both.
+    Double(usize, usize),
     /// A process is killed, and no kubelet starts the next.
     Down(usize),
     /// A replica's watch expires, and is begun anew with a list.
@@ -110,6 +112,8 @@ pub enum Step {
     Storm(u8, u16),
     /// A host is suspended for this many milliseconds.
     Suspend(usize, u32),
+    /// A node gets an EIP for its own address.
+    TakeEip(usize, u8),
     /// A node gets a network card with another MAC.
     SwapNic(usize),
     /// A kubelet starts processes again, after a [`Step::Down`].
@@ -187,6 +191,7 @@ impl World {
             Step::DeletePods(node) => self.delete_pods(&self.node(*node)),
             Step::DeleteService(i) => self.delete_service(&self.service(*i)),
             Step::EmptyLease(i) => self.empty_lease(i.as_ref().map(replica)),
+            Step::Double(node, by) => self.double(*node, *by),
             Step::Down(i) => self.take_down(replica(i)),
             Step::Expire(i, kind) => self.expire_watch(replica(i), *kind),
             Step::Fail(i, millis) => self.refuse(replica(i), Refusal::Failing, span(*millis)),
@@ -226,6 +231,7 @@ impl World {
             Step::StallApi(millis) => self.stall_api(span(*millis)),
             Step::Storm(number, n_frames) => self.storm(eip(*number), *n_frames),
             Step::Suspend(node, millis) => self.suspend(*node, span(*millis)),
+            Step::TakeEip(node, number) => self.take_eip(*node, eip(*number)),
             Step::Up(i) => self.bring_up(replica(i)),
             Step::WallClock(host, secs) => self.step_wall_clock(*host, *secs),
             Step::SwapNic(node) => self.swap_nic(node % self.nodes.len()),
@@ -293,6 +299,9 @@ impl World {
         let local_then = self.nodes[id].clock.read(self.now + span);
         if self.leads(id) && process.is_some_and(|process| process.until <= local_then) {
             self.checks.seen.hit(Sometimes::PausedAcrossDeadline);
+        }
+        if !self.leads(id) && process.is_some() && span > self.options.timing.duration() {
+            self.checks.seen.hit(Sometimes::FollowerPaused);
         }
         let until = self.now + span;
         self.replicas[id].stalled_until = self.replicas[id].stalled_until.max(until);
@@ -399,6 +408,13 @@ impl World {
 
 fn span(millis: u32) -> Duration {
     Duration::from_millis(u64::from(millis))
+}
+
+impl World {
+    /// Whether steps call an address by a number, as the address of an EIP.
+    pub(super) fn is_in_pool(&self, address: IpAddr) -> bool {
+        (0..N_EIPS).any(|number| eip(number) == address)
+    }
 }
 
 /// The address that steps call by this number.

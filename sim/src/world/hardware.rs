@@ -96,6 +96,7 @@ impl World {
     fn set_mac(&mut self, i: usize, mac: MacAddr, what: &str) {
         self.nodes[i].mac = mac;
         self.nodes[i].macs.push(mac);
+        self.share_mac(i);
         self.fails(Subject::Node(self.nodes[i].name.clone()), what);
         self.tell_link(i);
     }
@@ -115,13 +116,47 @@ impl World {
         let numbers = (0..80).map(|n| 20 + (from + n) % 80);
         let had = |address: &IpAddr| self.nodes.iter().any(|node| node.addresses.contains(address));
         let addresses = numbers.map(|number| self.address_in_net(number));
-        let Some(address) = addresses.into_iter().find(|address| !had(address)) else { return };
+        if let Some(address) = addresses.into_iter().find(|address| !had(address)) {
+            self.set_address(i, address);
+        }
+    }
+
+    fn set_address(&mut self, i: usize, address: IpAddr) {
         self.nodes[i].address = address;
         self.nodes[i].addresses.push(address);
         self.fails(Subject::Node(self.nodes[i].name.clone()), format!("is at {address} now"));
         self.tell_link(i);
         let tells_at = self.now + self.rng.up_to(STATUS_EVERY);
         self.queue.push(tells_at, Event::Registered(i));
+    }
+
+    /// Gives a node the address of another one, besides its own: both answer for it.
+    pub fn double(&mut self, node: usize, by: usize) {
+        let (i, by) = (node % self.nodes.len(), by % self.nodes.len());
+        if i == by {
+            return;
+        }
+        self.nodes[by].also = Some(self.nodes[i].address);
+        self.share_mac(by);
+        let (name, address) = (self.nodes[by].name.clone(), self.nodes[i].address);
+        self.fails(Subject::Node(name), format!("has {address}, which is another node's"));
+    }
+
+    /// Whoever asks for a node may take the MAC of one for it that has its address, too.
+    fn share_mac(&mut self, by: usize) {
+        let (Some(also), mac) = (self.nodes[by].also, self.nodes[by].mac) else { return };
+        // Under an address that a node had, too, as long as its kubelet has not told of another.
+        let doubled = self.nodes.iter_mut().filter(|node| node.addresses.contains(&also));
+        doubled.for_each(|node| node.macs.push(mac));
+    }
+
+    /// Gives a node an EIP for its own address. Its kubelet tells so within ten seconds.
+    pub fn take_eip(&mut self, node: usize, eip: IpAddr) {
+        let i = node % self.nodes.len();
+        if self.nodes.iter().all(|node| node.address != eip) {
+            self.misled = true; // It answers for the EIP until it has another one.
+            self.set_address(i, eip);
+        }
     }
 
     /// Has a node's kernel answer for the EIPs that kube-proxy has there, or not.
@@ -223,6 +258,10 @@ impl World {
             }
             self.set_marginal(i, 0);
             self.set_answers_eips(i, false);
+            self.nodes[i].also = None;
+            if self.is_in_pool(self.nodes[i].address) {
+                self.renumber(i);
+            }
             self.handle_registered(i);
             self.handle_resumed(i);
             self.nodes[i].wall_secs = 0;

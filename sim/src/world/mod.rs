@@ -112,6 +112,8 @@ pub(crate) struct NodeHost {
     pub(crate) macs: Vec<MacAddr>,
     /// Every address that it ever had.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Another node's address that it has too, by mistake.
+    pub(crate) also: Option<IpAddr>,
     /// Whether its kernel answers for the EIPs that kube-proxy has there (IPVS without `strictARP`).
     pub(crate) answers_eips: bool,
     /// While the host is suspended: until when.
@@ -194,6 +196,7 @@ impl World {
                 clock,
                 macs: vec![mac],
                 addresses: vec![address.into()],
+                also: None,
                 answers_eips: false,
                 suspended_until: Moment::ZERO,
                 wall_secs: 0,

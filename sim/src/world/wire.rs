@@ -127,9 +127,10 @@ impl World {
             return;
         }
         let (name, address, mac) = (node.name.clone(), node.address, node.mac);
+        let has = |target| target == address || node.also == Some(target);
         match frame.says {
             Says::WhoHas { target, asker }
-                if asker.0 != target && (target == address || self.answers_eip(port, target)) =>
+                if asker.0 != target && (has(target) || self.answers_eip(port, target)) =>
             {
                 let says = Says::IsAt { target, mac, to: asker };
                 self.send(port, &Frame { src: mac, dst: asker.1, says });
