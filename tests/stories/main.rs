@@ -9,6 +9,7 @@ mod fitness;
 mod guide;
 mod hardware;
 mod lan;
+mod owed;
 
 use std::{net::IpAddr, time::Duration};
 
