@@ -647,4 +647,6 @@ impl Election {
 }
 
 #[cfg(test)]
+mod handed;
+#[cfg(test)]
 mod model;

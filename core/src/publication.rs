@@ -15,7 +15,7 @@ use pnet::util::MacAddr;
 use crate::{Answers, Generation, Instant, LinkName, Output, Silence};
 
 /// The answers as they should be, as they are published, and as they are acknowledged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Publication {
     answers: Answers,
     published: Arc<Answers>,
@@ -132,6 +132,12 @@ impl Publication {
 
     pub(crate) fn published(&self) -> &Arc<Answers> {
         &self.published
+    }
+
+    /// What the responders have come to.
+    #[cfg(test)]
+    pub(crate) fn acknowledged(&self) -> Generation {
+        self.acknowledged
     }
 
     #[must_use]

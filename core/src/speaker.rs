@@ -37,6 +37,7 @@ const READ_AGAIN: Duration = Duration::from_millis(250);
 /// for the next input or for [`Self::poll_timeout`], whichever is first. Instants must not go back,
 /// and must be read before the input they come with is handled, not before it arrived.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Speaker {
     election: Election,
     cluster: Cluster,
@@ -67,7 +68,7 @@ pub struct Speaker {
 }
 
 /// What a replica makes of its claim.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Standing {
     /// Has none, or none that counts.
     Silent,
@@ -558,3 +559,6 @@ impl Speaker {
         kinds.map(|(_, &at)| at).min()
     }
 }
+
+#[cfg(test)]
+mod model;
