@@ -184,8 +184,9 @@ fn what_leaders_say_follows_the_commits_whatever_goes_wrong_once() {
     assert!(states > 500_000, "{states} states are too few to say anything");
 }
 
+/// What a new term must not say before the answers of an earlier one are silenced is found here only.
 #[test]
-#[ignore = "takes long"]
+#[ignore = "takes ten minutes and more; has not been seen to end"]
 fn what_leaders_say_follows_the_commits_when_the_lease_comes_back() {
     deep::explore(&Scope { replicas: 2, moves: 1, passes: 2, faults: 0 });
 }
