@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The facts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     pub(crate) eips: Store<EipName, Eip>,
     pub(crate) services: Store<ServiceName, Service>,

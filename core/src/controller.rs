@@ -40,7 +40,7 @@ use crate::{
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 
 /// A leader's knowledge of one term: who holds what, who is placed where, what is to be looked at.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Controller {
     ipam: Ipam,
     load: Load,

@@ -522,4 +522,6 @@ impl Election {
 }
 
 #[cfg(test)]
+mod handed;
+#[cfg(test)]
 mod model;

@@ -31,7 +31,7 @@ pub(crate) enum Object {
 }
 
 /// The outstanding writes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pending: BTreeMap<WriteId, Pending>,
     busy: BTreeSet<Object>,
@@ -41,7 +41,7 @@ pub(crate) struct Ledger {
 }
 
 /// A write without a verdict.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pending {
     object: Object,
     version: Version,
@@ -138,7 +138,7 @@ impl Ledger {
 }
 
 /// The objects that wait for room, in the order in which they came, each once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     order: VecDeque<Object>,
     waiting: BTreeSet<Object>,

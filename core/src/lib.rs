@@ -14,6 +14,8 @@ mod cluster;
 mod condition;
 mod config;
 mod controller;
+#[cfg(test)]
+mod deep;
 mod election;
 mod event;
 mod facts;

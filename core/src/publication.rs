@@ -15,7 +15,7 @@ use pnet::util::MacAddr;
 use crate::{Answers, Generation, Instant, LinkName, Output, Silence, Size};
 
 /// The answers as they should be, as they are published, and as they are acknowledged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Publication {
     answers: Answers,
     published: Arc<Answers>,
@@ -156,6 +156,12 @@ impl Publication {
             Size::new("EIPs something is said of", answers, 2 * objects),
             Size::new("EIPs whose answer changed", self.changed.len(), answers + 2 * objects),
         ]
+    }
+
+    /// What the responders have come to.
+    #[cfg(test)]
+    pub(crate) fn acknowledged(&self) -> Generation {
+        self.acknowledged
     }
 
     #[must_use]

@@ -45,6 +45,7 @@ const READ_AGAIN_MAX: Duration = Duration::from_secs(5);
 /// for the next input or for [`Self::poll_timeout`], whichever is first. Instants must not go back,
 /// and must be read before the input they come with is handled, not before it arrived.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Speaker {
     election: Election,
     cluster: Cluster,
@@ -77,7 +78,7 @@ pub struct Speaker {
 }
 
 /// What a replica makes of its claim.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Standing {
     /// Has none, or none that counts.
     Silent,
@@ -616,3 +617,6 @@ impl Speaker {
         kinds.map(|(_, &at)| at).min()
     }
 }
+
+#[cfg(test)]
+mod model;

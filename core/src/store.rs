@@ -151,6 +151,12 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         self.objects.get(key).map(|(version, object)| (*version, object))
     }
 
+    /// Whether the next list counts, whatever it says of an object.
+    #[cfg(test)]
+    pub(crate) fn doubts(&self, key: &K) -> bool {
+        self.doubted.contains(key)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
         self.objects.iter().map(|(key, (_, object))| (key, object))
     }

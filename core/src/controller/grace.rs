@@ -15,7 +15,7 @@ use crate::{Instant, Size, ledger::Object};
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// What is wrong, and not said yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Grace {
     ends_at: BTreeMap<Object, Instant>,
     timers: BTreeSet<(Instant, Object)>,

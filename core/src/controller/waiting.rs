@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{Family, ServiceName, Size, ipam::Refusal};
 
 /// Who waits for an address, why, and whose change may be what they wait for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     refused: BTreeMap<ServiceName, Vec<(Family, Refusal)>>,
     /// Who waits for what a Service holds, and is looked at again when that Service has changed: it

@@ -24,14 +24,14 @@
 //! another comes shortly before: who forgets that clocks are off acts there. The margin is zero, since frames are not modelled;
 //! jitter is, as none. What is decided in a term is not modelled either, but in the simulator.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use super::{Election, Fitness, Role, Wanted};
 use crate::{
     Config, Identity, Instant, LeaseRecord, LeaseTiming, Probing, ReadError, Timestamp, Version,
-    WriteError, random::Random,
+    WriteError, deep, random::Random,
 };
 
 mod key;
@@ -58,7 +58,8 @@ struct World {
     faults: u8,
     lag: usize,
     wishes: u8,
-    replicas: Vec<Replica>,
+    /// Shared with the states in which nothing happened to them.
+    replicas: Vec<Arc<Replica>>,
     /// How the present holder came to hold the Lease.
     taken: Taken,
 }
@@ -152,14 +153,16 @@ impl Action {
 
 impl World {
     fn new(scope: Scope, rates: &[u64]) -> Self {
-        let replica = |(number, &rate): (usize, &u64)| Replica {
-            election: campaigning(number, 0, Instant::ZERO),
-            rate,
-            incarnation: 0,
-            call: Call::None,
-            astray: None,
-            unseen: VecDeque::from([None]),
-            by_read: false,
+        let replica = |(number, &rate): (usize, &u64)| {
+            Arc::new(Replica {
+                election: campaigning(number, 0, Instant::ZERO),
+                rate,
+                incarnation: 0,
+                call: Call::None,
+                astray: None,
+                unseen: VecDeque::from([None]),
+                by_read: false,
+            })
         };
         Self {
             ticks: 0,
@@ -178,6 +181,10 @@ impl World {
         self.replicas[replica].clock(self.ticks)
     }
 
+    fn replica(&mut self, replica: usize) -> &mut Replica {
+        Arc::make_mut(&mut self.replicas[replica])
+    }
+
     fn leads(&self, replica: usize) -> bool {
         self.replicas[replica].election.leads(self.now(replica))
     }
@@ -191,6 +198,7 @@ impl World {
         self.versions += 1;
         self.lease = record.map(|record| (Version(self.versions), record));
         for replica in &mut self.replicas {
+            let replica = Arc::make_mut(replica);
             replica.unseen.push_back(self.lease.clone());
             if replica.unseen.len() > self.lag {
                 replica.unseen.pop_front();
@@ -226,7 +234,7 @@ impl World {
     /// Lets an election take something in, and sends what it asks for.
     fn tell(&mut self, replica: usize, take: impl FnOnce(&mut Election, Instant)) {
         let now = self.now(replica);
-        let Replica { election, call, .. } = &mut self.replicas[replica];
+        let Replica { election, call, .. } = self.replica(replica);
         election.random = Random::still();
         election.handed_over_at = None;
         take(election, now);
@@ -240,21 +248,23 @@ impl World {
         match call {
             Call::Read(lease) => {
                 self.tell(replica, |election, now| election.handle_read(Ok(lease), now));
-                self.replicas[replica].by_read |= !led && self.leads(replica);
+                let by_read = !led && self.leads(replica);
+                self.replica(replica).by_read |= by_read;
             }
             Call::Written(verdict) => {
                 self.tell(replica, |election, now| election.handle_written(verdict, now));
-                self.replicas[replica].by_read &= !self.leads(replica);
+                let leads = self.leads(replica);
+                self.replica(replica).by_read &= !leads;
             }
             Call::None | Call::Asked(_) => {}
         }
     }
 
     fn give_up(&mut self, replica: usize) {
-        let call = mem::replace(&mut self.replicas[replica].call, Call::None);
+        let call = mem::replace(&mut self.replica(replica).call, Call::None);
         match call {
             Call::Asked(Wanted::Write(expected, record)) => {
-                self.replicas[replica].astray = Some((expected, record));
+                self.replica(replica).astray = Some((expected, record));
                 self.answer(replica, Call::Written(Err(WriteError::Unknown)));
             }
             Call::Written(_) => self.answer(replica, Call::Written(Err(WriteError::Unknown))),
@@ -268,20 +278,21 @@ impl World {
     }
 
     fn serve(&mut self, replica: usize) {
-        let call = mem::replace(&mut self.replicas[replica].call, Call::None);
-        self.replicas[replica].call = match call {
+        let call = mem::replace(&mut self.replica(replica).call, Call::None);
+        let call = match call {
             Call::Asked(Wanted::Read) => Call::Read(self.lease.clone()),
             Call::Asked(Wanted::Write(expected, record)) => {
                 Call::Written(self.write(expected, record))
             }
             Call::None | Call::Read(_) | Call::Written(_) => call,
         };
+        self.replica(replica).call = call;
     }
 
     /// Shows the next change to a replica that could serve more all the time. If it has no occasion
     /// to say so, nothing is different.
     fn wish(&mut self, replica: usize) {
-        let Some(lease) = self.replicas[replica].unseen.pop_front() else { return };
+        let Some(lease) = self.replica(replica).unseen.pop_front() else { return };
         self.tell(replica, |election, now| {
             election.fitness = Fitness::Fit(1);
             election.fitter_since = Some(Instant::ZERO);
@@ -296,8 +307,8 @@ impl World {
     }
 
     fn crash(&mut self, replica: usize) {
-        let now = self.now(replica);
-        let dead = &mut self.replicas[replica];
+        let (now, lease) = (self.now(replica), self.lease.clone());
+        let dead = self.replica(replica);
         if let Call::Asked(Wanted::Write(expected, record)) = &dead.call {
             dead.astray = Some((*expected, record.clone()));
         }
@@ -306,7 +317,7 @@ impl World {
         dead.election = campaigning(replica, dead.incarnation, now);
         dead.by_read = false;
         // A list, and what comes after it.
-        dead.unseen = VecDeque::from([self.lease.clone()]);
+        dead.unseen = VecDeque::from([lease]);
     }
 
     fn act(&mut self, action: Action) {
@@ -316,22 +327,22 @@ impl World {
             Action::Wake(replica) => self.tell(replica, Election::handle_timeout),
             Action::Serve(replica) => self.serve(replica),
             Action::Answer(replica) => {
-                let call = mem::replace(&mut self.replicas[replica].call, Call::None);
+                let call = mem::replace(&mut self.replica(replica).call, Call::None);
                 self.answer(replica, call);
             }
             Action::GiveUp(replica) => self.give_up(replica),
             Action::ServeAstray(replica) => {
-                if let Some((expected, record)) = self.replicas[replica].astray.take() {
+                if let Some((expected, record)) = self.replica(replica).astray.take() {
                     // Nobody waits for the verdict.
                     let _ = self.write(expected, record);
                 }
             }
             Action::See(replica) => {
-                if let Some(lease) = self.replicas[replica].unseen.pop_front() {
+                if let Some(lease) = self.replica(replica).unseen.pop_front() {
                     self.tell(replica, |election, now| election.handle_seen(lease, now));
                 }
             }
-            Action::Skip(replica) => drop(self.replicas[replica].unseen.pop_front()),
+            Action::Skip(replica) => drop(self.replica(replica).unseen.pop_front()),
             Action::Crash(replica) => self.crash(replica),
             Action::Leave(replica) => self.tell(replica, Election::handle_yield),
             Action::Release(replica) => self.tell(replica, Election::handle_release),
@@ -459,7 +470,7 @@ fn timing() -> LeaseTiming {
     LeaseTiming::new(4 * half, half, half, Duration::ZERO, 100_000).expect("it renews in time")
 }
 
-/// Visits every state; says how many there are.
+/// Visits every state, those few steps away first; says how many there are.
 fn explore(scope: Scope) -> usize {
     let checker = scope.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     checker.assert_properties();
@@ -505,14 +516,17 @@ fn two_replicas_are_one_voice_if_one_wishes_and_whatever_else_goes_wrong_once() 
     explore(Scope { replicas: 2, faults: 1, lag: 1, wishes: 1 });
 }
 
+/// No horizon ends it: these are all the states there are, however long it goes on. Two replicas
+/// with clocks alike may be exchanged in each.
 #[test]
-#[ignore = "takes long, and much memory"]
+#[ignore = "twenty minutes if it is optimised, for 29 million states"]
 fn three_replicas_are_one_voice_however_late_everything_is() {
-    explore(Scope { replicas: 3, faults: 0, lag: 1, wishes: 0 });
+    let states = deep::explore(&Scope { replicas: 3, faults: 0, lag: 1, wishes: 0 });
+    assert!(states > 28_000_000, "{states} states are too few to say anything");
 }
 
 #[test]
-#[ignore = "takes long, and much memory"]
+#[ignore = "has not been seen to end"]
 fn two_replicas_are_one_voice_whatever_goes_wrong_twice() {
-    explore(Scope { replicas: 2, faults: 2, lag: 1, wishes: 0 });
+    deep::explore(&Scope { replicas: 2, faults: 2, lag: 1, wishes: 0 });
 }
