@@ -35,7 +35,8 @@ const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
 /// After so many unanswered probes in a row a first search is over, and a node may be dead.
 const PROBES: u32 = 3;
-/// How many other nodes of a link are asked when one is silent: whoever answers proves the link.
+/// How many other nodes of a link are asked at a time when one is silent: whoever answers proves the
+/// link.
 const WITNESSES_MAX: usize = 8;
 /// For how long a node that came back from the dead is chosen last, the first time. Each time that it
 /// dies again soon doubles it.
@@ -354,11 +355,17 @@ impl Neighbors {
         if suspect || !(doubted && matters) {
             return;
         }
-        let asks = |(other, station): &(Target, &Station)| {
-            *other != target && station.mac().is_some() && station.is_idle()
+        // Those that are silent already have nothing new to tell, and are asked for their own sake.
+        let heard = |(other, station): &(Target, &Station)| {
+            *other != target && station.mac().is_some() && station.missed() == 0
         };
-        let witnesses = self.behind(link).filter(asks).map(|(other, _)| other);
-        for other in witnesses.take(WITNESSES_MAX).collect::<Vec<_>>() {
+        let heard = self.behind(link).filter(heard);
+        let (idle, asked): (Vec<_>, Vec<_>) = heard.partition(|(_, it)| it.is_idle());
+        let room = WITNESSES_MAX.saturating_sub(asked.len()).min(idle.len());
+        let mut idle: Vec<_> = idle.into_iter().map(|(other, _)| other).collect();
+        for _ in 0..room {
+            // Any of them, since nodes that fail together are often neighbours by their addresses, too.
+            let other = idle.swap_remove(self.random.below(idle.len()));
             let station = self.stations.get_mut(&other).expect("it was found there");
             let before = station.next_at();
             let probe = station.probe(other, now, self.probing.timeout(), self.probing.interval());

@@ -31,6 +31,12 @@ impl Random {
         mix(self.0)
     }
 
+    /// A number below `end`, which is not 0.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        let below = self.next() % u64::try_from(end).expect("a usize has 64 bits at most");
+        usize::try_from(below).expect("it is below a usize")
+    }
+
     /// `span`, longer or shorter by up to a tenth.
     pub(crate) fn about(&mut self, span: Duration) -> Duration {
         let permille = 900 + u32::try_from(self.next() % 201).expect("a remainder below 201");

@@ -286,6 +286,54 @@ fn a_node_that_is_answered_is_asked_often_and_another_seldom() {
 }
 
 #[test]
+fn a_rack_that_fails_is_told_from_the_own_link_by_any_of_those_that_are_left() {
+    let rack: Vec<_> = (10..30).collect();
+    let rest: Vec<_> = (30..50).collect();
+    let mut lan = Lan::of(&[&[9], &rack[..], &rest[..]].concat(), Probing::default());
+    lan.run(millis(30_000));
+    let died_at = lan.kill_after_an_answer(9);
+    lan.dead.extend(rack);
+    lan.run(millis(1_000));
+    assert!(!lan.is_suspect());
+    assert!(lan.deaths[&9].since(died_at) <= Probing::default().notices_within());
+}
+
+/// The table in `docs/what-goes-wrong.md`: a node falls silent, and with it some of its witnesses.
+#[test]
+fn what_a_silence_means_depends_on_who_else_is_heard() {
+    let (dead, suspect) = ((true, false), (false, true));
+    for (n_others, n_silent, frames, carrier, verdict) in [
+        (0, 0, false, true, dead),
+        (0, 0, false, false, suspect),
+        (1, 0, false, true, dead),
+        (1, 1, false, true, suspect),
+        (1, 1, true, true, dead),
+        (1, 1, true, false, suspect),
+        (2, 1, false, true, dead),
+        (2, 2, false, true, suspect),
+        (2, 2, true, true, dead),
+        (9, 8, false, true, dead),
+        (9, 9, false, true, suspect),
+        (9, 9, false, false, suspect),
+    ] {
+        let others: Vec<_> = (10..10 + n_others).collect();
+        let mut lan = Lan::of(&[&[9], &others[..]].concat(), Probing::default());
+        lan.run(millis(30_000));
+        lan.dead.insert(9);
+        lan.dead.extend(&others[..n_silent]);
+        lan.neighbors.handle_carrier(at(0).0, carrier);
+        for _ in 0..30 {
+            lan.run(millis(100));
+            if frames {
+                lan.neighbors.handle_stirred(at(0).0, lan.now);
+            }
+        }
+        let found = (lan.deaths.contains_key(&9), lan.is_suspect());
+        assert_eq!(found, verdict, "{n_silent} of {n_others}, frames {frames}, carrier {carrier}");
+    }
+}
+
+#[test]
 fn the_only_other_node_is_given_up_as_long_as_there_is_carrier() {
     let mut lan = Lan::of(&[9], Probing::default());
     lan.run(millis(5_000));

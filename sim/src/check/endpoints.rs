@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use porter_core::{MacAddr, NodeName};
 
-use super::{Violation, known::Known};
+use super::{Violation, known::Known, nodes_with};
 use crate::world::World;
 
 /// Looks at what a replica answers.
@@ -16,8 +16,7 @@ pub(super) fn check(
     known: &Known,
     (eip, mac): (IpAddr, MacAddr),
 ) -> Result<(), Violation> {
-    let nodes = world.nodes.iter().filter(|node| node.macs.contains(&mac));
-    let nodes: Vec<&NodeName> = nodes.map(|node| &node.name).collect();
+    let nodes: Vec<&NodeName> = nodes_with(&world.nodes, mac).map(|node| &node.name).collect();
     match known.holders(eip).any(|service| known.has_endpoint(service, &nodes)) {
         true => Ok(()),
         false => Err(Violation(format!(

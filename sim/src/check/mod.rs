@@ -259,7 +259,8 @@ fn is_used(api: &Api, eip: std::net::IpAddr) -> bool {
     holders.any(|by| !by.is_empty())
 }
 
-/// The nodes that have, or had, a MAC: one, unless it was copied.
+/// The nodes that have, or had, a MAC, as far as whoever asks can tell: one, unless it was copied, or a
+/// node's address is another's, too.
 fn nodes_with(nodes: &[NodeHost], mac: porter_core::MacAddr) -> impl Iterator<Item = &NodeHost> {
-    nodes.iter().filter(move |node| node.macs.contains(&mac))
+    nodes.iter().filter(move |node| node.macs.contains(&mac) || node.others.contains(&mac))
 }

@@ -96,7 +96,6 @@ impl World {
     fn set_mac(&mut self, i: usize, mac: MacAddr, what: &str) {
         self.nodes[i].mac = mac;
         self.nodes[i].macs.push(mac);
-        self.share_mac(i);
         self.fails(Subject::Node(self.nodes[i].name.clone()), what);
         self.tell_link(i);
     }
@@ -137,17 +136,8 @@ impl World {
             return;
         }
         self.nodes[by].also = Some(self.nodes[i].address);
-        self.share_mac(by);
         let (name, address) = (self.nodes[by].name.clone(), self.nodes[i].address);
         self.fails(Subject::Node(name), format!("has {address}, which is another node's"));
-    }
-
-    /// Whoever asks for a node may take the MAC of one for it that has its address, too.
-    fn share_mac(&mut self, by: usize) {
-        let (Some(also), mac) = (self.nodes[by].also, self.nodes[by].mac) else { return };
-        // Under an address that a node had, too, as long as its kubelet has not told of another.
-        let doubled = self.nodes.iter_mut().filter(|node| node.addresses.contains(&also));
-        doubled.for_each(|node| node.macs.push(mac));
     }
 
     /// Gives a node an EIP for its own address. Its kubelet tells so within ten seconds.

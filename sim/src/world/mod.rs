@@ -110,6 +110,9 @@ pub(crate) struct NodeHost {
     pub(crate) clock: Clock,
     /// Every MAC that it ever had.
     pub(crate) macs: Vec<MacAddr>,
+    /// Every MAC that others answered with for an address that it had: who asks for it there cannot tell
+    /// them apart.
+    pub(crate) others: Vec<MacAddr>,
     /// Every address that it ever had.
     pub(crate) addresses: Vec<IpAddr>,
     /// Another node's address that it has too, by mistake.
@@ -195,6 +198,7 @@ impl World {
                 mac,
                 clock,
                 macs: vec![mac],
+                others: Vec::new(),
                 addresses: vec![address.into()],
                 also: None,
                 answers_eips: false,

@@ -21,6 +21,7 @@ impl World {
         if !self.carries(from) {
             return;
         }
+        self.note_double(frame);
         let refused = self.switch.refuses(frame, self.host_behind(from));
         self.note_claim(frame, refused);
         if refused || self.is_lost(from) {
@@ -35,6 +36,19 @@ impl World {
             }
             if self.rng.chance(self.weather.lan_duplicates) {
                 self.arrive(port, frame);
+            }
+        }
+    }
+
+    /// Notes that a host speaks for an address of its own that is a node's, or was.
+    fn note_double(&mut self, frame: &Frame) {
+        let Says::IsAt { target, mac, .. } = frame.says else { return };
+        if frame.src != mac {
+            return;
+        }
+        for node in self.nodes.iter_mut().filter(|node| node.addresses.contains(&target)) {
+            if !node.macs.contains(&mac) && !node.others.contains(&mac) {
+                node.others.push(mac);
             }
         }
     }
