@@ -12,7 +12,10 @@ const LOST: u32 = 300;
 impl World {
     pub(super) fn attempt_steadiness(&mut self) -> Result<(), String> {
         self.attempt_return()?;
-        self.attempt_marginal()
+        for node in [self.remote_target(), self.leader()].into_iter().flatten() {
+            self.attempt_marginal(node)?;
+        }
+        Ok(())
     }
 
     /// A node that has nothing goes, and comes back.
@@ -32,13 +35,12 @@ impl World {
         owed(self.records() == records, || format!("nothing moves for {name}, which has nothing"))
     }
 
-    /// A node that is answered, and on which nobody leads, loses frames.
-    fn attempt_marginal(&mut self) -> Result<(), String> {
-        let Some(target) = self.remote_target() else { return Ok(()) };
-        self.set_marginal(target, LOST);
+    /// A node loses frames: one that is answered, or that of the leader, whose probes fail all alike.
+    fn attempt_marginal(&mut self, node: usize) -> Result<(), String> {
+        self.set_marginal(node, LOST);
         let before = self.checks.n_commits();
         self.run(WATCHED_FOR);
-        self.set_marginal(target, 0);
+        self.set_marginal(node, 0);
         let n_moves = |(service, n): (&ServiceName, &usize)| {
             (service.clone(), n - before.get(service).unwrap_or(n))
         };
