@@ -96,6 +96,7 @@ impl World {
     fn set_mac(&mut self, i: usize, mac: MacAddr, what: &str) {
         self.nodes[i].mac = mac;
         self.nodes[i].macs.push(mac);
+        self.note_own_double(i);
         self.fails(Subject::Node(self.nodes[i].name.clone()), what);
         self.tell_link(i);
     }
@@ -120,9 +121,16 @@ impl World {
         }
     }
 
+    /// A replica on a node takes that node's MAC for all who are thought to be at its address.
+    fn note_own_double(&mut self, i: usize) {
+        let (address, mac) = (self.nodes[i].address, self.nodes[i].mac);
+        self.note_doubles(address, mac);
+    }
+
     fn set_address(&mut self, i: usize, address: IpAddr) {
         self.nodes[i].address = address;
         self.nodes[i].addresses.push(address);
+        self.note_own_double(i);
         self.fails(Subject::Node(self.nodes[i].name.clone()), format!("is at {address} now"));
         self.tell_link(i);
         let tells_at = self.now + self.rng.up_to(STATUS_EVERY);

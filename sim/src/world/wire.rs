@@ -43,9 +43,13 @@ impl World {
     /// Notes that a host speaks for an address of its own that is a node's, or was.
     fn note_double(&mut self, frame: &Frame) {
         let Says::IsAt { target, mac, .. } = frame.says else { return };
-        if frame.src != mac {
-            return;
+        if frame.src == mac {
+            self.note_doubles(target, mac);
         }
+    }
+
+    /// Notes that a node's address, or one that it had, is said to be at this MAC.
+    pub(super) fn note_doubles(&mut self, target: IpAddr, mac: MacAddr) {
         for node in self.nodes.iter_mut().filter(|node| node.addresses.contains(&target)) {
             if !node.macs.contains(&mac) && !node.others.contains(&mac) {
                 node.others.push(mac);

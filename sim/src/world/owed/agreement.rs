@@ -2,7 +2,7 @@
 
 use porter_core::ServiceName;
 
-use super::{AGREEMENT_MAX, REFRESH_MAX, World, owed};
+use super::{AGREEMENT_MAX, ASKED_FOR, REFRESH_MAX, World, owed};
 
 impl World {
     /// Ends all misery, waits for as long as agreement may take, and looks whether there is one.
@@ -14,7 +14,20 @@ impl World {
         if std::mem::take(&mut self.misled) {
             self.run(REFRESH_MAX);
         }
+        self.ask_for_all();
         self.agrees()
+    }
+
+    /// Has a host ask for every EIP, and waits for what comes of it. Where nobody at all is heard, a node
+    /// that never answered cannot be told from a link that carries nothing; the first frame tells.
+    fn ask_for_all(&mut self) {
+        for service in self.services() {
+            for eip in self.external_ip(&service) {
+                self.hosts[0].ping(eip, self.now);
+                self.drain_host(0);
+            }
+        }
+        self.run(ASKED_FOR);
     }
 
     /// Whether all agree now.

@@ -36,6 +36,8 @@ const AGREEMENT_MAX: Duration = Duration::from_secs(45);
 /// The longest between two announcements of an EIP of which there is no news: who was misled hears the
 /// truth then.
 const REFRESH_MAX: Duration = Duration::from_secs(110);
+/// How long a host that asks waits for an answer: it asks three times, a second apart.
+const ASKED_FOR: Duration = Duration::from_secs(3);
 /// How long a move takes on a quiet day, once it is decided: a write, a snapshot, a frame.
 const MOVE_MAX: Duration = Duration::from_millis(100);
 /// What each EIP of many adds to that: announcements are two milliseconds apart, and at most 64 are
