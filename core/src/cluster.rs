@@ -456,6 +456,17 @@ impl Cluster {
         &self.node_addresses
     }
 
+    /// The node whose own address this is. What several nodes show is no host's own: some providers list
+    /// whatever is bound there, and kube-proxy may bind every EIP on every node.
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<&NodeName> {
+        if !self.node_addresses.contains(&address) {
+            return None;
+        }
+        let has = |node| placement::addresses(node).any(|own| own == address);
+        let mut owners = self.nodes.iter().filter(|(_, node)| has(node)).map(|(name, _)| name);
+        owners.next().filter(|_| owners.next().is_none())
+    }
+
     /// The labels of a Service's namespace.
     pub(crate) fn namespace_labels(
         &self,

@@ -165,7 +165,8 @@ impl Neighbors {
     /// Takes in that a frame of another station arrived: the link carries frames. Says whether it was
     /// suspected.
     pub(crate) fn handle_stirred(&mut self, link: LinkName, now: Instant) -> bool {
-        self.links.entry(link).or_default().handle_heard(now)
+        let gap = self.probing.interval() * 2;
+        self.links.entry(link).or_default().handle_heard(gap, now)
     }
 
     /// Takes in a claim heard. Says whether a MAC that may be named, or what is thought of the link,
@@ -175,9 +176,11 @@ impl Neighbors {
         let cleared = self.handle_stirred(claim.link, now);
         let Some(station) = self.stations.get_mut(&target) else { return cleared };
         let before = station.next_at();
-        let (mac, obstacle) = (station.confirmed_mac(), station.obstacle());
+        let (mac, named) = (station.mac(), station.confirmed_mac());
+        let obstacle = station.obstacle();
+        let used = self.used.contains(&target);
         if station.handle_answer(claim, now) {
-            let every = match self.used.contains(&target) {
+            let every = match used {
                 true => self.probing.interval(),
                 false => self.random.about(CONFIRM_EVERY),
             };
@@ -187,7 +190,8 @@ impl Neighbors {
         if station.obstacle() != obstacle {
             self.changes.insert(target, station.obstacle());
         }
-        cleared || station.confirmed_mac() != mac
+        // What nobody is answered with is of interest only if it is news that the node is there.
+        cleared || station.mac() != mac || used && station.confirmed_mac() != named
     }
 
     /// Takes in the passage of time. Returns whether a MAC changed, or became known not to be had, or
@@ -259,9 +263,13 @@ impl Neighbors {
         self.down.contains(&link) || self.links.get(&link).is_some_and(Health::is_suspect)
     }
 
-    /// Whether nothing proves that a link carries frames, though something should have been heard.
+    /// Whether nothing proves that a link carries frames, though something should have been heard: by
+    /// those who were heard before, or by two at least if nobody ever was.
     pub(crate) fn is_silent(&self, link: LinkName) -> bool {
-        self.links.get(&link).is_some_and(|it| it.is_suspect() || it.presumes_death())
+        let health = self.links.get(&link).copied().unwrap_or_default();
+        let unheard = |(_, station): &(Target, &Station)| station.missed() >= PROBES;
+        let nobody = || self.behind(link).filter(unheard).nth(1).is_some();
+        health.is_suspect() || health.presumes_death() || !health.was_heard() && nobody()
     }
 
     /// How much of what is on the LAN is in doubt.
@@ -322,7 +330,7 @@ impl Neighbors {
         let known = station.mac().is_some();
         let since = station.proved_by_frames_since();
         let health = self.links.entry(link).or_default();
-        let carries = health.heard_since(since) || health.presumes_death();
+        let carries = health.carried(since, station.sent_at()) || health.presumes_death();
         // Who is alone with it on the link has its carrier to go by, and a sign of life in the past.
         let dead = carries || known && witnesses == 0;
         if !dead {

@@ -525,10 +525,9 @@ impl Speaker {
         let eips_on = &self.cluster.eips_on;
         let served = eips_on.iter().filter(|(link, _)| link.is_some_and(serves));
         let served = served.map(|(_, count)| count).sum();
-        let lost = !self.listening.is_empty() && self.listening.is_subset(&self.came_up);
         match served {
-            0 if lost && self.listening.iter().any(carries) => Fitness::Deaf,
-            0 if lost => Fitness::CutOff,
+            0 if self.listening.iter().any(carries) => Fitness::Deaf,
+            0 if !self.listening.is_disjoint(&self.came_up) => Fitness::CutOff,
             0 if !eips_on.is_empty() => Fitness::Unfit,
             _ => Fitness::Fit(served),
         }

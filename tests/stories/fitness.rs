@@ -42,6 +42,8 @@ fn the_last_one_on_the_lan_comes_to_lead_though_it_hears_nobody() {
     let last = (old + 1) % 3;
     world.step(&Step::Cable(old, false));
     world.step(&Step::Cable((old + 2) % 3, false));
+    // One whose link was down before it started knows no more of it than that.
+    world.step(&Step::Crash((old + 2) % 3));
     world.run(NOBODY_FIT);
     assert_eq!(world.leader(), Some(last));
     let node = world.recorded_node(&service()).expect("a node is recorded");

@@ -133,9 +133,7 @@ pub(super) fn lacks_link(link: LinkName, cluster: &Cluster) -> Option<String> {
 }
 
 fn node_address(address: IpAddr, cluster: &Cluster) -> String {
-    let mut nodes = cluster.nodes.iter();
-    let has = |node| placement::addresses(node).any(|own| own == address);
-    let node = nodes.find(|(_, node)| has(node)).map_or("a node", |(name, _)| name.as_str());
+    let node = cluster.owner(address).map_or("a node", NodeName::as_str);
     format!(
         "{address} is not answered: {node} has it for its own address; give that node another, or \
          name another on the Service"

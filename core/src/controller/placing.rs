@@ -448,7 +448,7 @@ fn answer(
     Answered { placed, meanwhile, recorded }: Answered<'_>,
     around: &Surroundings<'_>,
 ) -> Result<MacAddr, Silence> {
-    if around.cluster.node_addresses().contains(&spot.address) {
+    if around.cluster.owner(spot.address).is_some() {
         // It is the node that answers for it: a second voice would cut that node off.
         return Err(Silence::NodeAddress);
     }

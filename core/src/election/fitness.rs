@@ -1,11 +1,12 @@
 //! How fit a replica is to lead, and how one that is fitter comes to.
 //!
-//! - *Fit, unfit, cut off.* Fitness is the number of layer2 Eips that this host's links can serve. Who
-//!   could serve none waits one duration longer for a Lease that is free: it leads if nobody else
-//!   does, so that somebody can say why nothing works. A leader that hears nobody any more gives up at
-//!   once, and waits one duration more than that, so that everybody else comes first: it may be the
-//!   others that are gone. Whose links are down for certain comes after that one, too. Who takes the
-//!   Lease although it could serve nothing keeps it: there was nobody else.
+//! - *Fit, deaf, unfit, cut off.* Fitness is the number of layer2 Eips that this host's links can serve.
+//!   Who hears nobody there waits one duration longer for a Lease that is free. A leader that hears
+//!   nobody any more gives up at once, and waits one duration more than that, so that everybody else
+//!   comes first: it may be the others that are gone. Who could serve none for certain, since its links
+//!   are down or were never there, comes last: it leads if nobody else does, so that somebody can say
+//!   why nothing works. Who takes the Lease although it could serve nothing keeps it: there was nobody
+//!   else.
 //! - *On record.* A holder writes its fitness into the Lease with every claim. A standby that has been
 //!   fitter for 5 s writes its identity beside it, as a *wish*, when it sees a renewal: what it knows
 //!   is fresh then, and a holder that dies is waited for no longer than if nobody had wished. A
@@ -75,9 +76,9 @@ impl Election {
     pub(super) fn turn_at(&self) -> Instant {
         let duration = self.timing.duration();
         let later = match self.fitness {
-            Fitness::CutOff => duration * 3,
+            Fitness::Unfit | Fitness::CutOff => duration * 3,
             Fitness::Deaf if self.gave_up => duration * 2,
-            Fitness::Deaf | Fitness::Unfit => duration,
+            Fitness::Deaf => duration,
             Fitness::Fit(_) if self.is_promised() => self.timing.renew_every(),
             Fitness::Fit(_) => Duration::ZERO,
         };

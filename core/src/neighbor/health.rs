@@ -5,26 +5,34 @@
 //! clears it. Who is made leader while it suspects a link takes the silent nodes for dead: the others
 //! may have given up for the same silence, and somebody has to decide.
 
+use std::time::Duration;
+
 use crate::Instant;
 
 /// What is known of a link by what arrives on it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Health {
     heard_at: Option<Instant>,
+    /// Since when it has been heard without a gap.
+    carries_since: Instant,
     suspect: bool,
     presumes_death: bool,
 }
 
 impl Health {
-    /// Takes in that another station's frame arrived. Says whether the link was suspected.
-    pub(super) fn handle_heard(&mut self, now: Instant) -> bool {
-        let was = std::mem::replace(self, Self { heard_at: Some(now), ..Self::default() });
-        was.suspect
+    /// Takes in that another station's frame arrived: after a `gap`, if it was that long. Says whether the
+    /// link was suspected.
+    pub(super) fn handle_heard(&mut self, gap: Duration, now: Instant) -> bool {
+        let goes_on = !self.suspect && self.heard_at.is_some_and(|at| now < at + gap);
+        let carries_since = if goes_on { self.carries_since } else { now };
+        let heard = Self { heard_at: Some(now), carries_since, ..Self::default() };
+        std::mem::replace(self, heard).suspect
     }
 
     /// Takes in that this replica begins to lead.
     pub(super) fn handle_term(&mut self) {
-        self.presumes_death = self.suspect;
+        // By the term before, too, as long as nobody was heard.
+        self.presumes_death |= self.suspect;
         self.suspect = false;
     }
 
@@ -33,9 +41,15 @@ impl Health {
         !std::mem::replace(&mut self.suspect, true)
     }
 
-    /// Whether another station was heard at `instant` or later.
-    pub(super) fn heard_since(&self, instant: Instant) -> bool {
-        self.heard_at.is_some_and(|at| at >= instant)
+    /// Whether another station was ever heard.
+    pub(super) fn was_heard(&self) -> bool {
+        self.heard_at.is_some()
+    }
+
+    /// Whether another station was heard at `since` or later, and the link carried frames already when
+    /// something was sent.
+    pub(super) fn carried(&self, since: Instant, sent_at: Instant) -> bool {
+        self.heard_at.is_some_and(|at| at >= since) && self.carries_since <= sent_at
     }
 
     pub(super) fn is_suspect(&self) -> bool {

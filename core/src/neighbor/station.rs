@@ -105,6 +105,10 @@ impl Station {
         self.missed
     }
 
+    pub(super) fn sent_at(&self) -> Instant {
+        self.sent_at
+    }
+
     /// Since when a frame of another station proves that this one could have been heard. Of a node that
     /// is known it has to be in the same window, since the link may have failed meanwhile; one that never
     /// answered loses nothing by being given up.

@@ -388,7 +388,7 @@ fn a_link_that_was_suspected_is_trusted_again_with_the_first_frame() {
     lan.dead.remove(&10);
     lan.run(millis(1_000));
     assert!(!lan.is_suspect());
-    lan.run(millis(1_000));
+    lan.run(millis(2_000));
     assert!(lan.deaths.contains_key(&9), "and the node that stays silent is dead");
     assert!(!lan.deaths.contains_key(&10));
 }
@@ -403,6 +403,68 @@ fn who_begins_to_lead_behind_a_suspected_link_takes_the_silent_for_dead() {
     lan.run(millis(1_000));
     assert!(!lan.is_suspect());
     assert!(lan.deaths.contains_key(&9));
+}
+
+#[test]
+fn who_leads_once_more_behind_that_link_still_hears_nobody() {
+    let mut lan = Lan::of(&[9, 10], Probing::default());
+    lan.run(millis(5_000));
+    lan.dead.extend([9, 10]);
+    lan.run(millis(3_000));
+    lan.neighbors.handle_term();
+    lan.run(millis(1_000));
+    lan.neighbors.handle_term();
+    assert!(lan.neighbors.is_silent(at(9).0));
+}
+
+#[test]
+fn a_link_on_which_nobody_was_ever_heard_is_silent_if_there_are_two_to_be_heard() {
+    for (nodes, silent) in [(&[9, 10][..], true), (&[9], false)] {
+        let mut lan = Lan::of(nodes, Probing::default());
+        lan.dead.extend(nodes);
+        lan.run(millis(10_000));
+        assert_eq!(lan.neighbors.is_silent(at(9).0), silent);
+        lan.neighbors.handle_stirred(at(9).0, lan.now);
+        assert!(!lan.neighbors.is_silent(at(9).0));
+    }
+}
+
+#[test]
+fn a_node_that_was_asked_while_the_link_was_silent_is_not_dead_for_the_first_frame_after() {
+    let mut lan = Lan::of(&[9, 10, 11], Probing::default());
+    lan.run(millis(5_000));
+    lan.dead.extend([9, 10, 11]);
+    lan.run(millis(3_000));
+    assert!(lan.is_suspect());
+    while lan.neighbors.stations[&at(9)].is_idle() {
+        lan.run(millis(10));
+    }
+    lan.dead.clear();
+    lan.neighbors.handle_stirred(at(0).0, lan.now);
+    lan.run(millis(2_000));
+    assert!(lan.deaths.is_empty());
+}
+
+#[test]
+fn a_node_that_nobody_is_answered_with_is_confirmed_without_a_word() {
+    let mut lan = Lan::of(&[9, 10], Probing::default());
+    lan.run(millis(15_000));
+    lan.neighbors.handle_term();
+    let word = |lan: &mut Lan, number| {
+        while lan.neighbors.stations[&at(number)].is_idle() {
+            let now = lan.neighbors.poll_timeout().expect("somebody is asked");
+            lan.neighbors.handle_timeout(now);
+            lan.now = now;
+        }
+        let stations = &lan.neighbors.stations;
+        let to = Some(stations[&at(number)].sender);
+        let (link, target) = at(number);
+        let claim = IsAt { link, target, mac: mac(number), to, via: mac(number) };
+        lan.neighbors.handle_heard(&claim, lan.now)
+    };
+    assert!(word(&mut lan, 9));
+    assert!(!word(&mut lan, 10));
+    assert_eq!(lan.neighbors.confirmed_mac(at(10)), Some(mac(10)));
 }
 
 #[test]

@@ -96,12 +96,12 @@ impl Known {
         self.eips.iter().filter_map(move |object| object.status.used.get(&eip)).flatten()
     }
 
-    /// The node whose own address this is.
+    /// The node whose own address this is, if it is that of one alone.
     pub(super) fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
-        let mut nodes = self.nodes.0.iter();
         let has = |node: &Node| node.addresses.contains(&address);
-        let found = nodes.find(|(_, (_, node))| node.as_ref().is_some_and(has));
-        found.map(|(name, _)| name)
+        let nodes = self.nodes.0.iter();
+        let mut owners = nodes.filter(|(_, (_, node))| node.as_ref().is_some_and(has));
+        owners.next().filter(|_| owners.next().is_none()).map(|(name, _)| name)
     }
 
     /// Whether a Service has an endpoint that one of the nodes would send to.
