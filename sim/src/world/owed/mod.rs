@@ -144,10 +144,10 @@ impl World {
         answer.filter(|_| self.local(id) < process.until)
     }
 
-    /// Another replica in the core than this one that could lead.
+    /// Whether another replica than this one could lead, and serve what there is.
     fn has_heir(&self, leader: ReplicaId) -> bool {
         let mut others = (0..self.replicas.len()).filter(|id| *id != leader && self.is_core(*id));
-        others.any(|id| self.replicas[id].process.is_some())
+        others.any(|id| self.replicas[id].process.is_some() && self.carries(id))
     }
 }
 

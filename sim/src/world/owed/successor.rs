@@ -8,12 +8,14 @@ use crate::world::{DRIFT_PPM, replica::RESTART_DELAY};
 impl World {
     pub(super) fn attempt_successor(&mut self) -> Result<(), String> {
         let Some(leader) = self.leader() else { return Ok(()) };
-        // Who is alone has to start before it can begin to wait.
-        let starts = if self.has_heir(leader) { None } else { Some(RESTART_DELAY) };
+        // Who is alone has to start before it can begin to wait, and waits for those that are fitter if
+        // it hears nobody.
+        let alone = !self.has_heir(leader);
         // All by which clocks may be off is waited for, by a clock that may be off by that, too.
         let longer = |span: Duration| span * (1_000_000 + DRIFT_PPM) / 1_000_000;
         let wait = longer(longer(self.lease_duration()));
-        let limit = starts.unwrap_or_default() + wait + SUCCESSION_MAX;
+        let more = if alone { RESTART_DELAY + self.lease_duration() } else { Duration::ZERO };
+        let limit = wait + SUCCESSION_MAX + longer(more);
         self.crash(leader);
         let answered = self.run_until(limit, Self::all_answered);
         owed(answered, || format!("all is answered again {limit:?} after the leader was killed"))
