@@ -471,7 +471,7 @@ fn a_node_that_nobody_is_answered_with_is_confirmed_without_a_word() {
 fn a_window_whose_end_was_noticed_late_counts_for_nothing() {
     let mut lan = Lan::of(&[9, 10], Probing::default());
     lan.run(millis(5_000));
-    lan.late = millis(400);
+    lan.late = millis(200);
     lan.dead.insert(9);
     lan.run(millis(20_000));
     assert!(lan.deaths.is_empty());
