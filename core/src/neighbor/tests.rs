@@ -441,7 +441,7 @@ fn a_node_that_was_asked_while_the_link_was_silent_is_not_dead_for_the_first_fra
     }
     lan.dead.clear();
     lan.neighbors.handle_stirred(at(0).0, lan.now);
-    lan.run(millis(2_000));
+    lan.run(millis(200));
     assert!(lan.deaths.is_empty());
 }
 
