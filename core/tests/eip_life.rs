@@ -266,6 +266,16 @@ fn a_node_that_takes_an_address_in_use_is_heeded_at_once_even_if_nothing_can_be_
 }
 
 #[test]
+fn an_address_that_several_nodes_show_is_no_node_s_own_and_is_answered() {
+    let mut bench = Bench::serving();
+
+    bench.node("node5", Some(node(188)));
+    bench.node("node6", Some(node(188)));
+    bench.calm();
+    assert_eq!((bench.ask(188), bench.said(&web())), (Some(mac(9)), (true, "Announced")));
+}
+
+#[test]
 fn a_condition_says_of_which_generation_it_is_and_since_when_it_is_met() {
     let mut bench = Bench::leading();
     bench.calm();
