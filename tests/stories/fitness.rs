@@ -2,13 +2,25 @@
 
 use std::time::Duration;
 
-use porter_sim::{Step, World};
+use porter_sim::{Manifest, Step, World};
 
 use crate::{EIP, SETTLED, service, settled};
 
 /// How long nobody takes the Lease whose cable is out: it is missed, waited out, and left to those who
 /// could serve, to those who may not, and to who gave it up since it heard nobody.
 const NOBODY_FIT: Duration = Duration::from_secs(25);
+
+/// An Eip on an interface that no node has.
+const ELSEWHERE: &str = "
+apiVersion: network.kubesphere.io/v1alpha2
+kind: Eip
+metadata:
+  name: elsewhere
+spec:
+  address: 172.23.0.1-172.23.0.9
+  interface: eth9
+  protocol: layer2
+";
 
 /// A cluster in which every node but the host's has lost its cable, led by somebody all the same.
 fn dark() -> (World, usize) {
@@ -33,6 +45,19 @@ fn a_leader_whose_cable_is_out_makes_room_for_one_that_can_serve() {
     world.step(&Step::Cable(old, true));
     world.run(Duration::from_secs(120));
     assert_eq!(world.leader(), Some(new), "nobody is fitter");
+}
+
+#[test]
+fn a_leader_whose_cable_is_out_makes_room_though_other_eips_are_on_links_that_nobody_has() {
+    let mut world = settled();
+    for manifest in Manifest::read(ELSEWHERE).expect("this is an Eip") {
+        world.apply(&manifest);
+    }
+    world.run(SETTLED);
+    let old = world.leader().expect("somebody leads");
+    world.step(&Step::Cable(old, false));
+    world.run(Duration::from_secs(1));
+    assert!(world.leader().is_some_and(|new| new != old));
 }
 
 #[test]
