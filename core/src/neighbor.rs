@@ -24,7 +24,7 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Instant, IsAt, Link, LinkName, Probe, Probing, Size, neighbor::health::Health,
+    Family, Instant, IsAt, Link, LinkName, Probe, Probing, Size, neighbor::health::Health,
     placement::Obstacle, random::Random,
 };
 use station::{Closed, Station};
@@ -267,8 +267,14 @@ impl Neighbors {
     /// those who were heard before, or by two at least if nobody ever was.
     pub(crate) fn is_silent(&self, link: LinkName) -> bool {
         let health = self.links.get(&link).copied().unwrap_or_default();
-        let unheard = |(_, station): &(Target, &Station)| station.missed() >= PROBES;
-        let nobody = || self.behind(link).filter(unheard).nth(1).is_some();
+        let unheard = |family| {
+            let unheard = |((_, address), station): &(Target, &Station)| {
+                Family::of(*address) == family && station.missed() >= PROBES
+            };
+            self.behind(link).filter(unheard).nth(1).is_some()
+        };
+        // A node may have an address of each family.
+        let nobody = || [Family::V4, Family::V6].into_iter().any(unheard);
         health.is_suspect() || health.presumes_death() || !health.was_heard() && nobody()
     }
 
@@ -321,7 +327,11 @@ impl Neighbors {
         }
         let mut witnesses = 0_u32;
         let mut unasked = 0_u32;
-        for (_, other) in self.behind(link).filter(|(other, _)| *other != target) {
+        // The other address of a node of two families is silent with it.
+        let others = self.behind(link).filter(|(other, it)| {
+            *other != target && (it.mac() != station.mac() || it.mac().is_none())
+        });
+        for (_, other) in others {
             if other.mac().is_some() && other.obstacle() != Some(Obstacle::Dead) {
                 witnesses += 1;
                 unasked += u32::from(other.missed() == 0);

@@ -9,7 +9,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Eip, Input, Link, LinkName, Silence, TrafficPolicy};
+use porter_core::{Eip, Family, Input, Link, LinkName, Silence, TrafficPolicy};
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -112,6 +112,24 @@ mod nodes {
         bench.endpoints(&named("fourth"), &["node3", "node4"]);
         bench.service(&named("fourth"), Some(asking()));
         assert_eq!(bench.record(&named("fourth")), Some("node3"), "which has fewer again");
+    }
+
+    /// What a node says at its other address is said by nobody else.
+    #[test]
+    fn a_node_of_two_families_is_no_witness_against_itself() {
+        let mut bench = Bench::leading_dual();
+        bench.node("node4", None);
+        for (slice, family) in [("web-4", Family::V4), ("web-6", Family::V6)] {
+            bench.slice(slice, &web(), family, vec![ready("node3"), ready("node1")]);
+        }
+        bench.service(&web(), Some(dual()));
+        bench.calm();
+        bench.pin(&web(), "node3");
+        assert_eq!((bench.ask(188), bench.ask_six(0xb8)), (Some(mac(9)), Some(mac(9))));
+
+        bench.mute.extend([eip(9), six(9)]);
+        bench.run(millis(1_000));
+        assert_eq!((bench.ask(188), bench.ask_six(0xb8)), (Some(mac(3)), Some(mac(3))));
     }
 
     #[test]
