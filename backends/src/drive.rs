@@ -32,11 +32,13 @@ pub async fn drive(
                 Output::Announce(is_at) => links.announce(&is_at),
                 Output::Check(node, address) => cluster.check(node, address),
                 Output::Event(event) => cluster.publish(event),
+                Output::Join(link, group) => links.join(link, group),
                 Output::Left => return,
                 Output::Listen(names) => links.listen(names),
                 Output::Permit(until) => links.permit(until),
                 Output::Probe(probe) => links.probe(&probe),
                 Output::Publish(answers, generation) => links.publish(answers, generation),
+                Output::Quit(link, group) => links.quit(link, group),
                 Output::Read(id, read) => cluster.read(id, read),
                 Output::Write(id, write) => cluster.write(id, write),
             }

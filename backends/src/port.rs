@@ -1,6 +1,10 @@
 //! The ports through which facts come in and effects go out.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use porter_core::{
@@ -45,6 +49,12 @@ pub trait Links: Send {
 
     /// Listens on exactly these links, as far and as soon as they exist.
     fn listen(&mut self, links: BTreeSet<LinkName>);
+
+    /// Is in this group on a link from now on, as soon as it is listened to.
+    fn join(&mut self, link: LinkName, group: Ipv6Addr);
+
+    /// Leaves a group.
+    fn quit(&mut self, link: LinkName, group: Ipv6Addr);
 
     /// Answers from this snapshot from now on. [`Input::Silenced`] follows once every responder
     /// does.

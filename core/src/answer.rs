@@ -18,9 +18,11 @@ pub struct WhoHas {
     /// The address asked for.
     pub target: IpAddr,
     /// Who asks: the sender's protocol and hardware address. The protocol address is unspecified
-    /// in an address probe (RFC 5227 section 2.1.1) and in duplicate address detection.
+    /// in an address probe (RFC 5227 section 2.1.1) and in duplicate address detection. The hardware
+    /// address is zero if a neighbor solicitation does not tell it.
     pub asker: (IpAddr, MacAddr),
-    /// The Ethernet source of the frame: whom to answer.
+    /// Whom to answer: the Ethernet source of an ARP request, the source link-layer address of a
+    /// neighbor solicitation, all nodes for duplicate address detection. Zero if it is not told.
     pub via: MacAddr,
 }
 
@@ -34,10 +36,12 @@ pub struct IsAt {
     pub target: IpAddr,
     /// Where it is.
     pub mac: MacAddr,
-    /// Whom it is addressed to: protocol and hardware address. `None`: everyone.
+    /// Whom it is addressed to: protocol and hardware address. `None`: everyone. An advertisement
+    /// that was not asked for is for everyone, whomever it is sent to.
     pub to: Option<(IpAddr, MacAddr)>,
-    /// The Ethernet address at the other end: the destination of a frame to send, the source of a
-    /// frame heard. Broadcast for an announcement.
+    /// The Ethernet address at the other end: the destination of a frame to send, the source of an
+    /// ARP frame heard. Broadcast for an announcement. Of a neighbor advertisement heard, `mac` if it
+    /// comes from the address that it speaks for, as those of kernels do, and zero otherwise.
     pub via: MacAddr,
 }
 

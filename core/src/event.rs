@@ -6,7 +6,13 @@
 //! after the adapter has given up on its request (and said [`WriteError::Unknown`]) is dropped by
 //! the adapter.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use pnet::util::MacAddr;
 
@@ -108,6 +114,8 @@ pub enum Output {
     Check(NodeName, IpAddr),
     /// Tell people of something that happened. Has no verdict: one that is lost is lost.
     Event(Event),
+    /// Be in this group on a link, so that solicitations for EIPs of IPv6 arrive there.
+    Join(LinkName, Ipv6Addr),
     /// Everything is handed over: stop.
     Left,
     /// Listen on exactly these links.
@@ -118,6 +126,8 @@ pub enum Output {
     Probe(Probe),
     /// Answer from this snapshot from now on, and say [`Input::Silenced`] once every responder does.
     Publish(Arc<Answers>, Generation),
+    /// Leave a group that was joined.
+    Quit(LinkName, Ipv6Addr),
     /// Ask the API server for its newest word.
     Read(ReadId, Read),
     /// Write one object, if it still is as expected.

@@ -19,6 +19,7 @@ mod deep;
 mod election;
 mod event;
 mod facts;
+mod groups;
 mod ipam;
 pub mod keys;
 mod ledger;

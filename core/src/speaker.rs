@@ -18,6 +18,7 @@ use crate::{
     announcer::Announcer,
     cluster::{Cluster, Concern},
     controller::{Controller, Due, Surroundings},
+    groups::Groups,
     ledger::{Ledger, Object},
     neighbor::Neighbors,
     proxy::Proxies,
@@ -50,6 +51,7 @@ pub struct Speaker {
     election: Election,
     cluster: Cluster,
     neighbors: Neighbors,
+    groups: Groups,
     proxies: Proxies,
     checks_proxies: bool,
     announcer: Announcer,
@@ -104,6 +106,7 @@ impl Speaker {
             cluster: Cluster::new(),
             neighbors: Neighbors::new(config.probing, random.next()),
             announcer: Announcer::new(random.next()),
+            groups: Groups::default(),
             proxies: Proxies::new(random.next()),
             checks_proxies: config.checks_proxies,
             publication: Publication::new(),
@@ -192,6 +195,7 @@ impl Speaker {
         self.publication
             .poll_output()
             .or_else(|| self.outputs.pop_front())
+            .or_else(|| self.groups.poll_output())
             .or_else(|| self.announcer.poll_output().map(Output::Announce))
             .or_else(|| self.neighbors.poll_output().map(Output::Probe))
             .or_else(|| self.proxies.poll_output().map(|(node, at)| Output::Check(node, at)))
@@ -280,6 +284,9 @@ impl Speaker {
             if !self.cluster.knows(&object) {
                 self.ledger.forget(&object);
             }
+        }
+        for name in &concern.eips {
+            self.groups.handle_eip(name, self.cluster.eips.get(name));
         }
         if reach {
             self.neighbors.handle_targets(&self.cluster.targets(), now);

@@ -7,7 +7,9 @@ mod bench;
 use std::{net::IpAddr, time::Duration};
 
 use bench::*;
-use porter_core::{Endpoint, Family, Ingress, MacAddr, Service, TrafficPolicy, Write, WriteError};
+use porter_core::{
+    EipName, Endpoint, Family, Ingress, MacAddr, Service, TrafficPolicy, Write, WriteError,
+};
 
 /// Long enough for what is wrong to be said.
 const A_WHILE: Duration = Duration::from_secs(3);
@@ -329,4 +331,68 @@ fn a_pair_that_shares_its_ipv4_address_is_answered_with_the_node_of_the_oldest()
         (bench.record(&web()), answers(&bench)),
         (Some("node4"), (Some(mac(10)), Some(mac(10))))
     );
+}
+
+/// In which groups a replica is.
+mod groups {
+    use std::{collections::BTreeSet, net::Ipv6Addr};
+
+    use porter_core::LinkName;
+
+    use super::*;
+
+    /// The group of the addresses that end like fd00::b8.
+    const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0xb8);
+
+    fn groups(bench: &Bench) -> Vec<(LinkName, Ipv6Addr)> {
+        bench.groups.iter().copied().collect()
+    }
+
+    #[test]
+    fn every_replica_is_in_the_group_of_an_address_as_long_as_it_is_on_record() {
+        let mut bench = at_node3();
+        assert_eq!(groups(&bench), [(eth0(), GROUP)]);
+
+        bench.restart();
+        bench.list();
+        assert!(!bench.speaker.leads(bench.now));
+        assert_eq!(groups(&bench), [(eth0(), GROUP)], "so that whoever takes over hears at once");
+
+        bench.lead();
+        bench.service(&web(), None);
+        bench.run(A_WHILE);
+        assert_eq!(groups(&bench), []);
+    }
+
+    #[test]
+    fn a_group_is_left_when_the_last_of_its_addresses_is_given_back() {
+        let mut bench = at_node3();
+        let other = EipName::from("other");
+        bench.eip(&other, Some(layer2("fd00:1::b8")));
+        let second = Service {
+            families: vec![Family::V6],
+            ..annotated("eip.porter.kubesphere.io/v1alpha2", "other")
+        };
+        bench.slice("second-6", &named("second"), Family::V6, vec![ready("node3")]);
+        bench.service(&named("second"), Some(second));
+        bench.run(A_WHILE);
+        assert_eq!(bench.shown(&named("second")).ingress.len(), 1);
+        assert_eq!(groups(&bench), [(eth0(), GROUP)]);
+
+        bench.service(&web(), None);
+        bench.run(A_WHILE);
+        assert_eq!(groups(&bench), [(eth0(), GROUP)]);
+        bench.service(&named("second"), None);
+        bench.run(A_WHILE);
+        assert_eq!(groups(&bench), []);
+    }
+
+    #[test]
+    fn an_eip_that_moves_to_another_link_takes_its_groups_along() {
+        let mut bench = at_node3();
+        bench.edit_eip(&EipName::from("six"), |eip| eip.interface = Some("eth1".into()));
+        bench.run(A_WHILE);
+        let links: BTreeSet<_> = bench.groups.iter().map(|(link, _)| link.to_string()).collect();
+        assert_eq!(links, BTreeSet::from(["eth1".to_owned()]));
+    }
 }

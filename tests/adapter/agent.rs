@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     future,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -52,6 +52,10 @@ impl Links for Lan {
             Link { mac: NODE1, addresses: vec![net], gateways: BTreeSet::new(), carrier: true };
         self.news.extend(links.into_iter().map(|name| Input::Link(name, Some(link.clone()))));
     }
+
+    fn join(&mut self, _: LinkName, _: Ipv6Addr) {}
+
+    fn quit(&mut self, _: LinkName, _: Ipv6Addr) {}
 
     fn publish(&mut self, answers: Arc<Answers>, generation: Generation) {
         let answers = answers.iter().filter_map(|(_, eip, mac)| Some((eip, mac.ok()?)));

@@ -2,10 +2,13 @@
 //! a cable.
 
 use std::{
-    fs::File,
-    net::{IpAddr, Ipv4Addr, UdpSocket},
+    env,
+    fs::{self, File},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     os::fd::{AsFd, AsRawFd},
-    panic, thread,
+    panic,
+    process::Command,
+    thread,
     time::Duration,
 };
 
@@ -28,6 +31,7 @@ use crate::apart::unshare;
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(10);
 const PREFIX: u8 = 24;
+const PREFIX_V6: u8 = 64;
 /// The name of every other host's only link.
 const LINK: &str = "eth0";
 
@@ -77,6 +81,19 @@ pub(crate) async fn plug_in(name: &str, mac: MacAddr, near: IpAddr, far: IpAddr)
 }
 
 impl Cable {
+    /// Gives the link here an address of IPv6, without asking whether anybody has it.
+    pub(crate) async fn give(&self, address: Ipv6Addr) {
+        detect_duplicates("eth0", false);
+        own(&self.netlink, self.index, address).await;
+    }
+
+    /// Gives the loopback link here an address of IPv6.
+    pub(crate) async fn give_loopback(&self, address: Ipv6Addr) {
+        let index = index(&self.netlink, "lo").await;
+        set(&self.netlink, LinkUnspec::new_with_index(index).up()).await;
+        own(&self.netlink, index, address).await;
+    }
+
     pub(crate) async fn up(&self) {
         set(&self.netlink, LinkUnspec::new_with_index(self.index).up()).await;
     }
@@ -110,10 +127,39 @@ impl Cable {
 }
 
 impl Host {
+    /// Gives it an address of IPv6, without asking whether anybody has it.
+    pub(crate) async fn give(&self, address: Ipv6Addr) {
+        visit(&self.namespace, || detect_duplicates(LINK, false));
+        own(&self.netlink, self.index, address).await;
+    }
+
+    /// Has it ask, before it uses an address of IPv6, whether anybody has it.
+    pub(crate) fn doubt(&self) {
+        visit(&self.namespace, || detect_duplicates(LINK, true));
+    }
+
+    /// Runs a program there, if there is one. Returns what it printed, and whether it succeeded.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Option<(String, bool)> {
+        visit(&self.namespace, || match Command::new(program).args(arguments).output() {
+            Ok(output) => {
+                let text = [output.stdout, output.stderr].concat();
+                Some((String::from_utf8_lossy(&text).into_owned(), output.status.success()))
+            }
+            Err(error) => {
+                assert!(env::var_os("CI").is_none(), "CI has to provide {program}: {error}");
+                None
+            }
+        })
+    }
+
     /// Makes the kernel ask who has an address, by sending something there.
     pub(crate) fn ask(&self, address: IpAddr) {
         visit(&self.namespace, || {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port is free");
+            let any: IpAddr = match address {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let socket = UdpSocket::bind((any, 0)).expect("a port is free");
             // The kernel may say that nobody has it; it has asked then.
             let _ = socket.send_to(&[0], (address, 9));
         });
@@ -121,7 +167,11 @@ impl Host {
 
     /// The MAC that the kernel has in its neighbour cache for an address.
     pub(crate) async fn neighbour(&self, address: IpAddr) -> Option<MacAddr> {
-        let listed = self.netlink.neighbours().get().set_address_family(AddressFamily::Inet);
+        let family = match address {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        };
+        let listed = self.netlink.neighbours().get().set_address_family(family);
         let listed: Vec<NeighbourMessage> =
             listed.execute().try_collect().await.expect("a kernel lists its neighbours");
         let mut here = listed.into_iter().filter(|entry| entry.header.ifindex == self.index);
@@ -164,6 +214,18 @@ pub(crate) async fn eventually(holds: impl AsyncFn() -> bool) -> bool {
         }
     });
     waiting.await.is_ok()
+}
+
+/// Whether a link asks for its addresses of IPv6 before it uses them.
+fn detect_duplicates(link: &str, detect: bool) {
+    let key = format!("/proc/sys/net/ipv6/conf/{link}/accept_dad");
+    let value = if detect { "1" } else { "0" };
+    fs::write(&key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
+}
+
+async fn own(netlink: &Handle, index: u32, address: Ipv6Addr) {
+    let added = netlink.address().add(index, address.into(), PREFIX_V6).execute().await;
+    added.expect("a link can get an address");
 }
 
 fn mac_of(entry: &NeighbourMessage, address: IpAddr) -> Option<MacAddr> {

@@ -24,8 +24,8 @@ use crate::{
 };
 
 pub(crate) const OWN: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
-const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
-const OTHER_NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 10);
+pub(crate) const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
+pub(crate) const OTHER_NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 10);
 const OWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 3));
 pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 100));
 pub(crate) const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
@@ -250,6 +250,25 @@ fn a_link_with_another_mac_is_spoken_on_as_that() {
 }
 
 #[test]
+fn arping_finds_the_node_and_the_address_taken() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let _lan = leading([(EIP, Ok(NODE))]).await;
+        let eip = EIP.to_string();
+        let arping = |flags: &[&str], address: &str| {
+            let patience = ["-w", "10", "-I", "eth0", address];
+            client.run("arping", &[flags, &patience].concat())
+        };
+
+        let Some((said, found)) = arping(&["-b", "-c", "2"], &eip) else { return };
+        assert!(found && said.contains("02:00:00:00:00:09"), "{said}");
+
+        let (said, free) = arping(&["-D", "-c", "2"], &eip).expect("it was there");
+        assert!(!free && said.contains("02:00:00:00:00:09"), "{said}");
+    });
+}
+
+#[test]
 fn no_fact_is_lost_with_a_future_that_is_dropped() {
     apart(async || {
         let (_cable, _client) = eth0().await;
@@ -277,7 +296,7 @@ fn no_fact_is_lost_with_a_future_that_is_dropped() {
     });
 }
 
-fn name() -> LinkName {
+pub(crate) fn name() -> LinkName {
     LinkName::new("eth0").expect("a good name")
 }
 
@@ -290,12 +309,14 @@ pub(crate) async fn eth0() -> (Cable, Host) {
     plug_in("eth0", OWN, OWN_ADDRESS, CLIENT).await
 }
 
-fn answers<const N: usize>(entries: [(IpAddr, Result<MacAddr, Silence>); N]) -> Arc<Answers> {
+pub(crate) fn answers<const N: usize>(
+    entries: [(IpAddr, Result<MacAddr, Silence>); N],
+) -> Arc<Answers> {
     Arc::new(entries.into_iter().map(|(eip, answer)| (name(), eip, answer)).collect())
 }
 
 /// A LAN that is listened to on eth0, without permission to speak.
-async fn listening() -> Lan {
+pub(crate) async fn listening() -> Lan {
     let mut lan = Lan::open().expect("packet sockets are allowed to root");
     lan.listen(BTreeSet::from([name()]));
     settled(&mut lan, |seen| seen.is_some_and(|seen| seen.carrier)).await;
@@ -318,7 +339,7 @@ async fn next(lan: &mut Lan) -> Input {
 }
 
 /// Waits for the link to be told as wanted. Returns how it was told.
-async fn settled(lan: &mut Lan, wanted: impl Fn(Option<&Link>) -> bool) -> Option<Link> {
+pub(crate) async fn settled(lan: &mut Lan, wanted: impl Fn(Option<&Link>) -> bool) -> Option<Link> {
     loop {
         if let Input::Link(link, seen) = next(lan).await
             && link == name()
@@ -329,11 +350,11 @@ async fn settled(lan: &mut Lan, wanted: impl Fn(Option<&Link>) -> bool) -> Optio
     }
 }
 
-async fn silenced(lan: &mut Lan, generation: Generation) {
+pub(crate) async fn silenced(lan: &mut Lan, generation: Generation) {
     while !matches!(next(lan).await, Input::Silenced(reached) if reached >= generation) {}
 }
 
-async fn heard(lan: &mut Lan) -> IsAt {
+pub(crate) async fn heard(lan: &mut Lan) -> IsAt {
     loop {
         if let Input::Heard(is_at) = next(lan).await {
             return is_at;

@@ -7,3 +7,4 @@ mod apart;
 mod filter;
 mod host;
 mod lan;
+mod ndp;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     future,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
     time::Duration,
 };
@@ -91,6 +91,10 @@ impl Links for Ports {
     }
 
     fn listen(&mut self, _: BTreeSet<LinkName>) {}
+
+    fn join(&mut self, _: LinkName, _: Ipv6Addr) {}
+
+    fn quit(&mut self, _: LinkName, _: Ipv6Addr) {}
 
     fn publish(&mut self, _: Arc<Answers>, generation: Generation) {
         self.silenced = Some(generation);

@@ -4,12 +4,14 @@
 //! whatever the rest of the process is doing, and never at or after the permitted time. Everything
 //! else that is heard goes to [`Links::next`].
 //!
-//! Sockets of our own rather than a packet library's channel: bound to ARP alone, so that other
-//! traffic costs nothing, filtered before they are bound, deaf to what this host sends, and left
+//! Sockets of our own rather than a packet library's channel: bound to ARP alone, and to neighbor
+//! discovery alone, so that other traffic costs nothing, filtered before they are bound, deaf to what this host sends, and left
 //! open when a link goes down. A link that is made again, or that gets another MAC, gets new
 //! sockets.
 
+mod discovery;
 mod filter;
+mod groups;
 mod kernel;
 mod outcome;
 mod responder;
@@ -22,7 +24,8 @@ mod voice;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    iter,
+    io, iter,
+    net::Ipv6Addr,
     sync::Arc,
 };
 
@@ -59,6 +62,8 @@ pub struct Lan {
     /// Facts about links that [`Links::next`] has not told yet.
     news: VecDeque<Input>,
     wanted: BTreeSet<LinkName>,
+    /// The groups to be in on each link, be it wanted or not.
+    groups: BTreeMap<LinkName, BTreeSet<Ipv6Addr>>,
     responders: BTreeMap<LinkName, Responder>,
     /// Why wanted links are not listened to, as it was reported last.
     deaf: BTreeMap<LinkName, String>,
@@ -103,6 +108,7 @@ impl Lan {
             survey: Survey::new(),
             news: VecDeque::new(),
             wanted: BTreeSet::new(),
+            groups: BTreeMap::new(),
             responders: BTreeMap::new(),
             deaf: BTreeMap::new(),
             published: Generation::default(),
@@ -125,6 +131,13 @@ impl Lan {
         for &name in self.survey.keys().filter(|name| !survey.contains_key(name)) {
             self.news.push_back(Input::Link(name, None));
         }
+        let came_up = |link: &LinkName| {
+            let carrier = |survey: &Survey| survey.get(link).is_some_and(|it| it.link.carrier);
+            carrier(&survey) && !carrier(&self.survey)
+        };
+        for (link, responder) in self.responders.iter_mut().filter(|(link, _)| came_up(link)) {
+            report(*link, responder.groups.join_again());
+        }
         self.survey = survey;
         self.staff();
     }
@@ -146,7 +159,8 @@ impl Lan {
             if self.responders.contains_key(&link) {
                 continue;
             }
-            match Responder::start(link, seen, self.common.clone()) {
+            let groups = self.groups.get(&link).cloned().unwrap_or_default();
+            match Responder::start(link, seen, groups, self.common.clone()) {
                 Ok(responder) => {
                     info!(%link, mac = %seen.link.mac, "listening on {link}");
                     self.responders.insert(link, responder);
@@ -160,6 +174,9 @@ impl Lan {
                     }
                 }
             }
+        }
+        for (link, responder) in &mut self.responders {
+            report(*link, responder.groups.join_missing());
         }
     }
 
@@ -215,6 +232,25 @@ impl Links for Lan {
         self.staff();
     }
 
+    fn join(&mut self, link: LinkName, group: Ipv6Addr) {
+        self.groups.entry(link).or_default().insert(group);
+        if let Some(responder) = self.responders.get_mut(&link) {
+            report(link, responder.groups.join(group));
+        }
+    }
+
+    fn quit(&mut self, link: LinkName, group: Ipv6Addr) {
+        if let Some(groups) = self.groups.get_mut(&link) {
+            groups.remove(&group);
+            if groups.is_empty() {
+                self.groups.remove(&link);
+            }
+        }
+        if let Some(responder) = self.responders.get_mut(&link) {
+            responder.groups.quit(group);
+        }
+    }
+
     fn publish(&mut self, answers: Arc<Answers>, generation: Generation) {
         self.replaced = Some(self.common.voice.publish(Snapshot { answers, generation }));
         self.published = generation;
@@ -237,5 +273,12 @@ impl Links for Lan {
     fn probe(&mut self, probe: &Probe) {
         let outcome = self.on(probe.link, |station| station.probe(probe));
         trace!(link = %probe.link, node = %probe.target, to = ?probe.to, ?outcome, "probing");
+    }
+}
+
+/// Says why a group could not be joined, for which it is tried again every second.
+fn report(link: LinkName, joined: io::Result<()>) {
+    if let Err(error) = joined {
+        warn!(%link, "listening for neighbor solicitations on {link} failed: {error}");
     }
 }

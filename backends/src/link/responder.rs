@@ -1,7 +1,9 @@
 //! A thread of its own for every link, so that nothing else can keep an answer waiting.
 
 use std::{
+    collections::BTreeSet,
     io,
+    net::Ipv6Addr,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -9,6 +11,7 @@ use std::{
 use porter_core::LinkName;
 
 use super::{
+    groups::Groups,
     station::{Common, Station},
     survey::Seen,
 };
@@ -17,18 +20,26 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Responder {
     pub(crate) station: Arc<Station>,
+    pub(crate) groups: Groups,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Responder {
     /// Starts to respond on a link, in the network namespace of the calling thread.
-    pub(crate) fn start(link: LinkName, seen: &Seen, common: Common) -> io::Result<Self> {
-        Self::at(Station::open(link, seen, common)?, Station::respond)
+    pub(crate) fn start(
+        link: LinkName,
+        seen: &Seen,
+        groups: BTreeSet<Ipv6Addr>,
+        common: Common,
+    ) -> io::Result<Self> {
+        let groups = Groups::new(seen.index, groups);
+        Self::at(Station::open(link, seen, common)?, groups, Station::respond)
     }
 
     /// Does the work of a responder at a station.
     pub(crate) fn at(
         station: Station,
+        groups: Groups,
         work: impl FnOnce(&Station) -> io::Result<()> + Send + 'static,
     ) -> io::Result<Self> {
         let station = Arc::new(station);
@@ -36,7 +47,7 @@ impl Responder {
             let open = Open(Arc::clone(&station));
             move || work(&open.0)
         })?;
-        Ok(Self { station, thread: Some(thread) })
+        Ok(Self { station, groups, thread: Some(thread) })
     }
 
     /// Whether it still answers. Its station can send all the same.

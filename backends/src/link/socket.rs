@@ -1,4 +1,4 @@
-//! Packet sockets: one that hears ARP on one link, one that sends there and hears nothing.
+//! Packet sockets: one that hears ARP on one link, one that sends frames there and hears nothing.
 
 use std::{io, os::fd::AsRawFd};
 
@@ -23,9 +23,9 @@ const ARP: u16 = libc::ETH_P_ARP as u16;
 pub(crate) fn listener(index: u32) -> io::Result<Socket> {
     let socket = packet_socket()?;
     socket.attach_filter(&filter::ARP)?;
-    ignore_outgoing(&socket)?;
-    sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)
-        .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER))?;
+    let on: libc::c_int = 1;
+    set(&socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &on)?;
+    widen(&socket)?;
     socket.bind(&address(index, ARP))?;
     Ok(socket)
 }
@@ -58,17 +58,29 @@ fn address(index: u32, protocol: u16) -> SockAddr {
     unsafe { SockAddr::new(storage, len) }
 }
 
-#[expect(unsafe_code, reason = "neither socket2 nor rustix knows the options of packet sockets")]
-fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open, and the option's value is an int that outlives the call.
+/// Has the kernel keep what comes in bursts.
+pub(crate) fn widen(socket: &Socket) -> io::Result<()> {
+    sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER)
+        .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER))?;
+    Ok(())
+}
+
+/// Sets an option that neither socket2 nor rustix knows, whose value is an int or an array of ints.
+#[expect(unsafe_code, reason = "setsockopt takes a pointer")]
+pub(crate) fn set<T: Copy>(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and the value is plain, has this length and outlives the call.
     let status = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            PACKET_IGNORE_OUTGOING,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
+            level,
+            option,
+            std::ptr::from_ref(value).cast(),
+            size_of_val(value) as libc::socklen_t,
         )
     };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -2,7 +2,8 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    net::IpAddr,
+    os::fd::{AsFd as _, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,9 +11,11 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use porter_core::{
-    Asked, Generation, Input, Instant, IsAt, LinkName, MacAddr, Probe, WhoHas,
-    wire::{self, Heard},
+    Asked, Generation, Input, Instant, IsAt, Link, LinkName, Probe, WhoHas,
+    wire::{self, Dropped, Heard, Own},
 };
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec},
@@ -23,6 +26,7 @@ use socket2::Socket;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
+    discovery::{Discovery, MESSAGE_LEN_MAX},
     outcome::{Outcome, Outcomes},
     socket,
     survey::Seen,
@@ -59,8 +63,10 @@ pub(crate) struct Common {
 pub(crate) struct Station {
     link: LinkName,
     index: u32,
-    mac: MacAddr,
+    own: ArcSwap<Own>,
     listener: Socket,
+    /// `None` where the kernel does without IPv6.
+    discovery: Option<Discovery>,
     speaker: Socket,
     /// Readable when there is something to look at besides frames.
     wake: OwnedFd,
@@ -72,12 +78,17 @@ pub(crate) struct Station {
 impl Station {
     pub(crate) fn open(link: LinkName, seen: &Seen, common: Common) -> io::Result<Self> {
         let sockets = (socket::listener(seen.index)?, socket::speaker(seen.index)?);
-        Self::over(sockets, link, seen, common)
+        let discovery = match Discovery::open(link, seen.index) {
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => None,
+            opened => Some(opened?),
+        };
+        Self::over(sockets, discovery, link, seen, common)
     }
 
     /// A station that hears on one socket and sends on the other.
     pub(crate) fn over(
         (listener, speaker): (Socket, Socket),
+        discovery: Option<Discovery>,
         link: LinkName,
         seen: &Seen,
         common: Common,
@@ -85,8 +96,9 @@ impl Station {
         Ok(Self {
             link,
             index: seen.index,
-            mac: seen.link.mac,
+            own: ArcSwap::from_pointee(own(&seen.link)),
             listener,
+            discovery,
             speaker,
             wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             stopped: AtomicBool::new(false),
@@ -99,9 +111,14 @@ impl Station {
         self.link
     }
 
-    /// Whether it is where the link is now.
+    /// Whether it is where the link is now. If so, it speaks from the addresses that the link has now.
     pub(crate) fn fits(&self, seen: &Seen) -> bool {
-        (self.index, self.mac) == (seen.index, seen.link.mac)
+        let (before, now) = (self.own.load(), own(&seen.link));
+        let fits = (self.index, before.mac) == (seen.index, now.mac);
+        if fits && **before != now {
+            self.own.store(Arc::new(now));
+        }
+        fits
     }
 
     /// No snapshot older than this is answered from any more.
@@ -123,21 +140,20 @@ impl Station {
 
     /// Tells everybody, in both forms.
     pub(crate) fn announce(&self, is_at: &IsAt) -> Outcome {
-        let Some(frames) = wire::announcements(self.mac, is_at) else {
+        let Some(frames) = wire::announcements(&self.own.load(), is_at) else {
             return Outcome::Unsent;
         };
         let said = frames.iter().try_for_each(|frame| {
-            self.common.voice.say(frame, &self.speaker, &self.common.outcomes)
+            self.common.voice.say(|| voice::send(frame, &self.speaker), &self.common.outcomes)
         });
         said.err().unwrap_or(Outcome::Announced)
     }
 
     /// Asks for a node's MAC. Needs no permission, as it speaks for no EIP.
     pub(crate) fn probe(&self, probe: &Probe) -> Outcome {
-        let frame = wire::probe(probe).ok_or(Errno::AFNOSUPPORT);
-        match frame.and_then(|frame| voice::send(&frame, &self.speaker)) {
-            Ok(()) => Outcome::Probed,
-            Err(_) => Outcome::Unsent,
+        match wire::probe(probe).map(|frame| voice::send(&frame, &self.speaker)) {
+            Some(Ok(())) => Outcome::Probed,
+            Some(Err(_)) | None => Outcome::Unsent,
         }
     }
 
@@ -151,27 +167,13 @@ impl Station {
     ///
     /// Between a question and its answer nothing locks, allocates, waits or writes a log line.
     pub(crate) fn respond(&self) -> io::Result<()> {
-        let mut buffer = [0; FRAME_LEN_MAX];
         let mut asked = Asked::new();
         let mut stirred_at = Instant::ZERO;
         while !self.stopped.load(Ordering::Acquire) {
             self.acknowledge(&mut asked);
             self.catch_up(&mut asked);
             self.wait(asked.poll_timeout())?;
-            let mut stirs = false;
-            for _ in 0..BATCH {
-                match rustix::net::recv(&self.listener, &mut buffer, RecvFlags::DONTWAIT) {
-                    Ok((len, _)) => {
-                        let outcome = self.meet(&buffer[..len], &mut asked);
-                        stirs |= matches!(outcome, Outcome::Answered | Outcome::Silent(_));
-                        self.common.outcomes.add(outcome);
-                    }
-                    Err(Errno::INTR) => {}
-                    // Down: told once, and frames come again when the link is up.
-                    Err(Errno::AGAIN | Errno::NETDOWN) => break,
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            let stirs = self.hear_frames(&mut asked)? | self.hear_messages(&mut asked)?;
             let now = clock::now();
             if stirs && now >= stirred_at + STIRRED_EVERY {
                 stirred_at = now;
@@ -180,6 +182,49 @@ impl Station {
             }
         }
         Ok(())
+    }
+
+    /// Meets frames of ARP that are waiting. Says whether somebody asked for something.
+    fn hear_frames(&self, asked: &mut Asked) -> io::Result<bool> {
+        let own = self.own.load().mac;
+        let mut buffer = [0; FRAME_LEN_MAX];
+        let mut stirs = false;
+        for _ in 0..BATCH {
+            match rustix::net::recv(&self.listener, &mut buffer, RecvFlags::DONTWAIT) {
+                Ok((len, _)) => {
+                    stirs |= self.meet(wire::parse(self.link, own, &buffer[..len]), asked);
+                }
+                Err(Errno::INTR) => {}
+                // Down: told once, and frames come again when the link is up.
+                Err(Errno::AGAIN | Errno::NETDOWN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(stirs)
+    }
+
+    /// Meets messages of neighbor discovery that are waiting. Says whether somebody asked for
+    /// something.
+    fn hear_messages(&self, asked: &mut Asked) -> io::Result<bool> {
+        let Some(discovery) = &self.discovery else { return Ok(false) };
+        let own = self.own.load().mac;
+        let mut buffer = [0; MESSAGE_LEN_MAX];
+        let mut stirs = false;
+        for _ in 0..BATCH {
+            match discovery.receive(&mut buffer) {
+                Ok(Some((delivery, message))) => {
+                    let read = wire::parse_icmpv6(self.link, own, &delivery, message);
+                    stirs |= self.meet(read, asked);
+                }
+                Ok(None) => {}
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::INTR) => {}
+                    Some(Errno::AGAIN | Errno::NETDOWN) => break,
+                    Some(_) | None => return Err(error),
+                },
+            }
+        }
+        Ok(stirs)
     }
 
     /// Everything that was sent until here has been sent, and what is sent from here on comes from
@@ -214,21 +259,28 @@ impl Station {
     fn wait(&self, until: Option<Instant>) -> io::Result<()> {
         let span = until.map(|until| until.since(clock::now()));
         let span = span.map(|span| Timespec::try_from(span).expect("an answer is due soon"));
-        let mut ready =
-            [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&self.wake, PollFlags::IN)];
+        // In place of a socket that is not there, one that is waited for anyway.
+        let discovery =
+            self.discovery.as_ref().map_or_else(|| self.listener.as_fd(), |it| it.as_fd());
+        let mut ready = [
+            PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::from_borrowed_fd(discovery, PollFlags::IN),
+        ];
         match rustix::event::poll(&mut ready, span.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        if !ready[1].revents().is_empty() {
+        if !ready[0].revents().is_empty() {
             // What is published after this makes it readable again.
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         }
         Ok(())
     }
 
-    fn meet(&self, frame: &[u8], asked: &mut Asked) -> Outcome {
-        match wire::parse(self.link, self.mac, frame) {
+    /// Says whether somebody asked for something.
+    fn meet(&self, read: Result<Heard, Dropped>, asked: &mut Asked) -> bool {
+        let outcome = match read {
             Ok(Heard::WhoHas(question)) => {
                 let outcome = self.answer(&question);
                 asked.handle_question(&question, outcome == Outcome::Answered, clock::now());
@@ -239,7 +291,9 @@ impl Station {
                 Err(_) => Outcome::Overrun,
             },
             Err(reason) => Outcome::Dropped(reason),
-        }
+        };
+        self.common.outcomes.add(outcome);
+        matches!(outcome, Outcome::Answered | Outcome::Silent(_))
     }
 
     fn answer(&self, question: &WhoHas) -> Outcome {
@@ -251,11 +305,28 @@ impl Station {
     }
 
     fn say(&self, answer: &IsAt) -> Outcome {
-        let frame = wire::answer(self.mac, answer)
-            .expect("an answer is of the family of its question, which was read from a frame");
-        match self.common.voice.say(&frame, &self.speaker, &self.common.outcomes) {
-            Ok(()) => Outcome::Answered,
-            Err(outcome) => outcome,
-        }
+        let Common { voice, outcomes, .. } = &self.common;
+        let said = match (&self.discovery, answer.to) {
+            (Some(discovery), Some((IpAddr::V6(to), _))) if answer.via.is_zero() => {
+                let message = wire::answer_icmpv6(answer).expect("it is addressed to somebody");
+                voice.say(|| discovery.send(&message, to), outcomes)
+            }
+            _ => {
+                let frame = wire::answer(&self.own.load(), answer).expect(
+                    "an answer is of the family of its question, which was read from a frame",
+                );
+                voice.say(|| voice::send(&frame, &self.speaker), outcomes)
+            }
+        };
+        said.err().unwrap_or(Outcome::Answered)
     }
+}
+
+/// As whom a link speaks.
+fn own(link: &Link) -> Own {
+    let addresses = link.addresses.iter().filter_map(|net| match net {
+        IpNet::V4(_) => None,
+        IpNet::V6(net) => Some(*net),
+    });
+    Own { mac: link.mac, addresses: addresses.collect() }
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::clock;
+use groups::Groups;
 use survey::Seen;
 
 const OWN: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
@@ -58,8 +59,12 @@ fn station(lan: &Lan) -> (Station, Wire) {
     let pair = || Socket::pair(Domain::UNIX, Type::DGRAM, None).expect("sockets can be made");
     let ((listener, towards), (speaker, from)) = (pair(), pair());
     from.set_read_timeout(Some(SOON)).expect("sockets have a timeout");
-    let station = Station::over((listener, speaker), name(), &seen(), lan.common.clone());
+    let station = Station::over((listener, speaker), None, name(), &seen(), lan.common.clone());
     (station.expect("an eventfd can be made"), Wire { towards, from })
+}
+
+fn groups() -> Groups {
+    Groups::new(1, BTreeSet::new())
 }
 
 fn answers(answer: Result<MacAddr, Silence>) -> Arc<Answers> {
@@ -89,7 +94,7 @@ impl Wire {
 fn responding(lan: &mut Lan) -> Wire {
     lan.wanted = BTreeSet::from([name()]);
     let (station, wire) = station(lan);
-    let responder = Responder::at(station, Station::respond).expect("a thread can start");
+    let responder = Responder::at(station, groups(), Station::respond).expect("a thread can start");
     lan.responders.insert(name(), responder);
     wire
 }
@@ -117,9 +122,9 @@ async fn soon(happens: impl Future<Output = ()>) {
 async fn the_slowest_responder_decides_what_is_acknowledged() {
     let (mut lan, _surveyor) = lan();
     let ((quick, _), (slow, wire)) = (station(&lan), station(&lan));
-    let quick = Responder::at(quick, Station::respond).expect("a thread can start");
+    let quick = Responder::at(quick, groups(), Station::respond).expect("a thread can start");
     let (go, gone) = std::sync::mpsc::channel();
-    let slow = Responder::at(slow, move |station| {
+    let slow = Responder::at(slow, groups(), move |station| {
         gone.recv().map_err(io::Error::other)?;
         station.respond()
     });
@@ -205,7 +210,7 @@ async fn what_was_asked_for_is_told_before_the_acknowledgement_that_it_comes_wit
 async fn a_responder_that_died_holds_nothing_back_and_is_not_kept() {
     let (mut lan, _surveyor) = lan();
     let (station, _wire) = station(&lan);
-    let dead = Responder::at(station, |_| Err(io::Error::other("the link burnt down")));
+    let dead = Responder::at(station, groups(), |_| Err(io::Error::other("the link burnt down")));
     lan.responders.insert(name(), dead.expect("a thread can start"));
 
     lan.publish(answers(Ok(NODE)), Generation(1));
@@ -226,7 +231,7 @@ async fn a_responder_that_died_holds_nothing_back_and_is_not_kept() {
 async fn a_responder_is_at_its_end_when_it_is_dropped() {
     let (lan, _surveyor) = lan();
     let (station, wire) = station(&lan);
-    let responder = Responder::at(station, Station::respond).expect("a thread can start");
+    let responder = Responder::at(station, groups(), Station::respond).expect("a thread can start");
     let station = Arc::clone(&responder.station);
     drop(responder);
     assert_eq!(station.newest(), Generation(u64::MAX));

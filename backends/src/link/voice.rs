@@ -1,6 +1,7 @@
 //! What all responders say, and until when they may.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use porter_core::{Answers, Generation, Instant, wire::Frame};
-use rustix::{io, net::SendFlags};
+use rustix::net::SendFlags;
 use socket2::Socket;
 
 use super::outcome::{Outcome, Outcomes};
@@ -54,13 +55,12 @@ impl Voice {
         Instant::from_nanos(self.until.load(Ordering::SeqCst))
     }
 
-    /// Sends a frame that speaks for an EIP, if that is still permitted. There is no other way to
-    /// send one, and nothing between the check and the sending. Sending that took longer than
+    /// Sends something that speaks for an EIP, if that is still permitted. There is no other way to
+    /// send it, and nothing between the check and the sending. Sending that took longer than
     /// [`SWIFT`] is counted: that much of the margin was used.
     pub(crate) fn say(
         &self,
-        frame: &Frame,
-        socket: &Socket,
+        send: impl FnOnce() -> io::Result<()>,
         outcomes: &Outcomes,
     ) -> Result<(), Outcome> {
         let until = self.until();
@@ -68,7 +68,7 @@ impl Voice {
         if checked_at >= until {
             return Err(Outcome::Late);
         }
-        let sent = send(frame, socket).map_err(|_| Outcome::Unsent);
+        let sent = send().map_err(|_| Outcome::Unsent);
         if clock::now().since(checked_at) > SWIFT {
             outcomes.add(Outcome::Slow);
         }
@@ -78,5 +78,6 @@ impl Voice {
 
 /// Sends a frame without waiting for room in the link's queue.
 pub(crate) fn send(frame: &Frame, socket: &Socket) -> io::Result<()> {
-    rustix::net::send(socket, frame.bytes(), SendFlags::DONTWAIT).map(drop)
+    rustix::net::send(socket, frame.bytes(), SendFlags::DONTWAIT)?;
+    Ok(())
 }

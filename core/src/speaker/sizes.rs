@@ -66,6 +66,7 @@ impl Speaker {
         by_objects.extend(cluster.sizes());
         by_objects.extend(ledger.sizes_by_objects(objects));
         by_objects.extend(neighbors.sizes(cluster.n_targets(), links));
+        by_objects.extend(self.groups.sizes(cluster.eips.len(), objects));
         by_objects.extend(self.proxies.sizes(nodes));
         by_objects.extend(self.publication.sizes(objects));
         by_objects.extend(self.announcer.sizes(answers + self.publication.n_changed()));
@@ -76,8 +77,8 @@ impl Speaker {
     }
 
     fn n_outputs(&self) -> usize {
-        let Self { publication, announcer, neighbors, proxies, .. } = self;
+        let Self { publication, announcer, groups, neighbors, proxies, .. } = self;
         let of_parts = publication.n_outputs() + announcer.n_outputs() + neighbors.n_outputs();
-        of_parts + proxies.n_outputs() + self.outputs.len()
+        of_parts + groups.n_outputs() + proxies.n_outputs() + self.outputs.len()
     }
 }

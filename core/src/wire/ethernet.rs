@@ -24,7 +24,8 @@ pub(crate) struct Ethernet {
 pub(crate) fn parse(own: MacAddr, frame: &[u8]) -> Result<(Ethernet, &[u8]), Dropped> {
     let header = EthernetPacket::new(frame).ok_or(Dropped::TooShort)?;
     let (destination, source) = (header.get_destination(), header.get_source());
-    if destination != own && !destination.is_broadcast() {
+    let to_group = matches!(destination, MacAddr(0x33, 0x33, ..));
+    if destination != own && !destination.is_broadcast() && !to_group {
         return Err(Dropped::NotToUs);
     }
     if !is_host(source) {
@@ -43,6 +44,9 @@ pub(crate) fn parse(own: MacAddr, frame: &[u8]) -> Result<(Ethernet, &[u8]), Dro
     };
     match ethertype {
         EtherTypes::Vlan | EtherTypes::PBridge | EtherTypes::QinQ => Err(Dropped::Tagged),
+        // Groups of these MACs are those of IPv6 (RFC 2464 section 7).
+        EtherTypes::Ipv6 if destination.is_broadcast() => Err(Dropped::NotToUs),
+        other if to_group && other != EtherTypes::Ipv6 => Err(Dropped::NotToUs),
         _ => Ok((Ethernet { source, ethertype }, packet)),
     }
 }

@@ -9,7 +9,7 @@ mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
     time::Duration,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Bench {
     pub(crate) events: Vec<Event>,
     pub(crate) written: Vec<Write>,
     pub(crate) left: bool,
+    /// The groups that it is in.
+    pub(crate) groups: BTreeSet<(LinkName, Ipv6Addr)>,
     /// Nodes' addresses that nobody answers for on the LAN.
     pub(crate) mute: BTreeSet<IpAddr>,
     /// What kube-proxy says of itself where it is not well.
@@ -135,6 +137,7 @@ impl Bench {
             events: Vec::new(),
             written: Vec::new(),
             left: false,
+            groups: BTreeSet::new(),
             mute: BTreeSet::new(),
             proxies: BTreeMap::new(),
             watches: true,
@@ -164,6 +167,7 @@ impl Bench {
         self.answers = Arc::default();
         self.until = Instant::ZERO;
         self.unacknowledged = None;
+        self.groups.clear();
         self.reads.clear();
         self.late.extend(self.writes.drain(..).map(|(_, write)| write));
     }
@@ -339,7 +343,13 @@ impl Bench {
             }
             Output::Event(event) => self.events.push(event),
             Output::Left => self.left = true,
+            Output::Join(link, group) => {
+                assert!(self.groups.insert((link, group)), "{group} is joined already");
+            }
             Output::Listen(_) => {}
+            Output::Quit(link, group) => {
+                assert!(self.groups.remove(&(link, group)), "{group} was not joined");
+            }
             Output::Permit(until) => self.until = until,
             Output::Probe(probe) => {
                 let mac = match probe.target {

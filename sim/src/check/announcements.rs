@@ -89,9 +89,11 @@ impl Announcements {
             }
             Output::Check(..)
             | Output::Event(_)
+            | Output::Join(..)
             | Output::Left
             | Output::Listen(_)
             | Output::Probe(_)
+            | Output::Quit(..)
             | Output::Read(..)
             | Output::Write(..) => {}
         }

@@ -68,10 +68,10 @@ fn written(frame: &Frame) -> Option<Vec<u8>> {
     let is_at = |to| IsAt { link: eth0(), target, mac, to, via: frame.dst };
     let written = match frame.says {
         Says::IsAt { to, .. } if !frame.is_gratuitous() => {
-            wire::answer(frame.src, &is_at(Some(to)))?
+            wire::answer(&frame.src.into(), &is_at(Some(to)))?
         }
-        Says::IsAt { .. } => wire::announcements(frame.src, &is_at(None))?[1],
-        Says::WhoHas { .. } => wire::announcements(frame.src, &is_at(None))?[0],
+        Says::IsAt { .. } => wire::announcements(&frame.src.into(), &is_at(None))?[1],
+        Says::WhoHas { .. } => wire::announcements(&frame.src.into(), &is_at(None))?[0],
         Says::Bytes(_) | Says::Ping { .. } | Says::Pong { .. } => return None,
     };
     Some(written.bytes().to_vec())

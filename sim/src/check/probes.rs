@@ -87,8 +87,10 @@ impl Probes {
             Output::Announce(_)
             | Output::Check(..)
             | Output::Event(_)
+            | Output::Join(..)
             | Output::Left
             | Output::Listen(_)
+            | Output::Quit(..)
             | Output::Read(..)
             | Output::Write(..) => {}
         }

@@ -322,6 +322,7 @@ impl World {
                 self.end(id);
             }
             Output::Listen(links) => process.listens = links,
+            Output::Join(..) | Output::Quit(..) => {}
             Output::Permit(until) => {
                 process.until = until;
                 self.task_after(id, Duration::ZERO, Task::CatchUp);

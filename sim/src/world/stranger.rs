@@ -132,8 +132,8 @@ impl World {
         let is_at = IsAt { link: eth0(), target, mac: node.mac, to: Some(client), via: client.1 };
         let probe = Probe { link: eth0(), target, to: None, sender: client };
         let frame = match rng.below(3) {
-            0 => wire::answer(own, &is_at),
-            1 => wire::announcements(own, &is_at).map(|[request, _]| request),
+            0 => wire::answer(&own.into(), &is_at),
+            1 => wire::announcements(&own.into(), &is_at).map(|[request, _]| request),
             _ => wire::probe(&probe),
         };
         let mut bytes = frame.expect("these are addresses of IPv4").bytes().to_vec();

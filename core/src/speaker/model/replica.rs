@@ -157,7 +157,7 @@ impl Replica {
                     self.announced.push(node_of(is_at.mac));
                 }
                 Output::Check(..) => unreachable!("nobody asks for kube-proxy"),
-                Output::Event(_) | Output::Listen(_) => {}
+                Output::Event(_) | Output::Join(..) | Output::Listen(_) | Output::Quit(..) => {}
                 Output::Left => unreachable!("nobody leaves"),
                 Output::Permit(until) => self.responder.permitted = until > self.now,
                 Output::Probe(probe) => {

@@ -1,0 +1,84 @@
+//! In which groups solicitations for EIPs of IPv6 are heard (RFC 4861 section 7.2.1).
+//!
+//! A host asks for an address of IPv6 in the group of its last 24 bits, and neither a network card nor
+//! a switch that listens to MLD (RFC 4541) delivers that where nobody has joined. Every replica joins,
+//! so that whoever takes over has been heard of before; and it joins by what is on record, since nothing
+//! is answered that is not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv6Addr},
+};
+
+use crate::{Eip, EipName, LinkName, Output, Size, ipam, wire::solicited_node};
+
+/// A group on a link.
+type Membership = (LinkName, Ipv6Addr);
+
+/// The groups to be in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Groups {
+    /// Which groups each Eip needs, and for how many of its addresses.
+    needed: BTreeMap<EipName, BTreeSet<Membership>>,
+    /// How many Eips need a group.
+    joined: BTreeMap<Membership, usize>,
+    outputs: VecDeque<Output>,
+}
+
+impl Groups {
+    /// Takes in an Eip as it is, or that it is gone.
+    pub(crate) fn handle_eip(&mut self, name: &EipName, eip: Option<&Eip>) {
+        let needs = eip.map(needs).unwrap_or_default();
+        let needed = self.needed.get(name);
+        if needed.is_none_or(BTreeSet::is_empty) && needs.is_empty() || needed == Some(&needs) {
+            return;
+        }
+        let needed = self.needed.remove(name).unwrap_or_default();
+        for &(link, group) in needs.difference(&needed) {
+            let eips = self.joined.entry((link, group)).or_default();
+            *eips += 1;
+            if *eips == 1 {
+                self.outputs.push_back(Output::Join(link, group));
+            }
+        }
+        for &(link, group) in needed.difference(&needs) {
+            let eips = self.joined.get_mut(&(link, group)).expect("what is needed was joined");
+            *eips -= 1;
+            if *eips == 0 {
+                self.joined.remove(&(link, group));
+                self.outputs.push_back(Output::Quit(link, group));
+            }
+        }
+        if !needs.is_empty() {
+            self.needed.insert(name.clone(), needs);
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// How much is remembered, where there are so many Eips and objects.
+    pub(crate) fn sizes(&self, eips: usize, objects: usize) -> [Size; 2] {
+        [
+            Size::new("Eips with groups", self.needed.len(), eips),
+            Size::new("groups joined", self.joined.len(), objects),
+        ]
+    }
+}
+
+/// The groups of all addresses that an Eip records.
+fn needs(eip: &Eip) -> BTreeSet<Membership> {
+    let link = ipam::link_of(eip).filter(|_| ipam::is_layer2(eip));
+    let Some(link) = link else { return BTreeSet::new() };
+    let groups = eip.status.used.keys().filter_map(|address| match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some((link, solicited_node(*address))),
+    });
+    groups.collect()
+}
