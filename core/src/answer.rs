@@ -68,13 +68,15 @@ pub enum Silence {
     NotAnEip,
     /// This replica does not hold the Lease, or its deadline has passed.
     NotLeader,
+    /// The same host asks for the same EIP again and again ([`Limits`](crate::Limits)).
+    TooOften,
     /// A node is picked, but the API server has not confirmed the record of it.
     Uncommitted,
 }
 
 impl Silence {
     /// All reasons, in their order: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AskerIsTarget,
         Self::LinkSuspect,
         Self::MacUnknown,
@@ -84,6 +86,7 @@ impl Silence {
         Self::NodeDead,
         Self::NotAnEip,
         Self::NotLeader,
+        Self::TooOften,
         Self::Uncommitted,
     ];
 
@@ -99,6 +102,7 @@ impl Silence {
             Self::NodeDead => "NodeDead",
             Self::NotAnEip => "NotAnEip",
             Self::NotLeader => "NotLeader",
+            Self::TooOften => "TooOften",
             Self::Uncommitted => "Uncommitted",
         }
     }

@@ -10,7 +10,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{Answers, Instant, IsAt, WhoHas, random};
+use crate::{Answers, Instant, IsAt, WhoHas, table};
 
 /// How many questions are remembered: several for each of a thousand EIPs.
 const QUESTIONS_MAX: usize = 4096;
@@ -145,18 +145,7 @@ impl Default for Asked {
 
 /// The first of the places of a question.
 fn place(who_has: &WhoHas) -> usize {
-    let target = match who_has.target {
-        IpAddr::V4(target) => u128::from(target.to_bits()),
-        IpAddr::V6(target) => target.to_bits(),
-    };
-    let [a, b, c, d, e, f] = who_has.asker.1.octets();
-    let asker = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    let words = target.to_be_bytes();
-    let (high, low) = words.split_at(words.len() / 2);
-    let word = |half: &[u8]| u64::from_be_bytes(half.try_into().expect("half of 16 bytes are 8"));
-    let hash = random::mix(random::mix(random::mix(asker) ^ word(high)) ^ word(low));
-    let n_groups = QUESTIONS_MAX / PLACES;
-    usize::try_from(hash % n_groups as u64).expect("a remainder below 1024") * PLACES
+    table::place(who_has.asker.1, who_has.target, QUESTIONS_MAX / PLACES) * PLACES
 }
 
 #[cfg(test)]

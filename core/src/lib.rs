@@ -23,6 +23,7 @@ mod groups;
 mod ipam;
 pub mod keys;
 mod ledger;
+mod limits;
 mod names;
 mod neighbor;
 mod placement;
@@ -33,6 +34,7 @@ mod range;
 mod request;
 mod speaker;
 mod store;
+mod table;
 mod time;
 pub mod wire;
 
@@ -50,6 +52,7 @@ pub use facts::{
     Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,
     Service, Slice, TrafficPolicy, Version,
 };
+pub use limits::Limits;
 pub use names::{
     EipName, Identity, LinkName, NamespaceName, Namespaced, NodeName, ServiceName, SliceName, Uid,
 };

@@ -26,14 +26,23 @@ const APART: &str = "PORTER_TEST_APART";
 /// To be called once by a test, with a closure written in that test: the child finds the test by
 /// the closure's type name. Fails if the host allows no namespaces.
 pub(crate) fn apart<F: AsyncFnOnce()>(story: F) {
+    told_apart(story);
+}
+
+/// The same. Returns what the story wrote to its standard error.
+pub(crate) fn told_apart<F: AsyncFnOnce()>(story: F) -> String {
     if std::env::var_os(APART).is_some() {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        return runtime.expect("a runtime can be made").block_on(story());
+        runtime.expect("a runtime can be made").block_on(story());
+        return String::new();
     }
     let path = any::type_name::<F>().trim_end_matches("::{{closure}}");
     let (_, test) = path.split_once("::").expect("a closure's type name starts with the crate's");
     let mut child = Command::new(std::env::current_exe().expect("a running test has a path"));
-    child.args([test, "--exact", "--nocapture"]).env(APART, "1").stdin(Stdio::null());
+    child
+        .args([test, "--exact", "--nocapture", "--include-ignored"])
+        .env(APART, "1")
+        .stdin(Stdio::null());
     enter_on_start(&mut child);
     let output = child.output().unwrap_or_else(|error| {
         panic!(
@@ -49,6 +58,7 @@ pub(crate) fn apart<F: AsyncFnOnce()>(story: F) {
     // A name that matches no test passes, too.
     let passed = output.status.success() && out.contains("1 passed");
     assert!(passed, "in its namespace the test failed ({}):\n{out}{err}", output.status);
+    err.into_owned()
 }
 
 #[expect(unsafe_code, reason = "what runs between fork and exec must keep to system calls")]

@@ -185,6 +185,11 @@ impl Host {
         assert!(learning.await, "{address} is at {:?}", self.neighbour(address).await);
     }
 
+    /// Does something in its namespace, on a thread that ends afterwards.
+    pub(crate) fn visit<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        visit(&self.namespace, work)
+    }
+
     /// Puts frames on the LAN as they are.
     pub(crate) fn send(&self, frames: &[&[u8]]) {
         visit(&self.namespace, || {

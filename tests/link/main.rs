@@ -5,6 +5,7 @@
 
 mod apart;
 mod filter;
+mod flood;
 mod host;
 mod lan;
 mod ndp;

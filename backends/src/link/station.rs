@@ -14,7 +14,7 @@ use std::{
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use porter_core::{
-    Asked, Generation, Input, Instant, IsAt, Link, LinkName, Probe, WhoHas,
+    Asked, Generation, Input, Instant, IsAt, Limits, Link, LinkName, Probe, Silence, WhoHas,
     wire::{self, Dropped, Heard, Own},
 };
 use rustix::{
@@ -56,6 +56,13 @@ pub(crate) struct Common {
     pub(crate) stirred: mpsc::Sender<LinkName>,
     /// Told whenever a station has come to a newer snapshot, or to its end.
     pub(crate) progress: Arc<Notify>,
+}
+
+/// What a responder remembers of questions, in a fixed size.
+#[derive(Default)]
+struct Memory {
+    asked: Asked,
+    limits: Limits,
 }
 
 /// This host's place on the LAN behind one link.
@@ -167,13 +174,13 @@ impl Station {
     ///
     /// Between a question and its answer nothing locks, allocates, waits or writes a log line.
     pub(crate) fn respond(&self) -> io::Result<()> {
-        let mut asked = Asked::new();
+        let mut memory = Memory::default();
         let mut stirred_at = Instant::ZERO;
         while !self.stopped.load(Ordering::Acquire) {
-            self.acknowledge(&mut asked);
-            self.catch_up(&mut asked);
-            self.wait(asked.poll_timeout())?;
-            let stirs = self.hear_frames(&mut asked)? | self.hear_messages(&mut asked)?;
+            self.acknowledge(&mut memory.asked);
+            self.catch_up(&mut memory.asked);
+            self.wait(memory.asked.poll_timeout())?;
+            let stirs = self.hear_frames(&mut memory)? | self.hear_messages(&mut memory)?;
             let now = clock::now();
             if stirs && now >= stirred_at + STIRRED_EVERY {
                 stirred_at = now;
@@ -185,14 +192,14 @@ impl Station {
     }
 
     /// Meets frames of ARP that are waiting. Says whether somebody asked for something.
-    fn hear_frames(&self, asked: &mut Asked) -> io::Result<bool> {
+    fn hear_frames(&self, memory: &mut Memory) -> io::Result<bool> {
         let own = self.own.load().mac;
         let mut buffer = [0; FRAME_LEN_MAX];
         let mut stirs = false;
         for _ in 0..BATCH {
             match rustix::net::recv(&self.listener, &mut buffer, RecvFlags::DONTWAIT) {
                 Ok((len, _)) => {
-                    stirs |= self.meet(wire::parse(self.link, own, &buffer[..len]), asked);
+                    stirs |= self.meet(wire::parse(self.link, own, &buffer[..len]), memory);
                 }
                 Err(Errno::INTR) => {}
                 // Down: told once, and frames come again when the link is up.
@@ -205,7 +212,7 @@ impl Station {
 
     /// Meets messages of neighbor discovery that are waiting. Says whether somebody asked for
     /// something.
-    fn hear_messages(&self, asked: &mut Asked) -> io::Result<bool> {
+    fn hear_messages(&self, memory: &mut Memory) -> io::Result<bool> {
         let Some(discovery) = &self.discovery else { return Ok(false) };
         let own = self.own.load().mac;
         let mut buffer = [0; MESSAGE_LEN_MAX];
@@ -214,7 +221,7 @@ impl Station {
             match discovery.receive(&mut buffer) {
                 Ok(Some((delivery, message))) => {
                     let read = wire::parse_icmpv6(self.link, own, &delivery, message);
-                    stirs |= self.meet(read, asked);
+                    stirs |= self.meet(read, memory);
                 }
                 Ok(None) => {}
                 Err(error) => match Errno::from_io_error(&error) {
@@ -279,11 +286,15 @@ impl Station {
     }
 
     /// Says whether somebody asked for something.
-    fn meet(&self, read: Result<Heard, Dropped>, asked: &mut Asked) -> bool {
+    fn meet(&self, read: Result<Heard, Dropped>, memory: &mut Memory) -> bool {
         let outcome = match read {
             Ok(Heard::WhoHas(question)) => {
-                let outcome = self.answer(&question);
-                asked.handle_question(&question, outcome == Outcome::Answered, clock::now());
+                let now = clock::now();
+                let outcome = self.answer(&question, now, &mut memory.limits);
+                // Who asks too often has had an answer.
+                let answered =
+                    matches!(outcome, Outcome::Answered | Outcome::Silent(Silence::TooOften));
+                memory.asked.handle_question(&question, answered, now);
                 outcome
             }
             Ok(Heard::IsAt(is_at)) => match self.common.heard.try_send(is_at) {
@@ -296,9 +307,10 @@ impl Station {
         matches!(outcome, Outcome::Answered | Outcome::Silent(_))
     }
 
-    fn answer(&self, question: &WhoHas) -> Outcome {
+    fn answer(&self, question: &WhoHas, now: Instant, limits: &mut Limits) -> Outcome {
         let voice = &self.common.voice;
-        match voice.snapshot().answers.answer(question, clock::now(), voice.until()) {
+        match voice.snapshot().answers.answer(question, now, voice.until()) {
+            Ok(_) if !limits.admits(question, now) => Outcome::Silent(Silence::TooOften),
             Ok(is_at) => self.say(&is_at),
             Err(silence) => Outcome::Silent(silence),
         }

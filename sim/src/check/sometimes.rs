@@ -38,12 +38,13 @@ pub(crate) enum Sometimes {
     Stifled,
     TakenByExpiry,
     TakenByRelease,
+    TooOften,
     VerdictLost,
     WatchLost,
 }
 
 impl Sometimes {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::Ambiguous,
         Self::ClaimRefused,
         Self::Conflict,
@@ -66,6 +67,7 @@ impl Sometimes {
         Self::Stifled,
         Self::TakenByExpiry,
         Self::TakenByRelease,
+        Self::TooOften,
         Self::VerdictLost,
         Self::WatchLost,
     ];
@@ -98,6 +100,7 @@ impl Sometimes {
             }
             Self::TakenByExpiry => "a Lease was taken over after it expired",
             Self::TakenByRelease => "a Lease was taken over after it was released",
+            Self::TooOften => "a host asked too often to be answered each time",
             Self::VerdictLost => "a writer never learned what became of its write",
             Self::WatchLost => "a watch was lost, and begun anew",
         }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use porter_core::{
-    Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Link, LinkName,
-    Output, Probing, Silence, Speaker, WhoHas, Write,
+    Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Limits, Link,
+    LinkName, Output, Probing, Silence, Speaker, WhoHas, Write,
 };
 
 use super::{
@@ -63,6 +63,7 @@ pub(crate) struct Process {
     generation: Generation,
     /// The questions that the responder has heard.
     asked: Asked,
+    limits: Limits,
     /// Before when it may.
     pub(crate) until: Instant,
     /// When the last announcement, and when the last answer, will have left whose deadline was checked:
@@ -152,6 +153,7 @@ impl World {
             answers: Arc::default(),
             generation: Generation::default(),
             asked: Asked::new(),
+            limits: Limits::new(),
             until: Instant::ZERO,
             announces_until: Moment::ZERO,
             answers_until: Moment::ZERO,
@@ -390,6 +392,10 @@ impl World {
         let answer = process.answers.answer(question, now, process.until);
         self.checks.asked(id, question);
         process.asked.handle_question(question, answer.is_ok(), now);
+        if answer.is_ok() && !process.limits.admits(question, now) {
+            self.checks.seen.hit(Sometimes::TooOften);
+            return;
+        }
         let a_little_more = now + Duration::from_nanos(1);
         if answer == Err(Silence::NotLeader)
             && process.answers.answer(question, now, a_little_more).is_ok()
