@@ -24,7 +24,7 @@ mod voice;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    io, iter,
+    iter,
     net::Ipv6Addr,
     sync::Arc,
 };
@@ -136,7 +136,8 @@ impl Lan {
             carrier(&survey) && !carrier(&self.survey)
         };
         for (link, responder) in self.responders.iter_mut().filter(|(link, _)| came_up(link)) {
-            report(*link, responder.groups.join_again());
+            responder.groups.join_again();
+            report(*link, responder);
         }
         self.survey = survey;
         self.staff();
@@ -176,7 +177,8 @@ impl Lan {
             }
         }
         for (link, responder) in &mut self.responders {
-            report(*link, responder.groups.join_missing());
+            responder.groups.join_missing();
+            report(*link, responder);
         }
     }
 
@@ -235,7 +237,8 @@ impl Links for Lan {
     fn join(&mut self, link: LinkName, group: Ipv6Addr) {
         self.groups.entry(link).or_default().insert(group);
         if let Some(responder) = self.responders.get_mut(&link) {
-            report(link, responder.groups.join(group));
+            responder.groups.join(group);
+            report(link, responder);
         }
     }
 
@@ -276,9 +279,9 @@ impl Links for Lan {
     }
 }
 
-/// Says why a group could not be joined, for which it is tried again every second.
-fn report(link: LinkName, joined: io::Result<()>) {
-    if let Err(error) = joined {
-        warn!(%link, "listening for neighbor solicitations on {link} failed: {error}");
+/// Says why groups could not be joined, which is tried again every second.
+fn report(link: LinkName, responder: &mut Responder) {
+    if let Some(reason) = responder.groups.take_failure() {
+        warn!(%link, "listening for neighbor solicitations on {link} failed: {reason}");
     }
 }
