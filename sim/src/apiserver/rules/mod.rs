@@ -5,6 +5,7 @@
 mod allocation;
 mod cluster;
 mod event;
+mod families;
 mod pod;
 mod service;
 mod workload;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::state::State;
 use super::super::status::Cause;
 use super::allocation::Taken;
-use super::{elements, elements_mut, one_of, or_default, port_number, remove};
+use super::{elements, elements_mut, families, one_of, or_default, port_number, remove};
 
 pub(super) fn complete(state: &State, old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
     if object["spec"]["clusterIP"] == "" {
@@ -15,7 +15,11 @@ pub(super) fn complete(state: &State, old: Option<&Value>, object: &mut Value) -
         keep_allocated(&old["spec"], &mut object["spec"]);
     }
     fill_in(object);
-    let causes = check(old, object);
+    let mut causes = Vec::new();
+    if object["spec"]["type"] != "ExternalName" {
+        causes.extend(families::settle(old.map(|old| &old["spec"]), &mut object["spec"]));
+    }
+    causes.extend(check(old, object));
     if !causes.is_empty() {
         return causes;
     }
@@ -88,7 +92,6 @@ fn fill_in(object: &mut Value) {
     }
     if spec["type"] != "ExternalName" {
         or_default(spec, "/internalTrafficPolicy", "Cluster");
-        fill_in_families(spec);
     }
     if has_node_ports(spec) {
         or_default(spec, "/externalTrafficPolicy", "Cluster");
@@ -106,28 +109,6 @@ fn fill_in(object: &mut Value) {
     }
 }
 
-fn fill_in_families(spec: &mut Value) {
-    let families = elements(&spec["ipFamilies"]).count();
-    or_default(
-        spec,
-        "/ipFamilyPolicy",
-        if families > 1 { "RequireDualStack" } else { "SingleStack" },
-    );
-    let both = spec["ipFamilyPolicy"] != "SingleStack";
-    let first = match spec["ipFamilies"][0].as_str() {
-        Some(first) => first.to_owned(),
-        None if spec["clusterIP"].as_str().is_some_and(|address| address.contains(':')) => {
-            "IPv6".to_owned()
-        }
-        None => "IPv4".to_owned(),
-    };
-    let second = if first == "IPv4" { "IPv6" } else { "IPv4" };
-    spec["ipFamilies"] = if both { json!([first, second]) } else { json!([first]) };
-    if let Some(addresses) = spec["clusterIPs"].as_array_mut().filter(|_| !both) {
-        addresses.truncate(1);
-    }
-}
-
 fn check(old: Option<&Value>, object: &Value) -> Vec<Cause> {
     let spec = &object["spec"];
     let mut causes = one_of(
@@ -142,9 +123,6 @@ fn check(old: Option<&Value>, object: &Value) -> Vec<Cause> {
     }
     if spec["type"] == "ExternalName" && spec["externalName"].as_str().is_none_or(str::is_empty) {
         causes.push(Cause::required("spec.externalName", ""));
-    }
-    for family in elements(&spec["ipFamilies"]) {
-        causes.extend(one_of("spec.ipFamilies", family, &["IPv4", "IPv6"]));
     }
     if has_node_ports(spec) && spec["clusterIP"] == "None" {
         let why = "may not be set to 'None' for NodePort and LoadBalancer services";
@@ -333,14 +311,6 @@ mod tests {
         assert!(refused(port).contains(
             "spec.ports[0].nodePort: Invalid value: 30564: provided port is already allocated"
         ));
-    }
-
-    #[test]
-    fn both_families_get_an_address_when_both_are_asked_for() {
-        let spec = json!({ "ipFamilyPolicy": "RequireDualStack", "ports": [{ "port": 80 }] });
-        let both = Store::new().create(service("both", spec)).expect("creates");
-        assert_eq!(both["spec"]["ipFamilies"], json!(["IPv4", "IPv6"]));
-        assert_eq!(both["spec"]["clusterIPs"], json!(["10.233.0.2", "fd85:ee78:d8a6:8607::2"]));
     }
 
     #[test]
