@@ -1,5 +1,7 @@
 //! Services and EndpointSlices.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::cells::{elements, selector, text, text_or};
@@ -8,8 +10,6 @@ use super::{Column, View};
 
 /// How many elements of a list are shown before it is cut.
 const SHOWN: usize = 3;
-/// How long the list of external addresses may get before it is cut, unless `-o wide` asks for more.
-const ADDRESSES_WIDTH: usize = 16;
 
 pub(super) fn services() -> View {
     let mut columns = vec![Column::name()];
@@ -29,6 +29,7 @@ pub(super) fn services() -> View {
     })
 }
 
+/// All of them: an API server makes its tables for `-o wide`, and kubectl leaves out columns.
 fn external_addresses(service: &Value) -> String {
     let spec = &service["spec"];
     let mut addresses: Vec<_> = elements(&spec["externalIPs"]).map(text).collect();
@@ -36,7 +37,7 @@ fn external_addresses(service: &Value) -> String {
         "ExternalName" => return text(&spec["externalName"]).to_owned(),
         "LoadBalancer" => {
             let ingress = elements(&service["status"]["loadBalancer"]["ingress"]);
-            let assigned: Vec<_> =
+            let assigned: BTreeSet<_> =
                 ingress.map(|point| text_or(&point["ip"], text(&point["hostname"]))).collect();
             addresses.splice(0..0, assigned);
             if addresses.is_empty() {
@@ -45,14 +46,7 @@ fn external_addresses(service: &Value) -> String {
         }
         _ => {}
     }
-    let shown = addresses.join(",");
-    match shown.get(..ADDRESSES_WIDTH) {
-        _ if addresses.is_empty() => "<none>".to_owned(),
-        Some(start) if addresses.len() > 1 && shown.len() > ADDRESSES_WIDTH => {
-            format!("{}...", &start[..ADDRESSES_WIDTH - 3])
-        }
-        _ => shown,
-    }
+    if addresses.is_empty() { "<none>".to_owned() } else { addresses.join(",") }
 }
 
 fn ports(ports: &Value) -> String {
@@ -119,6 +113,8 @@ mod tests {
             external_addresses(&balancer(json!([{ "ip": "172.22.0.188" }]))),
             "172.22.0.188"
         );
+        let both = json!([{ "ip": "fd00:172:22::188" }, { "ip": "172.22.0.188" }]);
+        assert_eq!(external_addresses(&balancer(both)), "172.22.0.188,fd00:172:22::188");
     }
 
     #[test]
