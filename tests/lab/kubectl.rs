@@ -53,12 +53,12 @@ fn the_guides_commands_do_what_the_guide_shows() {
 }
 
 /// The guide's way to apply a manifest.
-fn apply(yaml: &str) -> String {
+pub(crate) fn apply(yaml: &str) -> String {
     format!("kubectl apply -f - <<EOF\n{yaml}EOF\n")
 }
 
 /// What a shell with the lab's KUBECONFIG prints.
-fn shell(lab: &Lab, script: &str) -> String {
+pub(crate) fn shell(lab: &Lab, script: &str) -> String {
     let ran = lab.run("bash", &["-c", script]);
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{script}\n{said}{}", String::from_utf8_lossy(&ran.stderr));

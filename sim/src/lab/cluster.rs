@@ -34,7 +34,7 @@ use super::{
 };
 
 /// The client outside the cluster.
-const CLIENT: (&str, Ipv4Addr) = ("client", Ipv4Addr::new(172, 22, 0, 100));
+const CLIENT: (&str, u8) = ("client", 100);
 /// Where the API server listens on every node.
 const ON_NODE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
 
@@ -75,10 +75,15 @@ impl Cluster {
         let crd = serde_json::to_value(Eip::crd()).expect("a CRD is JSON");
         store.create(crd).doing(|| "creating the Eip kind".into())?;
 
-        let facts = standins::guide_nodes().to_vec();
+        let mut facts = standins::guide_nodes();
+        if !sysctl::has_ipv6() {
+            facts.iter_mut().for_each(|node| node.internal_ips.retain(IpAddr::is_ipv4));
+        }
         let lan = Lan::new().await?;
         let nodes = nodes(&lan, &facts).await?;
-        let mut client = Station::new(CLIENT.0, CLIENT.1).await?;
+        let (name, host) = CLIENT;
+        let ipv6 = sysctl::has_ipv6().then(|| standins::guide_ipv6(host));
+        let mut client = Station::new(name, Ipv4Addr::new(172, 22, 0, host), ipv6).await?;
         lan.plug(&mut client).await?;
         publish(state, &lan, &nodes, &client)?;
 
@@ -165,21 +170,30 @@ fn listen(node: &Station) -> Result<TcpListener, Error> {
 async fn nodes(lan: &Lan, facts: &[NodeFacts]) -> Result<Vec<Arc<Station>>, Error> {
     let mut nodes = Vec::new();
     for fact in facts {
-        let IpAddr::V4(address) = fact.internal_ip else {
+        let mut addresses = fact.internal_ips.iter();
+        let Some(IpAddr::V4(address)) = addresses.clone().find(|ip| ip.is_ipv4()) else {
             return Err(Error::new(format!("creating {}", fact.name), "it has no IPv4 address"));
         };
-        let mut node = Station::new(&fact.name, address).await?;
+        let ipv6 = addresses.find_map(|ip| match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(*address),
+        });
+        let mut node = Station::new(&fact.name, *address, ipv6).await?;
         sysctl::be_strict_about_arp(&node.namespace)?;
+        if ipv6.is_some() {
+            sysctl::skip_duplicate_detection(&node.namespace)?;
+        }
         lan.plug(&mut node).await?;
         nodes.push(node);
     }
     for (own, node) in (0..).zip(&nodes) {
         for (number, other) in (0..).zip(&nodes) {
-            let network = pod::network(number);
-            if own == number {
-                node.own(IpAddr::V4(network), pod::PREFIX).await?;
-            } else {
-                node.route(network, pod::PREFIX, other.address).await?;
+            for via in other.addresses() {
+                let (network, prefix) = pod::network(number, via.is_ipv6());
+                match own == number {
+                    true => node.own_network(network, prefix).await?,
+                    false => node.route(network, prefix, via).await?,
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     error::{Doing, Error},
+    kube_proxy::socket_for,
     station::Station,
 };
 
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The body of the page at `http://AT/`.
 pub(crate) async fn curl(from: &Station, at: SocketAddr) -> Result<String, Error> {
-    let socket = from.namespace.visit(TcpSocket::new_v4)?;
+    let socket = from.namespace.visit(|| socket_for(at))?;
     let fetching = || format!("fetching http://{at}/ from {}", from.name);
     let fetched = timeout(PATIENCE, fetch(socket.doing(fetching)?, at)).await;
     fetched.doing(fetching)?.doing(fetching)

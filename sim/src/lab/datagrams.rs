@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -73,7 +73,10 @@ async fn begin(
     client: SocketAddr,
     pod: SocketAddr,
 ) -> io::Result<Session> {
-    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    let any = match pod {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
     let socket = node.namespace.visit(|| bind(any)).map_err(io::Error::other)??;
     socket.connect(pod).await?;
     let socket = Arc::new(socket);

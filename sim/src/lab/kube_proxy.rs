@@ -1,13 +1,13 @@
 //! Plays kube-proxy on one node: takes what arrives for a Service and passes it to one of its pods.
 //!
 //! As with IPVS and `strictARP` the addresses of Services are the node's own, so that the kernel
-//! answers pings, while ARP for them is not its business. What the kernel would do with connections
+//! answers pings, while ARP and NDP for them are not its business. What the kernel would do with connections
 //! is done by a small proxy in user space, which works on any kernel and without privileges.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -40,7 +40,7 @@ const BACKLOG: u32 = 64;
 /// What the node does at the moment.
 struct KubeProxy {
     node: Arc<Station>,
-    addresses: BTreeSet<Ipv4Addr>,
+    addresses: BTreeSet<IpAddr>,
     ports: BTreeMap<(Protocol, SocketAddr), Port>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn run(node: Arc<Station>, store: Store) {
         let services: Vec<Service> = objects(&store, "", "services");
         let slices: Vec<EndpointSlice> = objects(&store, "discovery.k8s.io", "endpointslices");
         let node = &proxy.node;
-        let wanted = Forwarding::of(&node.name, node.address, &services, &slices);
+        let wanted = Forwarding::of(&node.name, &node.addresses(), &services, &slices);
         let applied = proxy.apply(wanted).await;
         if let Err(error) = &applied {
             tracing::warn!(node = proxy.node.name, %error, "kube-proxy failed; it will try again");
@@ -86,7 +86,7 @@ pub(crate) async fn run(node: Arc<Station>, store: Store) {
 impl KubeProxy {
     async fn apply(&mut self, wanted: Forwarding) -> Result<(), Error> {
         for &address in wanted.addresses.difference(&self.addresses.clone()) {
-            self.node.own(IpAddr::V4(address), 32).await?;
+            self.node.own(address).await?;
             self.addresses.insert(address);
         }
         let tcp = wanted.rules.into_iter().map(|(at, pods)| ((Protocol::Tcp, at), pods));
@@ -109,7 +109,7 @@ impl KubeProxy {
             }
         }
         for &address in self.addresses.clone().difference(&wanted.addresses) {
-            self.node.disown(address, 32).await?;
+            self.node.disown(address).await?;
             self.addresses.remove(&address);
         }
         Ok(())
@@ -122,7 +122,7 @@ fn listen(
     pods: watch::Receiver<Vec<SocketAddr>>,
 ) -> Result<JoinHandle<()>, Error> {
     let bind = || {
-        let socket = TcpSocket::new_v4()?;
+        let socket = socket_for(at)?;
         socket.set_reuseaddr(true)?;
         socket.bind(at)?;
         socket.listen(BACKLOG)
@@ -152,10 +152,15 @@ async fn accept(node: Arc<Station>, listener: TcpListener, pods: watch::Receiver
 }
 
 async fn pass(node: &Station, mut client: TcpStream, pod: SocketAddr) -> io::Result<()> {
-    let socket = node.namespace.visit(TcpSocket::new_v4).map_err(io::Error::other)??;
+    let socket = node.namespace.visit(|| socket_for(pod)).map_err(io::Error::other)??;
     let mut pod = time::timeout(CONNECT_TIMEOUT, socket.connect(pod)).await??;
     tokio::io::copy_bidirectional(&mut client, &mut pod).await?;
     Ok(())
+}
+
+/// A socket of the family of an address, in the namespace of this thread.
+pub(crate) fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
+    if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }
 }
 
 /// All objects of a kind. One that cannot be read is none that a kube-proxy could serve.

@@ -8,8 +8,9 @@ use super::{
     station::{self, Station},
 };
 
-/// Bits of the LAN's network that all its addresses share.
-pub(crate) const PREFIX: u8 = 24;
+/// Bits of the LAN's networks that all its addresses share.
+const PREFIX: u8 = 24;
+const IPV6_PREFIX: u8 = 64;
 /// The bridge's name.
 pub(crate) const BRIDGE: &str = "lan";
 
@@ -49,7 +50,7 @@ impl Lan {
         let plugged = LinkUnspec::new_with_index(port).controller(self.bridge).up().build();
         let plugged = self.netlink.link().set(plugged).execute().await;
         plugged.doing(|| format!("plugging {name} into the bridge"))?;
-        station.attach(PREFIX).await
+        station.attach(PREFIX, IPV6_PREFIX).await
     }
 
     /// Pulls a station's cable out of the bridge, or puts it back. The station sees its carrier go;

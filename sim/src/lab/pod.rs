@@ -1,15 +1,18 @@
-//! The pods: small HTTP servers that say who they are, each at an address of its own on its node.
+//! The pods: small HTTP servers that say who they are, each at an address of its own on its node, or
+//! one of each family.
 //! On UDP they send back what they are sent.
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::{Router, http::header};
+use socket2::{Domain, Socket, Type};
 use tokio::{
-    net::{TcpListener, TcpSocket, UdpSocket},
+    net::{TcpListener, UdpSocket},
     task::JoinHandle,
 };
 
@@ -20,14 +23,23 @@ use super::{
     station::Station,
 };
 
-/// Bits of a node's pod network that all its pods share.
-pub(crate) const PREFIX: u8 = 24;
 /// How many connections may wait to be accepted.
-const BACKLOG: u32 = 64;
+const BACKLOG: i32 = 64;
 
-/// The network of the pods on the node with this number.
-pub(crate) fn network(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 244, number, 0)
+/// The network of the pods on the node with this number, and how many of its bits they all share.
+pub(crate) fn network(number: u8, ipv6: bool) -> (IpAddr, u8) {
+    match ipv6 {
+        false => (Ipv4Addr::new(10, 244, number, 0).into(), 24),
+        true => (Ipv6Addr::new(0xfd00, 0x10, 0x244, number.into(), 0, 0, 0, 0).into(), 64),
+    }
+}
+
+/// The address of a host in the network of the pods on a node.
+fn address(node: u8, ipv6: bool, host: u8) -> IpAddr {
+    match network(node, ipv6).0 {
+        IpAddr::V4(network) => Ipv4Addr::from_bits(network.to_bits() + u32::from(host)).into(),
+        IpAddr::V6(network) => Ipv6Addr::from_bits(network.to_bits() + u128::from(host)).into(),
+    }
 }
 
 /// Runs the pods of all nodes. Every address of a node's pod network must be the node's own.
@@ -37,7 +49,8 @@ pub(crate) struct Pods {
 }
 
 struct Pod {
-    address: Ipv4Addr,
+    /// The number of its node, and its own number there.
+    place: (u8, u8),
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -52,38 +65,37 @@ impl Pods {
         Self { nodes, running: Mutex::default() }
     }
 
-    fn try_start(&self, pod: &PodFacts) -> Result<Ipv4Addr, Error> {
+    fn try_start(&self, pod: &PodFacts) -> Result<Vec<IpAddr>, Error> {
         let starting = || format!("starting pod {}", pod.name);
         let found = (0..).zip(&self.nodes).find(|(_, node)| node.name == pod.node);
         let (number, node) = found.ok_or_else(|| Error::new(starting(), "no such node"))?;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let [a, b, c, _] = network(number).octets();
-        let mut free = (2..255).map(|host| Ipv4Addr::new(a, b, c, host));
-        let address = free
-            .find(|address| running.values().all(|pod| pod.address != *address))
+        let host = (2..255)
+            .find(|&host| running.values().all(|pod| pod.place != (number, host)))
             .ok_or_else(|| Error::new(starting(), "the node has no address left for it"))?;
+        let families = node.addresses().into_iter().map(|known| known.is_ipv6());
+        let addresses: Vec<_> = families.map(|ipv6| address(number, ipv6, host)).collect();
         let mut servers = Vec::new();
-        for &port in &pod.ports {
-            let listener = node.namespace.visit(|| listen(address, port))?.doing(starting)?;
-            servers.push(tokio::spawn(serve(listener, pod)));
+        for &address in &addresses {
+            for &port in &pod.ports {
+                let at = (address, port).into();
+                let listener = node.namespace.visit(|| listen(at))?.doing(starting)?;
+                servers.push(tokio::spawn(serve(listener, pod)));
+            }
+            for &port in &pod.udp_ports {
+                let at = (address, port).into();
+                let socket = node.namespace.visit(|| bind(at))?.doing(starting)?;
+                servers.push(tokio::spawn(echo(socket)));
+            }
         }
-        for &port in &pod.udp_ports {
-            let bind = || {
-                let socket = std::net::UdpSocket::bind((address, port))?;
-                socket.set_nonblocking(true)?;
-                UdpSocket::from_std(socket)
-            };
-            let socket = node.namespace.visit(bind)?.doing(starting)?;
-            servers.push(tokio::spawn(echo(socket)));
-        }
-        running.insert(pod.uid.clone(), Pod { address, servers });
-        Ok(address)
+        running.insert(pod.uid.clone(), Pod { place: (number, host), servers });
+        Ok(addresses)
     }
 }
 
 impl PodRuntime for Pods {
-    fn start(&self, pod: &PodFacts) -> Result<IpAddr, String> {
-        self.try_start(pod).map(IpAddr::V4).map_err(|error| error.to_string())
+    fn start(&self, pod: &PodFacts) -> Result<Vec<IpAddr>, String> {
+        self.try_start(pod).map_err(|error| error.to_string())
     }
 
     fn stop(&self, pod: &PodFacts) {
@@ -91,11 +103,28 @@ impl PodRuntime for Pods {
     }
 }
 
-fn listen(address: Ipv4Addr, port: u16) -> std::io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind((address, port).into())?;
-    socket.listen(BACKLOG)
+fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(at, Type::STREAM)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bind(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(at, Type::DGRAM)?;
+    socket.bind(&at.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// A socket that can be bound to any address of the node's pod network.
+fn socket(at: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(at), kind, None)?;
+    socket.set_nonblocking(true)?;
+    if at.is_ipv6() {
+        socket.set_freebind_v6(true)?;
+    }
+    Ok(socket)
 }
 
 /// Answers every request with who answers. Connections are not kept, so that each request gets a

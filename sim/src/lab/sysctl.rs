@@ -1,4 +1,4 @@
-//! How the kernel of one namespace is told to treat ARP.
+//! How the kernel of one namespace is told to treat ARP and NDP.
 
 use std::{fs, path::Path};
 
@@ -17,6 +17,27 @@ pub(crate) fn be_strict_about_arp(namespace: &Namespace) -> Result<(), Error> {
         set("net/ipv4/conf/all/arp_ignore", "1")?;
         set("net/ipv4/conf/all/arp_announce", "2")
     })?
+}
+
+/// Whether the kernels of the lab know IPv6. All do, or none.
+pub(crate) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
+}
+
+/// Lets a namespace have IPv6 addresses, where the host's own setting against them is inherited
+/// (`net.core.devconf_inherit_init_net`).
+pub(crate) fn allow_ipv6(namespace: &Namespace) -> Result<(), Error> {
+    namespace.visit(|| set("net/ipv6/conf/all/disable_ipv6", "0"))?
+}
+
+/// Makes links that are made after this behave as if they had been up for long: their link-local
+/// addresses are usable at once. A kernel otherwise asks for a second or two whether somebody has
+/// them (`accept_dad`, RFC 4862 section 5.4).
+///
+/// For NDP there is nothing to be strict about: a kernel answers on a link for the addresses of that
+/// link only.
+pub(crate) fn skip_duplicate_detection(namespace: &Namespace) -> Result<(), Error> {
+    namespace.visit(|| set("net/ipv6/conf/default/accept_dad", "0"))?
 }
 
 /// `/proc/sys/net` shows each reader the settings of its own namespace.

@@ -50,7 +50,7 @@ enum State {
         retry_at: Instant,
     },
     Runs {
-        ip: IpAddr,
+        ips: Vec<IpAddr>,
         since: Time,
         /// Set once the pod was seen terminating.
         stop_at: Option<Instant>,
@@ -107,8 +107,8 @@ impl<R: PodRuntime> Kubelet<R> {
         let known = self.run(pod, now, today);
         let status = match &known.state {
             State::Failed { why, .. } => pod_status::failed(pod, why),
-            State::Runs { ip, since, .. } => {
-                pod_status::running(pod, host_ip(pod, seen), *ip, since)
+            State::Runs { ips, since, .. } => {
+                pod_status::running(pod, &host_ips(pod, seen), ips, since)
             }
         };
         (pod.status.as_ref() != Some(&status))
@@ -126,7 +126,7 @@ impl<R: PodRuntime> Kubelet<R> {
         };
         if !rest {
             let state = match self.runtime.start(&facts) {
-                Ok(ip) => State::Runs { ip, since: today.clone(), stop_at: None },
+                Ok(ips) => State::Runs { ips, since: today.clone(), stop_at: None },
                 Err(why) => State::Failed { why, retry_at: now + BACK_OFF },
             };
             self.pods.insert(uid.clone(), Known { facts, state });
@@ -178,9 +178,11 @@ fn facts(pod: &Pod) -> PodFacts {
     }
 }
 
-/// The `InternalIP` of the pod's node.
-fn host_ip<'a>(pod: &Pod, seen: &'a Snapshot) -> Option<&'a str> {
-    let node = seen.nodes.iter().find(|it| Some(&*it.name_any()) == node(pod))?;
-    let addresses = node.status.as_ref()?.addresses.as_deref()?;
-    addresses.iter().find(|it| it.type_ == "InternalIP").map(|it| &*it.address)
+/// The `InternalIP`s of the pod's node.
+fn host_ips<'a>(pod: &Pod, seen: &'a Snapshot) -> Vec<&'a str> {
+    let node = seen.nodes.iter().find(|it| Some(&*it.name_any()) == node(pod));
+    let status = node.and_then(|node| node.status.as_ref());
+    let addresses = status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let internal = addresses.filter(|it| it.type_ == "InternalIP");
+    internal.map(|it| &*it.address).collect()
 }

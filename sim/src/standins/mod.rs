@@ -31,7 +31,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-pub use node::{NodeFacts, guide_nodes};
+pub use node::{NodeFacts, guide_ipv6, guide_nodes};
 pub use node_lifecycle::{GRACE, Silent};
 pub use runtime::{PodFacts, PodRuntime};
 

@@ -1,7 +1,7 @@
 //! What a kubelet reports about its node, and the guide's three nodes.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::api::core::v1::{
     Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo,
@@ -14,8 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 pub struct NodeFacts {
     /// Name of the node.
     pub name: String,
-    /// Its `InternalIP`.
-    pub internal_ip: IpAddr,
+    /// Its `InternalIP`s, at most one of each family; the first is what `kubectl` shows.
+    pub internal_ips: Vec<IpAddr>,
     /// Role labels, e.g. `worker`.
     pub roles: Vec<String>,
     /// As `uname -r` would print it.
@@ -24,7 +24,8 @@ pub struct NodeFacts {
     pub container_runtime: String,
 }
 
-/// The nodes in the guide's `kubectl get nodes -o wide`: node1, node3 and node4.
+/// The nodes in the guide's `kubectl get nodes -o wide`: node1, node3 and node4. Each has an IPv6
+/// address, too, which that table does not show.
 pub fn guide_nodes() -> Vec<NodeFacts> {
     vec![
         guide_node("node1", 3, &["master", "worker"], "4.15.0-109-generic", "docker://19.3.6"),
@@ -36,11 +37,21 @@ pub fn guide_nodes() -> Vec<NodeFacts> {
 fn guide_node(name: &str, host: u8, roles: &[&str], kernel: &str, runtime: &str) -> NodeFacts {
     NodeFacts {
         name: name.into(),
-        internal_ip: IpAddr::V4(Ipv4Addr::new(172, 22, 0, host)),
+        internal_ips: vec![
+            IpAddr::V4(Ipv4Addr::new(172, 22, 0, host)),
+            IpAddr::V6(guide_ipv6(host)),
+        ],
         roles: roles.iter().map(|&role| role.into()).collect(),
         kernel_version: kernel.into(),
         container_runtime: runtime.into(),
     }
+}
+
+/// The IPv6 address of the host with this number in the guide's network; it is written with the
+/// same digits as the last part of its IPv4 address.
+pub fn guide_ipv6(host: u8) -> Ipv6Addr {
+    let digits = u16::from_str_radix(&host.to_string(), 16).expect("decimal digits are hex digits");
+    Ipv6Addr::new(0xfd00, 0x172, 0x22, 0, 0, 0, 0, digits)
 }
 
 impl NodeFacts {
@@ -64,11 +75,10 @@ impl NodeFacts {
     fn status(&self, now: &Time) -> NodeStatus {
         let address = |type_: &str, address: String| NodeAddress { type_: type_.into(), address };
         let pods = BTreeMap::from([("pods".to_owned(), Quantity("110".into()))]);
+        let internal = self.internal_ips.iter().map(|ip| address("InternalIP", ip.to_string()));
+        let addresses = internal.chain([address("Hostname", self.name.clone())]).collect();
         NodeStatus {
-            addresses: Some(vec![
-                address("InternalIP", self.internal_ip.to_string()),
-                address("Hostname", self.name.clone()),
-            ]),
+            addresses: Some(addresses),
             allocatable: Some(pods.clone()),
             capacity: Some(pods),
             conditions: Some(vec![NodeCondition {

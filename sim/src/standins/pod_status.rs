@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-/// The status of a pod whose servers accept connections at `ip`.
-pub(super) fn running(pod: &Pod, host_ip: Option<&str>, ip: IpAddr, since: &Time) -> PodStatus {
+/// The status of a pod whose servers accept connections at each of `ips`.
+pub(super) fn running(pod: &Pod, host_ips: &[&str], ips: &[IpAddr], since: &Time) -> PodStatus {
     let kinds =
         ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
     let condition = |kind: &str| PodCondition {
@@ -32,11 +32,11 @@ pub(super) fn running(pod: &Pod, host_ip: Option<&str>, ip: IpAddr, since: &Time
     PodStatus {
         conditions: Some(kinds.into_iter().map(condition).collect()),
         container_statuses: Some(containers(pod).iter().map(started).collect()),
-        host_ip: host_ip.map(Into::into),
-        host_ips: host_ip.map(|ip| vec![HostIP { ip: ip.into() }]),
+        host_ip: host_ips.first().map(|&ip| ip.into()),
+        host_ips: Some(host_ips.iter().map(|&ip| HostIP { ip: ip.into() }).collect()),
         phase: Some("Running".into()),
-        pod_ip: Some(ip.to_string()),
-        pod_ips: Some(vec![PodIP { ip: ip.to_string() }]),
+        pod_ip: ips.first().map(ToString::to_string),
+        pod_ips: Some(ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
         qos_class: Some("BestEffort".into()),
         start_time: Some(since.clone()),
         ..PodStatus::default()

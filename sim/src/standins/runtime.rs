@@ -24,18 +24,19 @@ pub struct PodFacts {
 ///
 /// Both calls are made from an async task and have to return within some ten milliseconds.
 pub trait PodRuntime: Send + Sync {
-    /// Starts the pod's servers and returns its address once they accept connections.
+    /// Starts the pod's servers and returns its addresses once they accept connections: at most one
+    /// of each family, the node's first one first.
     ///
     /// Called once for each UID as long as it succeeds; after an error it is called again a second
     /// later, and the pod shows the error's text meanwhile.
-    fn start(&self, pod: &PodFacts) -> Result<IpAddr, String>;
+    fn start(&self, pod: &PodFacts) -> Result<Vec<IpAddr>, String>;
 
     /// Stops the pod's servers. Called once for each UID that was started.
     fn stop(&self, pod: &PodFacts);
 }
 
 impl<R: PodRuntime + ?Sized> PodRuntime for Arc<R> {
-    fn start(&self, pod: &PodFacts) -> Result<IpAddr, String> {
+    fn start(&self, pod: &PodFacts) -> Result<Vec<IpAddr>, String> {
         (**self).start(pod)
     }
 

@@ -1,7 +1,7 @@
 //! What an applied Deployment and Service become, told over the store.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -48,6 +48,48 @@ async fn the_endpoint_slice_names_every_ready_pod_and_its_port() {
         let ready = json!({ "ready": true, "serving": true, "terminating": false });
         assert_eq!(endpoint["conditions"], ready);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_and_pods_have_addresses_of_both_families_and_ipv4_comes_first() {
+    let lab = lab_with_the_guides_workload().await;
+
+    let node = &lab.all(&Resource::NODES)[2];
+    let internal = ["172.22.0.10", "fd00:172:22::10"];
+    for (address, wanted) in internal.iter().enumerate() {
+        let found = &node["status"]["addresses"][address];
+        assert_eq!(*found, json!({ "type": "InternalIP", "address": wanted }));
+    }
+    let status = &lab.pods()[0]["status"];
+    assert_eq!(status["hostIPs"], json!([{ "ip": "172.22.0.3" }, { "ip": "fd00:172:22::3" }]));
+    assert_eq!(status["podIPs"], json!([{ "ip": "10.0.0.1" }, { "ip": "fd00:10::1" }]));
+    assert_eq!(status["podIP"], "10.0.0.1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_has_an_endpoint_slice_for_each_family_that_it_has() {
+    let lab = lab_with_the_guides_workload().await;
+    let slices = || {
+        let slices = lab.all(&Resource::ENDPOINTSLICES);
+        let addresses = |slice: &Value| slice["endpoints"][0]["addresses"].clone();
+        let mut slices: Vec<_> =
+            slices.iter().map(|it| (it["addressType"].clone(), addresses(it))).collect();
+        slices.sort_by_key(|(family, _)| family.to_string());
+        slices
+    };
+    let ipv4 = (json!("IPv4"), json!(["10.0.0.1"]));
+    assert_eq!(slices(), std::slice::from_ref(&ipv4));
+
+    let policy = |policy: &str| {
+        let change = json!({ "spec": { "ipFamilyPolicy": policy } });
+        lab.patch(Resource::SERVICES, "mylbapp-svc-layer2", change);
+    };
+    policy("PreferDualStack");
+    lab.settle().await;
+    assert_eq!(slices(), [ipv4.clone(), (json!("IPv6"), json!(["fd00:10::1"]))]);
+    policy("SingleStack");
+    lab.settle().await;
+    assert_eq!(slices(), [ipv4]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -424,14 +466,18 @@ struct Pods {
 }
 
 impl PodRuntime for FakeRuntime {
-    fn start(&self, pod: &PodFacts) -> Result<IpAddr, String> {
+    fn start(&self, pod: &PodFacts) -> Result<Vec<IpAddr>, String> {
         let mut pods = self.0.lock().expect("no test panics while it looks");
         if let Some(why) = &pods.broken {
             return Err(why.clone());
         }
         pods.started += 1;
         assert!(pods.running.insert(pod.name.clone()), "{} was started twice", pod.name);
-        Ok(IpAddr::V4(Ipv4Addr::new(10, 0, 0, pods.started)))
+        let last = pods.started;
+        Ok(vec![
+            IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)),
+            IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0, 0, 0, 0, 0, last.into())),
+        ])
     }
 
     fn stop(&self, pod: &PodFacts) {

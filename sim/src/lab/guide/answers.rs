@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use porter_core::Family;
+
 use super::{EIP, Guide, HTTP};
 use crate::lab::{
     curl::curl,
@@ -39,7 +41,7 @@ impl Guide<'_> {
         self.show("client", &format!("ping -c 1 {}", node.address), pinged);
         self.show_neighbours().await?;
         self.show_nodes().await?;
-        let own = neighbour::resolved(client, node.address).await?;
+        let own = neighbour::resolved(client, node.address.into()).await?;
         match own == self.resolved().await? {
             true => Ok(()),
             false => Err(Unmet::new(format!("{} is elsewhere", node.address))),
@@ -101,7 +103,7 @@ impl Guide<'_> {
     pub(super) async fn answer_stays(&mut self) -> Result<(), Unmet> {
         let first = self.resolved().await?;
         for _ in 0..3 {
-            forget(&self.cluster.client, EIP).await?;
+            forget(&self.cluster.client, EIP.into()).await?;
             let pinged = ping(&self.cluster.client, EIP, 1, PATIENCE).await?;
             let again = self.resolved().await?;
             if !pinged.answered() || again != first {
@@ -110,7 +112,7 @@ impl Guide<'_> {
             }
         }
         let command = format!("ip neigh flush to {EIP}; ping -c 1 {EIP} >/dev/null; ip neigh");
-        let neighbours = neighbour::neighbours(&self.cluster.client).await?;
+        let neighbours = neighbour::neighbours(&self.cluster.client, Family::V4).await?;
         let eip = neighbours.iter().find(|known| known.address == EIP);
         self.show("client", &command, eip.map(ToString::to_string).unwrap_or_default());
         Ok(())

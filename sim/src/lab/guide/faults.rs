@@ -82,7 +82,7 @@ impl<'a> Guide<'a> {
         self.show(&node.name, &format!("kill -9 {}  # {old}", process.as_raw_nonzero()), "");
         let client = &self.cluster.client;
         until("a fresh client to be answered", limit, async || {
-            forget(client, EIP).await?;
+            forget(client, EIP.into()).await?;
             Ok(ping(client, EIP, 1, PATIENCE).await?.answered().then_some(()))
         })
         .await?;
@@ -117,7 +117,7 @@ impl<'a> Guide<'a> {
         self.show_table("eip", "/apis/network.kubesphere.io/v1alpha2/eips").await?;
         show::line(format_args!("  … listening for 3 s for who still speaks for {EIP}"));
         let silent_from = self.cluster.capture.now();
-        forget(&self.cluster.client, EIP).await?;
+        forget(&self.cluster.client, EIP.into()).await?;
         let pinged = ping(&self.cluster.client, EIP, 3, Duration::from_secs(1)).await?;
         let (answered, claims) = (pinged.answered(), self.claims(silent_from).len());
         self.show("client", &format!("ping -c 3 {EIP}"), pinged);

@@ -7,6 +7,7 @@ mod objects;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use pnet::util::MacAddr;
+use porter_core::Family;
 
 use super::{
     capture::Frame,
@@ -92,7 +93,7 @@ impl<'a> Guide<'a> {
 
     /// Shows the client's neighbour cache.
     async fn show_neighbours(&mut self) -> Result<(), Unmet> {
-        let neighbours = neighbour::neighbours(&self.cluster.client).await?;
+        let neighbours = neighbour::neighbours(&self.cluster.client, Family::V4).await?;
         let lines: Vec<_> = neighbours.iter().map(ToString::to_string).collect();
         self.show("client", "ip neigh", lines.join("\n"));
         Ok(())
@@ -100,7 +101,7 @@ impl<'a> Guide<'a> {
 
     /// Where the client believes the EIP to be.
     async fn resolved(&self) -> Result<Option<MacAddr>, Unmet> {
-        Ok(neighbour::resolved(&self.cluster.client, EIP).await?)
+        Ok(neighbour::resolved(&self.cluster.client, EIP.into()).await?)
     }
 
     /// The node that the client takes for the EIP.
