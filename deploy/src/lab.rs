@@ -25,10 +25,14 @@ pub(crate) struct Lab {
     /// Check all statements, faults included, and end: with success if they hold.
     #[arg(long)]
     once: bool,
+    /// Go on beyond the guide: apply an Eip for IPv6 and a Service of both families, and check that
+    /// the client reaches it over IPv4 and IPv6.
+    #[arg(long)]
+    dual_stack: bool,
     /// The port of 127.0.0.1 on which the API server listens; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Write the ARP frames of the LAN to this file, for Wireshark (pcapng).
+    /// Write the frames of ARP and Neighbor Discovery on the LAN to this file, for Wireshark (pcapng).
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
 }
@@ -219,8 +223,8 @@ impl Lab {
         match self.command {
             Some(command) => command.run(),
             None => {
-                let Self { once, port, capture, .. } = self;
-                lab::run(&Options { once, port, capture })
+                let Self { once, dual_stack, port, capture, .. } = self;
+                lab::run(&Options { once, dual_stack, port, capture })
             }
         }
     }

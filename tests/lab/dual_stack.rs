@@ -1,5 +1,7 @@
 //! Both families in the lab: what the cluster shows of a Service of both, and that it is reached.
 
+use std::process::Command;
+
 use tempfile::TempDir;
 
 use crate::{
@@ -58,10 +60,27 @@ fn a_service_of_both_families_shows_both_and_its_pods_are_reached_over_both() {
     let nodes = shell(&lab, "kubectl get node node4 -o jsonpath={.status.addresses[*].address}");
     assert_eq!(nodes, "172.22.0.10 fd00:172:22::10 node4");
     greets(&lab, V4, "8088");
+    greets(&lab, V6, "8088");
     let node_port = of(".spec.ports[0].nodePort");
     greets(&lab, "172.22.0.10", &node_port);
     greets(&lab, "fd00:172:22::10", &node_port);
     assert!(lab.stop().success());
+}
+
+#[test]
+fn all_five_statements_about_both_families_hold() {
+    let directory = TempDir::new().expect("there is room for a directory");
+    let ran = Command::new(lab::PORTER)
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .args(["lab", "--once", "--dual-stack"])
+        .output()
+        .expect("the binary was built with this test");
+    let said = [ran.stdout, ran.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+
+    let ticked: Vec<_> = said.lines().filter(|line| line.starts_with(" ✓ ")).collect();
+    assert_eq!(ticked.len(), 13 + 5, "{said}");
+    assert!(ran.status.success(), "{said}");
 }
 
 /// A kernel takes what is for any of its addresses, on whichever link it comes, but says by NDP only

@@ -6,7 +6,7 @@ use pnet::{
     packet::{
         Packet as _,
         arp::{ArpOperation, ArpOperations, ArpPacket},
-        ethernet::EthernetPacket,
+        ethernet::{EtherTypes, EthernetPacket},
     },
     util::MacAddr,
 };
@@ -40,7 +40,7 @@ pub(crate) struct EipFrame {
     pub(crate) node: &'static str,
 }
 
-/// Checks every frame that came from a node, and returns those about EIPs.
+/// Checks every ARP frame that came from a node, and returns those about EIPs.
 ///
 /// What speaks for an EIP is an agent's word, and so is a padded frame with the node's own address:
 /// a probe. The kernel speaks for the node alone, and does not pad on these links.
@@ -50,6 +50,9 @@ pub(crate) fn check(capture: &[pcapng::Frame]) -> Result<Vec<EipFrame>, String> 
     for frame in capture {
         let Some(node) = node(&frame.port) else { continue };
         let ethernet = EthernetPacket::new(&frame.bytes).ok_or("a frame without a header")?;
+        if ethernet.get_ethertype() == EtherTypes::Ipv6 {
+            continue;
+        }
         let arp = ArpPacket::new(ethernet.payload()).ok_or("a frame without ARP in it")?;
         let shown = format!("from {}: {ethernet:?} {arp:?}", frame.port);
         let right = ethernet.get_source() == node.mac

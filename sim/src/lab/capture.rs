@@ -1,4 +1,5 @@
-//! Listens to the LAN: every ARP frame, with the port of the bridge through which it came in.
+//! Listens to the LAN: every frame of ARP and of Neighbor Discovery that asks or says who is where,
+//! with the port of the bridge through which it came in.
 //!
 //! The port says who sent a frame, whatever the frame itself says. A packet socket for ARP alone
 //! would hear nothing, because a bridge takes frames from its ports before protocols are told
@@ -9,25 +10,17 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    net::Ipv4Addr,
     os::fd::AsRawFd as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, SystemTime},
 };
 
-use pnet::{
-    packet::{
-        Packet as _,
-        arp::ArpPacket,
-        ethernet::{EtherTypes, EthernetPacket},
-    },
-    util::MacAddr,
-};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     error::{Doing, Error},
+    frame::{Frame, is_about_neighbours},
     lan::Lan,
     pcapng::Pcapng,
 };
@@ -39,24 +32,7 @@ const ETH_P_ALL: u16 = 0x0003;
 /// The longest frame that is kept whole.
 const FRAME_LEN_MAX: usize = 1_600;
 
-/// An ARP frame that came into the bridge.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    /// The port, named like the station at the other end of the cable.
-    pub(crate) port: String,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Frame {
-    /// Who is said to have which address, by a request or a reply.
-    pub(crate) fn sender(&self) -> Option<(Ipv4Addr, MacAddr)> {
-        let ethernet = EthernetPacket::new(&self.bytes)?;
-        let arp = ArpPacket::new(ethernet.payload())?;
-        Some((arp.get_sender_proto_addr(), arp.get_sender_hw_addr()))
-    }
-}
-
-/// The ARP frames heard so far.
+/// The frames heard so far.
 #[derive(Debug)]
 pub(crate) struct Capture {
     frames: Arc<Mutex<Vec<Frame>>>,
@@ -113,8 +89,7 @@ impl Listener {
         while let Some(heard) = heard.upgrade() {
             let Ok(Some((index, bytes))) = receive(&self.socket) else { continue };
             let Some((number, port)) = self.ports.get(&index) else { continue };
-            let arp = |frame: EthernetPacket<'_>| frame.get_ethertype() == EtherTypes::Arp;
-            if !EthernetPacket::new(&bytes).is_some_and(arp) {
+            if !is_about_neighbours(&bytes) {
                 continue;
             }
             if let Some(file) = &mut self.file

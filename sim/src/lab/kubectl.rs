@@ -23,6 +23,12 @@ use super::{agent, wait::Unmet};
 
 /// The guide's Eip.
 pub(crate) const EIP_YAML: &str = include_str!("../../../deploy/examples/eip-sample-layer2.yaml");
+/// An Eip like the guide's, for IPv6.
+pub(crate) const IPV6_EIP_YAML: &str =
+    include_str!("../../../deploy/examples/dual-stack/eip-sample-layer2-ipv6.yaml");
+/// A Service like the guide's, for the same Deployment, with both families.
+pub(crate) const DUAL_STACK_YAML: &str =
+    include_str!("../../../deploy/examples/dual-stack/mylbapp-dual-stack.yaml");
 /// The guide's Service and Deployment.
 pub(crate) const APP_YAML: &str = include_str!("../../../deploy/examples/mylbapp.yaml");
 
@@ -93,13 +99,22 @@ impl Kubectl {
         Ok(render(&table, wide))
     }
 
+    /// The guide's Eip.
     pub(crate) async fn eip(&self) -> Result<Eip, Unmet> {
-        Ok(Api::all(self.client.clone()).get("eip-sample-layer2").await?)
+        self.eip_called("eip-sample-layer2").await
+    }
+
+    pub(crate) async fn eip_called(&self, name: &str) -> Result<Eip, Unmet> {
+        Ok(Api::all(self.client.clone()).get(name).await?)
     }
 
     /// The guide's Service, or `None` if there is none.
     pub(crate) async fn service(&self) -> Result<Option<Service>, Unmet> {
-        Ok(self.api().get_opt("mylbapp-svc-layer2").await?)
+        self.service_called("mylbapp-svc-layer2").await
+    }
+
+    pub(crate) async fn service_called(&self, name: &str) -> Result<Option<Service>, Unmet> {
+        Ok(self.api().get_opt(name).await?)
     }
 
     pub(crate) async fn delete_service(&self) -> Result<String, Unmet> {
@@ -130,13 +145,16 @@ impl Kubectl {
         Ok(pods)
     }
 
+    /// The EndpointSlices of a Service.
+    pub(crate) async fn slices(&self, service: &str) -> Result<Vec<EndpointSlice>, Unmet> {
+        let label = format!("kubernetes.io/service-name={service}");
+        Ok(self.api().list(&ListParams::default().labels(&label)).await?.items)
+    }
+
     /// The nodes with a ready endpoint of the guide's Service.
     pub(crate) async fn endpoint_nodes(&self) -> Result<Vec<String>, Unmet> {
-        let of_service =
-            ListParams::default().labels("kubernetes.io/service-name=mylbapp-svc-layer2");
-        let slices = self.api::<EndpointSlice>().list(&of_service).await?;
-        let endpoints =
-            slices.items.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
+        let slices = self.slices("mylbapp-svc-layer2").await?;
+        let endpoints = slices.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
         let ready = endpoints.filter(|endpoint| {
             endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true)
         });
@@ -189,10 +207,16 @@ fn invalid(error: impl ToString) -> Unmet {
     Unmet::new(error.to_string())
 }
 
-/// The external address of a Service.
+/// The external address of a Service, the first if it has several.
 pub(crate) fn external_ip(service: &Service) -> Option<&str> {
-    let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
-    balancer.ingress.as_ref()?.first()?.ip.as_deref()
+    external_ips(service).next()
+}
+
+/// The external addresses of a Service.
+pub(crate) fn external_ips(service: &Service) -> impl Iterator<Item = &str> {
+    let balancer = service.status.iter().filter_map(|status| status.load_balancer.as_ref());
+    let ingress = balancer.flat_map(|balancer| balancer.ingress.iter().flatten());
+    ingress.filter_map(|ingress| ingress.ip.as_deref())
 }
 
 /// The node that is recorded on a Service.

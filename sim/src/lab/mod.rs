@@ -20,6 +20,7 @@ mod error;
 mod exec;
 mod faults;
 mod forwarding;
+mod frame;
 mod guide;
 mod kube_proxy;
 mod kubeconfig;
@@ -64,9 +65,11 @@ use statement::Statement;
 pub struct Options {
     /// Check all statements of the guide and end, rather than stay.
     pub once: bool,
+    /// Go on beyond the guide, with an Eip for IPv6 and a Service of both families.
+    pub dual_stack: bool,
     /// The port of 127.0.0.1 on which the API server listens; 0 for any that is free.
     pub port: u16,
-    /// Where to write the ARP frames of the LAN to, for Wireshark.
+    /// Where to write the frames of ARP and Neighbor Discovery on the LAN to, for Wireshark.
     pub capture: Option<PathBuf>,
 }
 
@@ -104,16 +107,24 @@ async fn live(options: &Options, directory: &Path) -> Result<ExitCode, Error> {
     let export = format!("export KUBECONFIG={}", cluster.kubeconfig.display());
     show::line(format_args!("It is up. To follow in another terminal: {export}"));
     let mut guide = Guide::new(&cluster);
-    let held = match options.once {
+    let guide_held = match options.once {
         true => guide.follow(Statement::ALL).await,
         false => guide.follow(Statement::calm()).await,
     };
+    if guide_held && options.once {
+        show::line("\nAll 13 statements of the guide hold.");
+    }
+    if guide_held && options.dual_stack {
+        show::line("\nBeyond the guide, a Service of both families:");
+    }
+    let held = guide_held && (!options.dual_stack || guide.follow(Statement::DUAL_STACK).await);
     match held {
-        true if options.once => show::line("\nAll 13 statements of the guide hold."),
+        true if options.dual_stack => show::line("\nAll 5 statements about both families hold."),
         true => {}
         false => {
             show_logs(&cluster);
-            show::line("\nThe guide does not hold.");
+            let what = if guide_held { "What is said of both families" } else { "The guide" };
+            show::line(format_args!("\n{what} does not hold."));
         }
     }
     if !options.once {

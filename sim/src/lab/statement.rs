@@ -1,6 +1,7 @@
-//! What the user guide promises, one statement at a time.
+//! What the user guide promises, one statement at a time; and what goes beyond it, for both families.
 
-/// A statement of the guide that the lab can check, in the guide's order.
+/// A statement that the lab can check: those of the guide, in its order, and those about a Service of
+/// both families, of which the guide says nothing.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Statement {
     EipIsListed,
@@ -16,10 +17,15 @@ pub(crate) enum Statement {
     AnswerMovesWithThePod,
     AnotherLeads,
     EipFallsSilent,
+    Ipv6EipIsListed,
+    ServiceHasBothAddresses,
+    EndpointsHaveBothAddresses,
+    HttpReachesThePodsAtBoth,
+    OneNodeIsAnsweredForBoth,
 }
 
 impl Statement {
-    /// All of them.
+    /// All of the guide.
     pub(crate) const ALL: [Self; 13] = [
         Self::EipIsListed,
         Self::ServiceHasAddress,
@@ -34,6 +40,15 @@ impl Statement {
         Self::AnswerMovesWithThePod,
         Self::AnotherLeads,
         Self::EipFallsSilent,
+    ];
+
+    /// Those about a Service of both families. They need the guide's Eip and Deployment.
+    pub(crate) const DUAL_STACK: [Self; 5] = [
+        Self::Ipv6EipIsListed,
+        Self::ServiceHasBothAddresses,
+        Self::EndpointsHaveBothAddresses,
+        Self::HttpReachesThePodsAtBoth,
+        Self::OneNodeIsAnsweredForBoth,
     ];
 
     /// The statements that leave everything as the guide has it at its end.
@@ -72,6 +87,15 @@ impl Statement {
             }
             Self::EipFallsSilent => {
                 "When the Service is deleted, the EIP falls silent and its address is free"
+            }
+            Self::Ipv6EipIsListed => "An Eip for IPv6 is accepted and listed with its range",
+            Self::ServiceHasBothAddresses => "A Service of both families gets an address of each",
+            Self::EndpointsHaveBothAddresses => {
+                "Its two pods have addresses of both families, in an EndpointSlice of each"
+            }
+            Self::HttpReachesThePodsAtBoth => "HTTP to either address, port 8088, reaches the pods",
+            Self::OneNodeIsAnsweredForBoth => {
+                "The client's `ip -4 neigh` and `ip -6 neigh` show the recorded node's MAC, by one replica's word"
             }
         }
     }

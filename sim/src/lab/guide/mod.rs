@@ -1,17 +1,18 @@
-//! Follows the user guide in the lab, and shows for each of its statements what was seen.
+//! Follows the user guide in the lab, and beyond it, and shows for each statement what was seen.
 
 mod answers;
+mod dual_stack;
 mod faults;
 mod objects;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use pnet::util::MacAddr;
 use porter_core::Family;
 
 use super::{
-    capture::Frame,
     cluster::Cluster,
+    frame::Frame,
     kubectl::{self, Kubectl},
     neighbour, show,
     statement::Statement,
@@ -22,7 +23,7 @@ use super::{
 /// The address that the Service gets.
 const EIP: Ipv4Addr = Ipv4Addr::new(172, 22, 0, 188);
 /// Where the Service is reached.
-const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(EIP), 8088);
+const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(EIP), 8088);
 
 /// A walk through the guide.
 pub(crate) struct Guide<'a> {
@@ -73,6 +74,11 @@ impl<'a> Guide<'a> {
             Statement::AnswerMovesWithThePod => self.answer_moves_with_the_pod().await,
             Statement::AnotherLeads => self.another_leads().await,
             Statement::EipFallsSilent => self.eip_falls_silent().await,
+            Statement::Ipv6EipIsListed => self.ipv6_eip_is_listed().await,
+            Statement::ServiceHasBothAddresses => self.service_has_both_addresses().await,
+            Statement::EndpointsHaveBothAddresses => self.endpoints_have_both_addresses().await,
+            Statement::HttpReachesThePodsAtBoth => self.http_reaches_the_pods_at_both().await,
+            Statement::OneNodeIsAnsweredForBoth => self.one_node_is_answered_for_both().await,
         }
     }
 
@@ -93,9 +99,13 @@ impl<'a> Guide<'a> {
 
     /// Shows the client's neighbour cache.
     async fn show_neighbours(&mut self) -> Result<(), Unmet> {
-        let neighbours = neighbour::neighbours(&self.cluster.client, Family::V4).await?;
+        self.show_neighbours_as("ip neigh", Family::V4).await
+    }
+
+    async fn show_neighbours_as(&mut self, command: &str, family: Family) -> Result<(), Unmet> {
+        let neighbours = neighbour::neighbours(&self.cluster.client, family).await?;
         let lines: Vec<_> = neighbours.iter().map(ToString::to_string).collect();
-        self.show("client", "ip neigh", lines.join("\n"));
+        self.show("client", command, lines.join("\n"));
         Ok(())
     }
 
@@ -106,11 +116,16 @@ impl<'a> Guide<'a> {
 
     /// The node that the client takes for the EIP.
     async fn answered_node(&self) -> Result<&'a Station, Unmet> {
-        let mac = self.resolved().await?;
+        self.node_answered_for(EIP.into()).await
+    }
+
+    /// The node that the client takes for an address.
+    async fn node_answered_for(&self, eip: IpAddr) -> Result<&'a Station, Unmet> {
+        let mac = neighbour::resolved(&self.cluster.client, eip).await?;
         let mac =
-            mac.ok_or_else(|| Unmet::new(format!("the client does not know where {EIP} is")))?;
+            mac.ok_or_else(|| Unmet::new(format!("the client does not know where {eip} is")))?;
         let node = self.cluster.node_at(mac);
-        node.ok_or_else(|| Unmet::new(format!("{EIP} is at {mac}, which is no node's MAC")))
+        node.ok_or_else(|| Unmet::new(format!("{eip} is at {mac}, which is no node's MAC")))
     }
 
     /// The node that is recorded on the Service.
@@ -131,8 +146,13 @@ impl<'a> Guide<'a> {
 
     /// The frames that spoke for the EIP after a point of the capture.
     fn claims(&self, point: usize) -> Vec<Frame> {
+        self.claims_of(EIP.into(), point)
+    }
+
+    /// The frames that spoke for an address after a point of the capture.
+    fn claims_of(&self, eip: IpAddr, point: usize) -> Vec<Frame> {
         let mut frames = self.cluster.capture.since(point);
-        frames.retain(|frame| frame.sender().is_some_and(|(address, _)| address == EIP));
+        frames.retain(|frame| frame.sender().is_some_and(|(address, _)| address == eip));
         frames
     }
 }

@@ -62,7 +62,7 @@ impl Guide<'_> {
     }
 }
 
-fn listed(table: &str, what: &str) -> Result<(), Unmet> {
+pub(super) fn listed(table: &str, what: &str) -> Result<(), Unmet> {
     match table.contains(what) {
         true => Ok(()),
         false => Err(Unmet::new(format!("the table does not show {what}"))),
