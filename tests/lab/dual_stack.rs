@@ -1,12 +1,13 @@
 //! Both families in the lab: what the cluster shows of a Service of both, and that it is reached.
 
-use std::process::Command;
+use std::{fs, net::Ipv6Addr, process::Command};
 
 use tempfile::TempDir;
 
 use crate::{
     kubectl::{apply, shell},
     lab::{self, Lab},
+    pcapng,
 };
 
 const EIP_YAML: &str = include_str!("../../deploy/examples/dual-stack/eip-sample-layer2-ipv6.yaml");
@@ -28,6 +29,44 @@ spec:
   ports:
     - port: 8088
       targetPort: 80
+";
+/// A pod that says what it is told, at an address of each family.
+const ECHO: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: echo
+spec:
+  selector:
+    matchLabels:
+      app: echo
+  template:
+    metadata:
+      labels:
+        app: echo
+    spec:
+      containers:
+        - name: echo
+          image: echo
+          ports:
+            - containerPort: 7
+              protocol: UDP
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: echo
+  annotations:
+    lb.kubesphere.io/v1alpha1: porter
+    protocol.porter.kubesphere.io/v1alpha1: layer2
+spec:
+  type: LoadBalancer
+  ipFamilyPolicy: RequireDualStack
+  selector:
+    app: echo
+  ports:
+    - port: 7
+      protocol: UDP
 ";
 const FOREIGN_V6: &str = "fd00:172:22::250";
 
@@ -83,6 +122,66 @@ fn all_five_statements_about_both_families_hold() {
     assert!(ran.status.success(), "{said}");
 }
 
+/// A host that confirms what it knows asks the node itself, whose kernel has no such address on the LAN.
+/// It goes on sending meanwhile, and then asks everybody.
+#[test]
+fn a_host_that_confirms_what_it_knows_is_not_answered_by_the_node_and_loses_nothing() {
+    if !lab::has_kubectl() {
+        return;
+    }
+    let directory = TempDir::new().expect("there is room for a directory");
+    let capture = directory.path().join("lan.pcapng");
+    let lab = Lab::start_with(directory.path(), &["--capture".as_ref(), capture.as_os_str()]);
+    lab.wait_for("The lab stays up");
+
+    // As impatient as a kernel can be made, so that it confirms several times meanwhile. What it knows
+    // already it believes for as long as before.
+    let hurry = "for family in ipv4 ipv6; do cd /proc/sys/net/$family/neigh/eth0 && \
+                 echo 1000 > base_reachable_time_ms && echo 1 > delay_first_probe_time || exit; \
+                 done";
+    let hurried = lab.run(lab::PORTER, &["lab", "exec", "client", "--", "bash", "-c", hurry]);
+    assert!(hurried.status.success(), "{hurried:?}");
+    shell(&lab, &apply(EIP_YAML));
+    shell(&lab, &apply(ECHO));
+    lab::until("the pod echoes over both families", || {
+        [V4, V6].iter().all(|address| echoes(&lab, address, 1).contains("1 of 1"))
+    });
+    // Porter on the node would answer what is for an address of that node.
+    let record = "layer2\\.porter\\.kubesphere\\.io/v1alpha1";
+    let node = format!("kubectl get svc echo -o jsonpath='{{.metadata.annotations.{record}}}'");
+    let node = shell(&lab, &node);
+    assert!(node.starts_with("node"), "{node}");
+    lab::until("another node leads than the one that is answered", || {
+        let holder = "kubectl get lease -A -o jsonpath={.items[*].spec.holderIdentity}";
+        let leads = shell(&lab, holder).contains(&format!("{node}_"));
+        if leads {
+            lab.run(lab::PORTER, &["lab", "restart", "agent", &node]);
+        }
+        !leads
+    });
+
+    for address in [V4, V6] {
+        assert_eq!(echoes(&lab, address, 150), "150 of 150", "{address}");
+    }
+    assert!(lab.stop().success());
+
+    let frames = pcapng::read(&fs::read(capture).expect("the lab has written it"));
+    let v6: Ipv6Addr = V6.parse().expect("an address");
+    let about = |kind: u8| {
+        let frames = frames.iter().map(|frame| frame.bytes.as_slice());
+        frames.filter(move |it| {
+            it.get(12..14) == Some(&[0x86, 0xdd])
+                && it.get(54) == Some(&kind)
+                && it.get(62..78) == Some(&v6.octets())
+        })
+    };
+    let (to_all, to_the_node): (Vec<_>, Vec<_>) = about(135).partition(|it| it[0] == 0x33);
+    let answers = about(136).filter(|it| it[0] != 0x33).count();
+    assert!(!to_the_node.is_empty(), "it has confirmed nothing");
+    assert!(to_all.len() >= 2, "it has not asked everybody again");
+    assert_eq!(answers, to_all.len(), "{} asked the node alone", to_the_node.len());
+}
+
 /// A kernel takes what is for any of its addresses, on whichever link it comes, but says by NDP only
 /// for the addresses of a link that they are there. So nobody but Porter speaks for an EIP, without
 /// anything like `strictARP`.
@@ -123,6 +222,17 @@ fn greets(lab: &Lab, address: &str, port: &str) {
     lab::until(&format!("the client reaches a pod at {address}, port {port}"), || {
         fetch(lab, "client", address, port).contains("Hello from pod mylbapp-")
     });
+}
+
+/// How many of so many datagrams, ten a second, come back to the client. Unlike those of a connection, and
+/// unlike those of `ping`, they confirm to the kernel nothing of where it sends them.
+fn echoes(lab: &Lab, address: &str, n_sent: u32) -> String {
+    let script = format!(
+        "exec 3<>/dev/udp/{address}/7; n=0; for i in $(seq {n_sent}); do echo -n x >&3; \
+         read -t 2 -N 1 -u 3 && n=$((n + 1)); sleep 0.1; done; echo -n $n of {n_sent}"
+    );
+    let ran = lab.run(lab::PORTER, &["lab", "exec", "client", "--", "bash", "-c", &script]);
+    String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned()
 }
 
 /// What a station is told at an address, or why it is told nothing.

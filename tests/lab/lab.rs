@@ -45,8 +45,14 @@ impl Drop for Lab {
 impl Lab {
     /// Starts a lab whose state is in a directory of the test's own.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[] as &[&str])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(directory: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut child = Command::new(PORTER)
             .arg("lab")
+            .args(arguments)
             .env("XDG_RUNTIME_DIR", directory)
             .stdout(Stdio::piped())
             .spawn()
