@@ -9,7 +9,7 @@ use pnet::util::MacAddr;
 
 use crate::{
     Eip, EipName, Family, Input, Link, LinkName, Namespace, NamespaceName, Node, NodeName, Service,
-    ServiceName, Size, Slice, SliceName, TrafficPolicy, Version,
+    ServiceName, Size, Slice, SliceName, TrafficPolicy, Unusable, Version,
     claim::is_finalized,
     ipam, keys,
     ledger::Object,
@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Store<NodeName, Node>,
     pub(crate) slices: Store<SliceName, Slice>,
     pub(crate) links: BTreeMap<LinkName, Link>,
+    /// The other interfaces of this host, and why they are no links.
+    unusable: BTreeMap<LinkName, Unusable>,
     /// How many layer2 Eips there are per link; `None`: those that name no link.
     pub(crate) eips_on: BTreeMap<Option<LinkName>, u32>,
     slices_of: BTreeMap<ServiceName, BTreeSet<SliceName>>,
@@ -71,6 +73,7 @@ impl Cluster {
             nodes: Store::new(),
             slices: Store::new(),
             links: BTreeMap::new(),
+            unusable: BTreeMap::new(),
             eips_on: BTreeMap::new(),
             slices_of: BTreeMap::new(),
             concerned: BTreeSet::new(),
@@ -118,13 +121,7 @@ impl Cluster {
             }
             Input::Slice(name, version, slice) => self.handle_slice(name, version, slice),
             Input::Slices(listing) => self.handle_slices(listing),
-            Input::Link(name, link) => {
-                let old = match link.clone() {
-                    Some(link) => self.links.insert(name, link),
-                    None => self.links.remove(&name),
-                };
-                self.reach_changed(old != link)
-            }
+            Input::Link(name, link) => self.handle_link(name, link),
             Input::Asked(..)
             | Input::Checked(..)
             | Input::Got(..)
@@ -255,6 +252,20 @@ impl Cluster {
         Concern { services, ..Concern::default() }
     }
 
+    fn handle_link(&mut self, name: LinkName, link: Result<Link, Unusable>) -> Concern {
+        let old = self.link(name).cloned();
+        let changed = old != link.as_ref().map_err(|why| *why).cloned();
+        self.links.remove(&name);
+        self.unusable.remove(&name);
+        match link {
+            Ok(link) => drop(self.links.insert(name, link)),
+            Err(Unusable::Missing) => {}
+            Err(why) => drop(self.unusable.insert(name, why)),
+        }
+        // Interfaces of pods come and go, and nothing is served on most of them.
+        self.reach_changed(changed && self.eips_on.contains_key(&Some(name)))
+    }
+
     fn sort(&mut self, name: &ServiceName) {
         let service = self.services.get(name);
         let ours = |service: &Service| {
@@ -333,6 +344,12 @@ impl Cluster {
             Object::Eip(name) => self.eips.get(name).is_some(),
             Object::Service(name) => self.services.get(name).is_some(),
         }
+    }
+
+    /// The interface of this host that has a name, or why there is none to be used.
+    pub(crate) fn link(&self, name: LinkName) -> Result<&Link, Unusable> {
+        let why = || self.unusable.get(&name).copied().unwrap_or(Unusable::Missing);
+        self.links.get(&name).ok_or_else(why)
     }
 
     /// What a Service asks of us, if it is ours.
@@ -476,13 +493,13 @@ impl Cluster {
         namespace.map(|namespace| &namespace.labels)
     }
 
-    /// How many objects are known, with the links of this host and what the Eips record.
+    /// How many objects are known, with the interfaces of this host and what the Eips record.
     pub(crate) fn n_objects(&self) -> usize {
-        let Self { eips, services, namespaces, nodes, slices, links, .. } = self;
+        let Self { eips, services, namespaces, nodes, slices, links, unusable, .. } = self;
         let used = eips.iter().flat_map(|(_, eip)| eip.status.used.values());
         let recorded: usize = used.map(BTreeSet::len).sum();
         let objects = eips.len() + services.len() + namespaces.len() + nodes.len() + slices.len();
-        objects + links.len() + recorded
+        objects + links.len() + unusable.len() + recorded
     }
 
     /// How many places there are where a node or a gateway may be looked for.

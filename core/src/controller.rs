@@ -10,6 +10,7 @@
 mod announced;
 mod eip;
 mod grace;
+mod lack;
 mod placing;
 mod release;
 mod service;

@@ -19,7 +19,7 @@ use pnet::util::MacAddr;
 use crate::{
     Answers, Condition, Eip, EipName, EipStatus, Event, Ingress, Instant, IsAt, LeaseRecord, Link,
     LinkName, Listing, Namespace, NamespaceName, Node, NodeName, Service, ServiceName, Slice,
-    SliceName, Version,
+    SliceName, Unusable, Version,
 };
 
 /// Something the world tells the speaker: what *is*, never what *changed*.
@@ -45,8 +45,8 @@ pub enum Input {
     Lease(Option<(Version, LeaseRecord)>),
     /// Falls silent, hands the Lease over and stops: the process is asked to end.
     Leave,
-    /// A link of this host was seen; `None`: there is no such link.
-    Link(LinkName, Option<Link>),
+    /// An interface of this host was seen, or it was seen why there is none of this name to be used.
+    Link(LinkName, Result<Link, Unusable>),
     /// The watch of a kind is broken: what is known of it grows old until the next list.
     Lost(Kind),
     /// A Namespace was seen.

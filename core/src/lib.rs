@@ -20,6 +20,7 @@ mod election;
 mod event;
 mod facts;
 mod groups;
+mod interface;
 mod ipam;
 pub mod keys;
 mod ledger;
@@ -52,6 +53,7 @@ pub use facts::{
     Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,
     Service, Slice, TrafficPolicy, Version,
 };
+pub use interface::Unusable;
 pub use limits::Limits;
 pub use names::{
     EipName, Identity, LinkName, NamespaceName, Namespaced, NodeName, ServiceName, SliceName, Uid,

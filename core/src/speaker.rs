@@ -256,7 +256,7 @@ impl Speaker {
             self.broken.remove(&kind);
         }
         if let Input::Link(name, link) = &input {
-            self.handle_carrier(*name, link.as_ref().is_some_and(|link| link.carrier), now);
+            self.handle_carrier(*name, link.as_ref().is_ok_and(|link| link.carrier), now);
         }
         let concern = self.cluster.handle_input(input);
         self.handle_concern(concern, now);

@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Ingress, Input, Link, LinkName, ServiceName, Timestamp, keys};
+use porter_core::{Ingress, Input, Link, LinkName, ServiceName, Timestamp, Unusable, keys};
 
 const EIP_LABEL: &str = "eip.porter.kubesphere.io/v1alpha2";
 
@@ -15,7 +15,7 @@ const EIP_LABEL: &str = "eip.porter.kubesphere.io/v1alpha2";
 fn an_eip_that_moves_to_another_link_is_answered_there_and_no_longer_here() {
     let mut bench = Bench::serving();
     let eth1 = LinkName::new("eth1").unwrap();
-    bench.tell(Input::Link(eth1, Some(link())));
+    bench.tell(Input::Link(eth1, Ok(link())));
     bench.edit_eip(&pool(), |eip| eip.interface = Some("eth1".to_owned()));
     assert_eq!((bench.ask(188), bench.ask_on(eth1, 188)), (None, Some(mac(9))));
 }
@@ -109,10 +109,10 @@ fn a_link_that_goes_and_comes_back_with_another_mac_is_silent_and_then_told_anew
     let mut bench = Bench::serving();
     bench.endpoints(&web(), &["node1"]);
     assert_eq!(bench.ask(188), Some(mac(3)), "a node of this host has the MAC of its link");
-    bench.tell(Input::Link(eth0(), None));
+    bench.tell(Input::Link(eth0(), Err(Unusable::Missing)));
     assert_eq!(bench.ask(188), None);
     bench.announced.clear();
-    bench.tell(Input::Link(eth0(), Some(Link { mac: mac(33), ..link() })));
+    bench.tell(Input::Link(eth0(), Ok(Link { mac: mac(33), ..link() })));
     assert_eq!(bench.ask(188), Some(mac(33)));
     bench.run(Duration::from_secs(5));
     let told: Vec<_> = bench.announced.iter().map(|is_at| is_at.mac).collect();

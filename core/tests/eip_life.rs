@@ -7,7 +7,9 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Eip, EipName, EipStatus, Input, LinkName, Service, ServiceName, Silence, keys};
+use porter_core::{
+    Eip, EipName, EipStatus, Input, LinkName, Service, ServiceName, Silence, Unusable, keys,
+};
 
 #[test]
 fn an_eip_gets_its_finalizer_and_its_status_in_two_writes_and_is_told_of_once() {
@@ -210,7 +212,7 @@ fn an_eip_of_another_protocol_is_left_alone_with_its_status() {
 fn any_field_of_an_eip_may_be_edited_at_once_and_its_status_follows() {
     let mut bench = Bench::serving();
     let eth1 = LinkName::new("eth1").unwrap();
-    bench.tell(Input::Link(eth1, Some(link())));
+    bench.tell(Input::Link(eth1, Ok(link())));
     bench.edit_eip(&pool(), |eip| {
         eip.disable = true;
         eip.address = "172.22.0.180-172.22.0.190".to_owned();
@@ -226,9 +228,9 @@ fn any_field_of_an_eip_may_be_edited_at_once_and_its_status_follows() {
 fn a_trouble_that_passes_within_two_seconds_is_not_written_at_all() {
     let mut bench = Bench::serving();
     let written = bench.writes_in(|bench| {
-        bench.tell(Input::Link(eth0(), None));
+        bench.tell(Input::Link(eth0(), Err(Unusable::Missing)));
         bench.run(Duration::from_millis(1_900));
-        bench.tell(Input::Link(eth0(), Some(link())));
+        bench.tell(Input::Link(eth0(), Ok(link())));
         bench.calm();
     });
     assert_eq!(written, []);
@@ -287,7 +289,7 @@ fn a_condition_says_of_which_generation_it_is_and_since_when_it_is_met() {
     let edited = bench.status("pool").ready.clone().unwrap();
     assert_eq!((edited.met, edited.generation, edited.since), (true, 2, before.since));
 
-    bench.tell(Input::Link(eth0(), None));
+    bench.tell(Input::Link(eth0(), Err(Unusable::Missing)));
     bench.nobody_else_leads();
     let broken = bench.status("pool").ready.clone().unwrap();
     assert!(!broken.met && broken.since > before.since, "{broken:?}");

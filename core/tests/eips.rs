@@ -8,7 +8,7 @@ mod bench;
 use std::net::IpAddr;
 
 use bench::*;
-use porter_core::{Eip, Input, Link, LinkName, keys};
+use porter_core::{Eip, Input, Link, LinkName, Unusable, keys};
 
 /// `firstIP`, `lastIP`, `poolSize`, `v4`, `usage` and `occupied` of an Eip with this address.
 fn counted(address: &str) -> (String, String, i64, bool, i64, bool) {
@@ -155,22 +155,75 @@ fn an_eip_on_an_interface_that_does_not_exist_is_ready_as_soon_as_it_does() {
     let word = format!("False InterfaceMissing: 172.22.0.188 is not answered: {missing}");
     assert_eq!(bench.word(&web()), word);
 
-    bench.tell(Input::Link(LinkName::new("eth1").unwrap(), Some(link())));
+    bench.tell(Input::Link(LinkName::new("eth1").unwrap(), Ok(link())));
     bench.calm();
     assert_eq!(bench.ready("pool"), "True Served: served on eth1");
     assert!(bench.word(&web()).starts_with("True Announced: 172.22.0.188 is at node"));
 }
 
 #[test]
+fn an_interface_of_no_use_is_said_on_eip_and_service_with_what_to_name_instead() {
+    let mut bench = Bench::serving();
+    let br0 = LinkName::new("br0").unwrap();
+    bench.tell(Input::Link(eth0(), Err(Unusable::Port { of: br0 })));
+    bench.tell(Input::Link(br0, Ok(link())));
+    assert_eq!(bench.ask(188), None);
+    bench.nobody_else_leads();
+    let port = "eth0 of the node that leads is a port of br0; set spec.interface of the Eip to br0";
+    assert_eq!(bench.ready("pool"), format!("False InterfaceUnusable: {port}"));
+    let word = format!("False InterfaceUnusable: 172.22.0.188 is not answered: {port}");
+    assert_eq!(bench.word(&web()), word);
+    assert_eq!(bench.shows(&web()), ["172.22.0.188"]);
+
+    bench.edit_eip(&pool(), |eip| eip.interface = Some("br0".to_owned()));
+    bench.calm();
+    assert_eq!(bench.ready("pool"), "True Served: served on br0");
+    assert_eq!((bench.ask(188), bench.ask_on(br0, 188)), (None, Some(mac(9))));
+}
+
+#[test]
+fn every_reason_for_which_an_interface_is_of_no_use_has_its_own_advice() {
+    let mut bench = Bench::serving();
+    for (why, said) in [
+        (Unusable::Loopback, "InterfaceUnusable: eth0 is the loopback interface of the node"),
+        (Unusable::Missing, "InterfaceMissing: the node that leads has no interface eth0"),
+        (
+            Unusable::NoArp,
+            "InterfaceUnusable: eth0 of the node that leads has ARP and NDP switched off",
+        ),
+        (
+            Unusable::NoEthernet,
+            "InterfaceUnusable: eth0 of the node that leads carries no Ethernet",
+        ),
+        (
+            Unusable::SwitchPort,
+            "InterfaceUnusable: eth0 of the node that leads is a port of Open vSwitch",
+        ),
+    ] {
+        bench.tell(Input::Link(eth0(), Err(why)));
+        bench.nobody_else_leads();
+        let ready = bench.ready("pool");
+        assert!(ready.starts_with(&format!("False {said}")), "{ready}");
+        assert_eq!(bench.ask(188), None);
+    }
+    bench.tell(Input::Link(eth0(), Ok(link())));
+    bench.calm();
+    assert_eq!(
+        (bench.ready("pool").as_str(), bench.ask(188)),
+        ("True Served: served on eth0", Some(mac(9)))
+    );
+}
+
+#[test]
 fn an_interface_without_carrier_is_said_on_the_eip_and_what_it_loses_meanwhile_is_nothing() {
     let mut bench = Bench::serving();
-    bench.tell(Input::Link(eth0(), Some(Link { carrier: false, ..link() })));
+    bench.tell(Input::Link(eth0(), Ok(Link { carrier: false, ..link() })));
     bench.nobody_else_leads();
     let down = "False InterfaceMissing: the interface eth0 is down or has no carrier where Porter \
                 leads";
     assert_eq!(bench.ready("pool"), down);
     assert_eq!(bench.shows(&web()), ["172.22.0.188"]);
-    bench.tell(Input::Link(eth0(), Some(link())));
+    bench.tell(Input::Link(eth0(), Ok(link())));
     bench.calm();
     assert_eq!(bench.ready("pool"), "True Served: served on eth0");
     assert_eq!(bench.ask(188), Some(mac(9)));

@@ -380,7 +380,7 @@ mod handover {
         let mut bench = serving();
         bench.restart();
         bench.acknowledges = false;
-        bench.tell(Input::Link(eth0(), Some(link())));
+        bench.tell(Input::Link(eth0(), Ok(link())));
         bench.list();
         while !bench.answers.iter().any(|(_, _, answer)| answer.is_ok()) {
             bench.run(Duration::from_millis(10));
@@ -410,15 +410,15 @@ mod handover {
 fn a_link_that_comes_up_again_is_told_of_its_eips() {
     let mut bench = Bench::serving();
     let eth1 = LinkName::new("eth1").unwrap();
-    bench.tell(Input::Link(eth1, Some(link())));
+    bench.tell(Input::Link(eth1, Ok(link())));
     // With this link the replica is not cut off, and leads on.
     let other = Eip { interface: Some("eth1".to_owned()), ..layer2("172.22.0.201") };
     bench.eip(&"other".into(), Some(other));
     bench.run(Duration::from_secs(20));
-    bench.tell(Input::Link(eth0(), Some(Link { carrier: false, ..link() })));
+    bench.tell(Input::Link(eth0(), Ok(Link { carrier: false, ..link() })));
     bench.run(Duration::from_secs(1));
     bench.announced.clear();
-    bench.tell(Input::Link(eth0(), Some(link())));
+    bench.tell(Input::Link(eth0(), Ok(link())));
     bench.run(Duration::from_secs(1));
     assert!(bench.speaker.leads(bench.now));
     let told = bench.announced.iter().filter(|is_at| is_at.target == eip(188)).count();

@@ -167,7 +167,7 @@ mod link {
             bench.node("node4", None);
             bench.endpoints(&web(), &["node1", "node3"]);
             let gateways = [eip(1)].into();
-            bench.tell(Input::Link(eth0(), Some(Link { gateways, ..link() })));
+            bench.tell(Input::Link(eth0(), Ok(Link { gateways, ..link() })));
             bench.pin(&web(), "node3");
             bench.calm();
             assert_eq!(bench.ask(188), Some(mac(9)));
@@ -240,10 +240,10 @@ mod link {
     #[test]
     fn a_link_that_loses_its_carrier_is_handed_over_at_once() {
         let mut bench = at_node3_with(&["node1", "node4"]);
-        bench.tell(Input::Link(eth0(), Some(Link { carrier: false, ..link() })));
+        bench.tell(Input::Link(eth0(), Ok(Link { carrier: false, ..link() })));
         assert!(!bench.speaker.leads(bench.now));
         assert_eq!(bench.ask(188), None);
-        bench.tell(Input::Link(eth0(), Some(link())));
+        bench.tell(Input::Link(eth0(), Ok(link())));
         bench.run(millis(500));
         assert!(bench.speaker.leads(bench.now));
     }
@@ -254,7 +254,7 @@ mod link {
         let beside = Eip { interface: Some("eth1".into()), ..layer2("10.0.0.7") };
         bench.apply_eip("beside", beside);
         let eth1 = Link { addresses: vec!["10.0.0.3/24".parse().unwrap()], ..link() };
-        bench.tell(Input::Link(LinkName::new("eth1").unwrap(), Some(eth1)));
+        bench.tell(Input::Link(LinkName::new("eth1").unwrap(), Ok(eth1)));
         bench.mute.extend([eip(9), eip(10)]);
         bench.calm();
         assert!(bench.speaker.leads(bench.now));

@@ -5,7 +5,7 @@
 mod bench;
 
 use bench::*;
-use porter_core::{EipName, Input, LinkName, ServiceName, SliceName, WriteError};
+use porter_core::{EipName, Input, LinkName, ServiceName, SliceName, Unusable, WriteError};
 
 /// More than any table may remember of a cluster that never has more than a few objects at once.
 const ROUNDS: u8 = 60;
@@ -95,7 +95,7 @@ fn links_of_pods_leave_nothing_behind() {
     let mut bench = Bench::serving();
     come_and_go(&mut bench, |bench, number| {
         let name = LinkName::new(&format!("veth{number}")).unwrap();
-        bench.tell(Input::Link(name, Some(link())));
-        bench.tell(Input::Link(name, None));
+        bench.tell(Input::Link(name, Ok(link())));
+        bench.tell(Input::Link(name, Err(Unusable::Missing)));
     });
 }

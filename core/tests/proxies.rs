@@ -62,7 +62,7 @@ fn where_nothing_ever_answered_there_may_be_no_kube_proxy() {
         says(&mut bench, node, ProxyHealth::Silent);
     }
     bench.restart();
-    bench.tell(Input::Link(eth0(), Some(link())));
+    bench.tell(Input::Link(eth0(), Ok(link())));
     bench.list();
     bench.run(Duration::from_secs(60));
     bench.endpoints(&web(), &["node3", "node4"]);

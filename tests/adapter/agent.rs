@@ -50,7 +50,7 @@ impl Links for Lan {
         let net = "172.22.0.3/24".parse().expect("it is a network");
         let link =
             Link { mac: NODE1, addresses: vec![net], gateways: BTreeSet::new(), carrier: true };
-        self.news.extend(links.into_iter().map(|name| Input::Link(name, Some(link.clone()))));
+        self.news.extend(links.into_iter().map(|name| Input::Link(name, Ok(link.clone()))));
     }
 
     fn join(&mut self, _: LinkName, _: Ipv6Addr) {}

@@ -6,7 +6,7 @@ use porter_core::Silence;
 use crate::{
     apart::apart,
     host::{Host, eventually},
-    lan::{EIP, OWN, eth0, leading},
+    lan::{EIP, NODE, OWN, eth0, leading},
 };
 
 /// Somebody asks everybody for the EIP. A test that looks for something else changes some bytes.
@@ -38,6 +38,24 @@ fn questions_and_claims_to_us_and_to_all_pass() {
             put(&other, &lan, &frame).await;
             assert_eq!(lan.outcomes().count(outcome), before + 1, "{outcome:?} of {frame:02x?}");
         }
+    });
+}
+
+#[test]
+fn a_question_with_a_priority_is_answered_and_one_of_another_vlan_never() {
+    apart(async || {
+        let (_cable, other) = eth0().await;
+        let lan = leading([(EIP, Ok(NODE))]).await;
+        let answered = || lan.outcomes().count(Outcome::Answered);
+
+        put(&other, &lan, &tagged(&[0x81, 0x00, 0xe0, 0x00])).await;
+        assert_eq!(answered(), 1);
+        put(&other, &lan, &tagged(&[0x81, 0x00, 0xe0, 0x07])).await;
+        put(&other, &lan, &tagged(&[0x88, 0xa8, 0x00, 0x07])).await;
+        put(&other, &lan, &tagged(&[0x88, 0xa8, 0x00, 0x00, 0x81, 0x00, 0x00, 0x07])).await;
+        assert_eq!(answered(), 1);
+        put(&other, &lan, &with(0, &[])).await;
+        assert_eq!(answered(), 2);
     });
 }
 

@@ -16,9 +16,10 @@ use futures::TryStreamExt;
 use pnet::datalink::{self, Channel};
 use porter_core::MacAddr;
 use rtnetlink::{
-    Handle, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    Handle, LinkBridge, LinkMacVlan, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
         AddressFamily,
+        link::MacVlanMode,
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
     },
 };
@@ -114,6 +115,30 @@ impl Cable {
         self.up().await;
     }
 
+    /// Makes the link here a port of a new bridge, which is up.
+    pub(crate) async fn plug_into_bridge(&self, name: &str) {
+        let bridge = LinkBridge::new(name).build();
+        self.netlink.link().add(bridge).execute().await.expect("a bridge can be made");
+        let bridge = index(&self.netlink, name).await;
+        set(&self.netlink, LinkUnspec::new_with_index(self.index).controller(bridge)).await;
+    }
+
+    pub(crate) async fn unplug_from_bridge(&self) {
+        set(&self.netlink, LinkUnspec::new_with_index(self.index).nocontroller()).await;
+    }
+
+    /// Makes another interface that hears what arrives here for its own MAC and for all.
+    pub(crate) async fn add_macvlan(&self, name: &str, mac: MacAddr) {
+        let leaf = LinkMacVlan::new(name, self.index, MacVlanMode::Bridge);
+        let leaf = leaf.address(mac.octets().to_vec()).up().build();
+        self.netlink.link().add(leaf).execute().await.expect("a macvlan can be made");
+    }
+
+    /// Switches ARP on or off.
+    pub(crate) async fn arp(&self, on: bool) {
+        set(&self.netlink, LinkUnspec::new_with_index(self.index).arp(on)).await;
+    }
+
     /// Makes a gateway the way to everywhere.
     pub(crate) async fn route_by(&self, gateway: Ipv4Addr) {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
@@ -183,6 +208,17 @@ impl Host {
         self.ask(address);
         let learning = eventually(async || self.neighbour(address).await == Some(mac));
         assert!(learning.await, "{address} is at {:?}", self.neighbour(address).await);
+    }
+
+    /// Takes an address out of the kernel's neighbour cache.
+    pub(crate) async fn forgets(&self, address: IpAddr) {
+        let listed = self.netlink.neighbours().get().set_address_family(AddressFamily::Inet);
+        let listed: Vec<NeighbourMessage> =
+            listed.execute().try_collect().await.expect("a kernel lists its neighbours");
+        for entry in listed.into_iter().filter(|entry| mac_of(entry, address).is_some()) {
+            let removed = self.netlink.neighbours().del(entry).execute().await;
+            removed.expect("a neighbour can be forgotten");
+        }
     }
 
     /// Does something in its namespace, on a thread that ends afterwards.

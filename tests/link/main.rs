@@ -7,5 +7,6 @@ mod apart;
 mod filter;
 mod flood;
 mod host;
+mod interfaces;
 mod lan;
 mod ndp;

@@ -10,6 +10,7 @@
 //! sockets.
 
 mod discovery;
+mod dump;
 mod filter;
 mod groups;
 mod kernel;
@@ -30,7 +31,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use porter_core::{Answers, Generation, Input, Instant, IsAt, LinkName, Probe};
+use porter_core::{Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Unusable};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, trace, warn};
 
@@ -39,7 +40,7 @@ pub use outcome::{Outcome, Outcomes};
 use crate::{Error, clock, port::Links};
 use responder::Responder;
 use station::{Common, Station};
-use survey::Survey;
+use survey::{Seen, Survey};
 use voice::{Snapshot, Voice};
 
 /// How many claims may wait to be taken in: several rounds of replies from every node of a large
@@ -105,7 +106,7 @@ impl Lan {
             asked,
             stirred,
             surveys,
-            survey: Survey::new(),
+            survey: Survey::default(),
             news: VecDeque::new(),
             wanted: BTreeSet::new(),
             groups: BTreeMap::new(),
@@ -123,16 +124,22 @@ impl Lan {
     }
 
     fn handle_survey(&mut self, survey: Survey) {
-        for (&name, seen) in &survey {
-            if self.survey.get(&name).is_none_or(|known| known.link != seen.link) {
-                self.news.push_back(Input::Link(name, Some(seen.link.clone())));
+        let link = |seen: &Result<Seen, Unusable>| match seen {
+            Ok(seen) => Ok(seen.link.clone()),
+            Err(why) => Err(*why),
+        };
+        for (&name, seen) in &survey.interfaces {
+            let seen = link(seen);
+            if self.survey.interfaces.get(&name).map(link).as_ref() != Some(&seen) {
+                self.news.push_back(Input::Link(name, seen));
             }
         }
-        for &name in self.survey.keys().filter(|name| !survey.contains_key(name)) {
-            self.news.push_back(Input::Link(name, None));
+        let known = self.survey.interfaces.keys();
+        for &name in known.filter(|name| !survey.interfaces.contains_key(name)) {
+            self.news.push_back(Input::Link(name, Err(Unusable::Missing)));
         }
         let came_up = |link: &LinkName| {
-            let carrier = |survey: &Survey| survey.get(link).is_some_and(|it| it.link.carrier);
+            let carrier = |survey: &Survey| survey.link(*link).is_some_and(|it| it.link.carrier);
             carrier(&survey) && !carrier(&self.survey)
         };
         for (link, responder) in self.responders.iter_mut().filter(|(link, _)| came_up(link)) {
@@ -151,12 +158,12 @@ impl Lan {
             }
         }
         self.responders.retain(|link, responder| {
-            let seen = self.survey.get(link).filter(|_| self.wanted.contains(link));
+            let seen = self.survey.link(*link).filter(|_| self.wanted.contains(link));
             responder.lives() && seen.is_some_and(|seen| responder.station.fits(seen))
         });
         self.deaf.retain(|link, _| self.wanted.contains(link));
         for &link in &self.wanted {
-            let Some(seen) = self.survey.get(&link) else { continue };
+            let Some(seen) = self.survey.link(link) else { continue };
             if self.responders.contains_key(&link) {
                 continue;
             }

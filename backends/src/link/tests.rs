@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use porter_core::{Link, MacAddr, Silence};
+use porter_core::{Link, MacAddr, Silence, Unusable};
 use rustix::{io::Errno, net::RecvFlags};
 use socket2::{Domain, Socket, Type};
 use tokio::time::timeout;
@@ -47,8 +47,8 @@ fn seen() -> Seen {
 
 /// A LAN on whose two links the EIP may be answered for the next hour.
 fn lan() -> (Lan, watch::Sender<Survey>) {
-    let survey = [name(), other_name()].map(|name| (name, seen()));
-    let (surveyor, surveys) = watch::channel(Survey::from(survey));
+    let interfaces = [name(), other_name()].map(|name| (name, Ok(seen()))).into();
+    let (surveyor, surveys) = watch::channel(Survey { interfaces });
     let mut lan = Lan::over(surveys);
     lan.wanted = BTreeSet::from([name(), other_name()]);
     lan.permit(clock::now() + Duration::from_secs(3600));
@@ -245,7 +245,8 @@ fn a_link_is_told_when_it_changes_and_not_whenever_it_is_looked_up() {
     let (mut lan, _surveyor) = lan();
     lan.wanted.clear();
     let mut told = |survey: &[(LinkName, Seen)]| {
-        lan.handle_survey(survey.iter().cloned().collect());
+        let interfaces = survey.iter().cloned().map(|(name, seen)| (name, Ok(seen))).collect();
+        lan.handle_survey(Survey { interfaces });
         lan.news.drain(..).map(|input| format!("{input:?}")).collect::<Vec<_>>()
     };
     let up = seen();
@@ -256,7 +257,10 @@ fn a_link_is_told_when_it_changes_and_not_whenever_it_is_looked_up() {
     assert_eq!(told(&[(name(), seen())]).len(), 0);
     assert_eq!(told(&[(name(), down.clone()), (other_name(), seen())]).len(), 2);
     assert_eq!(told(&[(name(), made_again), (other_name(), seen())]).len(), 0);
-    assert_eq!(told(&[(name(), down)]), [format!("{:?}", Input::Link(other_name(), None))]);
+    assert_eq!(
+        told(&[(name(), down)]),
+        [format!("{:?}", Input::Link(other_name(), Err(Unusable::Missing)))]
+    );
     assert_eq!(told(&[]).len(), 1);
 }
 

@@ -9,18 +9,19 @@
 //! | `NoUsableNode` | no | there are endpoints, but none of their nodes may be answered |
 //! | `MacUnknown` | no | the node is chosen, but does not answer on the interface |
 //! | `InterfaceSilent` | no | nothing is heard any more on the interface where Porter leads |
-//! | `InterfaceMissing` | no | the interface of the Eip does not exist where the leader runs, or is down |
 //!
+//! If the interface of the Eip is at fault the reason is that of [`Lack`].
 //! A Service that holds no address is told why by [`Refusal`](crate::ipam::Refusal).
 
 use std::{fmt::Write, net::IpAddr};
 
 use super::{
     Surroundings,
+    lack::Lack,
     placing::{self, Answer, Placing},
 };
 use crate::{
-    Family, LinkName, NodeName, ServiceName, Silence,
+    Family, NodeName, ServiceName, Silence,
     cluster::Cluster,
     ipam::{self, Holding},
     placement,
@@ -68,7 +69,7 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
     };
     let (address, link) = (answer.address, answer.link);
     let cluster = around.cluster;
-    let lack = lacks_link(link, cluster);
+    let lack = Lack::of_link(link, cluster);
     let mut word = match (silence, &placing.node) {
         (Silence::Uncommitted, _) => return Word::Later,
         (Silence::NoNode, _) if placing.searches => return Word::Later,
@@ -81,9 +82,8 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         (Silence::NoEndpoint, _) => {
             Word::not("NoReadyEndpoint", no_endpoint(name, answer, cluster))
         }
-        (_, _) if lack.is_some() => {
-            let lack = lack.unwrap_or_default();
-            Word::not("InterfaceMissing", format!("{address} is not answered: {lack}"))
+        (_, _) if let Some(Lack { reason, message }) = &lack => {
+            Word::not(reason, format!("{address} is not answered: {message}"))
         }
         (Silence::LinkSuspect, _) => {
             let message = format!(
@@ -116,20 +116,6 @@ pub(super) fn linkless(held: &[Holding], cluster: &Cluster) -> Option<Word> {
          the Eip"
     );
     Some(Word::not("InterfaceMissing", message))
-}
-
-/// What is wrong with a link, if anything is.
-pub(super) fn lacks_link(link: LinkName, cluster: &Cluster) -> Option<String> {
-    match cluster.links.get(&link) {
-        None => Some(format!(
-            "the node that leads has no interface {link}; correct spec.interface of the Eip, or run \
-             Porter only where it exists"
-        )),
-        Some(facts) if !facts.carrier => {
-            Some(format!("the interface {link} is down or has no carrier where Porter leads"))
-        }
-        Some(_) => None,
-    }
 }
 
 fn node_address(address: IpAddr, cluster: &Cluster) -> String {

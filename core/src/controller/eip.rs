@@ -7,15 +7,11 @@
 //! | `Full` | yes | every address is in use |
 //! | `RecordNearlyFull` | yes | its status has little room for more holders, however many addresses are free |
 //! | `OffLink` | yes | served, but not within a subnet of the interface: hosts need a route |
-//! | `InterfaceMissing` | no | the interface does not exist where the leader runs, or is down |
 //! | `Deleting` | no | it is held until its last address is given back |
 //!
-//! The other reasons are those of [`Standing`](crate::ipam::Standing).
+//! The other reasons are those of [`Standing`](crate::ipam::Standing), and of [`Lack`].
 
-use super::{
-    Controller, Surroundings,
-    announced::{self, Word},
-};
+use super::{Controller, Surroundings, announced::Word, lack::Lack};
 use crate::{
     About, Condition, Eip, EipChange, EipName, EipStatus, Event, LinkName, MetadataChange, claim,
     cluster::Cluster,
@@ -133,8 +129,8 @@ impl Controller {
             None => return Word::Later,
         }
         let Some(link) = ipam::link_of(eip) else { return Word::Later };
-        if let Some(lack) = announced::lacks_link(link, cluster) {
-            return Word::not("InterfaceMissing", lack);
+        if let Some(Lack { reason, message }) = Lack::of_link(link, cluster) {
+            return Word::not(reason, message);
         }
         let record = self.ipam.record(name);
         let (reason, message) = if eip.disable {

@@ -50,7 +50,7 @@ impl Bench {
         let mut bench = Self::leading();
         let mut addresses = link().addresses;
         addresses.push("fd00::3/64".parse().unwrap());
-        bench.tell(Input::Link(eth0(), Some(Link { addresses, ..link() })));
+        bench.tell(Input::Link(eth0(), Ok(Link { addresses, ..link() })));
         bench.node("node1", Some(dual_node(3)));
         bench.node("node3", Some(dual_node(9)));
         bench.node("node4", Some(dual_node(10)));

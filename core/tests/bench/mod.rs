@@ -189,7 +189,7 @@ impl Bench {
 
     /// Tells of a link, three nodes and the guide's Eip, beside what the API server has already.
     pub(crate) fn prepare(&mut self) {
-        self.tell(Input::Link(eth0(), Some(link())));
+        self.tell(Input::Link(eth0(), Ok(link())));
         for (name, last) in NODES {
             self.api.put_node(&NodeName::from(name), Some(node(last)));
         }

@@ -9,7 +9,7 @@ use std::{
 use porter_core::{
     AddressRange, Condition, Eip, EipName, Endpoint, Family, Ingress, Input, Kind, Link, MacAddr,
     Namespace, NamespaceName, Node, NodeName, Port, Service, ServiceName, Slice, SliceName,
-    Timestamp, Uid,
+    Timestamp, Uid, Unusable,
     keys::{self, Key, Spelling},
 };
 
@@ -104,7 +104,7 @@ impl World {
     /// A replica that has listed everything: three nodes, two namespaces, no Eip.
     pub(crate) fn fresh() -> Self {
         let mut bench = Bench::new();
-        bench.tell(Input::Link(eth0(), Some(link())));
+        bench.tell(Input::Link(eth0(), Ok(link())));
         for (name, last) in NODES {
             bench.api.put_node(&NodeName::from(name), Some(node(last)));
         }
@@ -159,7 +159,9 @@ impl World {
                 bench.api.put_namespace(&name, Namespace { labels });
                 bench.pump();
             }
-            Step::Link(there) => bench.tell(Input::Link(eth0(), there.then(link))),
+            Step::Link(there) => {
+                bench.tell(Input::Link(eth0(), there.then(link).ok_or(Unusable::Missing)))
+            }
             Step::Hear(count) => {
                 for _ in 0..count {
                     if let Some(event) = bench.api.watch.pop_front() {
@@ -183,7 +185,7 @@ impl World {
             Step::Usurp => bench.usurp(),
             Step::Restart => {
                 bench.restart();
-                bench.tell(Input::Link(eth0(), Some(link())));
+                bench.tell(Input::Link(eth0(), Ok(link())));
                 bench.list();
             }
             Step::Land => bench.land(),
@@ -368,7 +370,7 @@ impl World {
         bench.watches = true;
         bench.replies = true;
         bench.acknowledges = true;
-        bench.tell(Input::Link(eth0(), Some(link())));
+        bench.tell(Input::Link(eth0(), Ok(link())));
         bench.list();
         bench.run(Duration::from_secs(100));
         assert!(bench.speaker.leads(bench.now), "nobody leads");

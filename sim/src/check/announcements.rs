@@ -47,7 +47,7 @@ impl Announcements {
     pub(super) fn told(&mut self, id: usize, input: &Input) {
         let Input::Link(_, link) = input else { return };
         let replica = self.replicas.entry(id).or_default();
-        let is_down = !link.as_ref().is_some_and(|link| link.carrier);
+        let is_down = !link.as_ref().is_ok_and(|link| link.carrier);
         if std::mem::replace(&mut replica.is_down, is_down) && !is_down {
             replica.owe(replica.answers.clone().iter().map(|(_, eip, _)| eip));
         }

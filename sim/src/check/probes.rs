@@ -42,7 +42,7 @@ impl Probes {
                 let proved = replica.proved.entry((is_at.link, is_at.mac)).or_default();
                 proved.insert(is_at.target);
             }
-            Input::Link(name, Some(link)) => drop(replica.own.insert(*name, link.mac)),
+            Input::Link(name, Ok(link)) => drop(replica.own.insert(*name, link.mac)),
             Input::Asked(..)
             | Input::Checked(..)
             | Input::Eip(..)

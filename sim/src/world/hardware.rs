@@ -104,7 +104,7 @@ impl World {
     /// Tells the replica on a node, if there is one, how its link is.
     fn tell_link(&mut self, i: usize) {
         if self.replicas.get(i).is_some_and(|replica| replica.process.is_some()) {
-            let link = Some(self.link_of(i));
+            let link = Ok(self.link_of(i));
             self.task_after(i, Duration::ZERO, Task::Input(Input::Link(eth0(), link)));
         }
     }

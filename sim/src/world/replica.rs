@@ -166,7 +166,7 @@ impl World {
         });
         self.checks.started(id);
         self.log(format!("{} starts as {identity}", self.replicas[id].name));
-        self.input(id, Input::Link(eth0(), Some(self.link_of(id))));
+        self.input(id, Input::Link(eth0(), Ok(self.link_of(id))));
         for kind in
             [Kind::Eip, Kind::Lease, Kind::Namespace, Kind::Node, Kind::Service, Kind::Slice]
         {

@@ -123,7 +123,7 @@ impl Replica {
         let (version, facts) = api.eip.clone();
         let eips = [(pool(), (version, facts))].into();
         for input in [
-            Input::Link(eth0(), Some(link)),
+            Input::Link(eth0(), Ok(link)),
             Input::Nodes(Listing { version: Version(1), objects: nodes }),
             Input::Namespaces(Listing { version: Version(1), ..Listing::default() }),
             Input::Eips(Listing { version, objects: eips }),

@@ -1,0 +1,136 @@
+//! What becomes of the interfaces of a host: which of them can be answered on, and what is told of the
+//! others.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use porter_backends::{
+    clock,
+    link::{Lan, Outcome},
+    port::Links,
+};
+use porter_core::{Answers, Generation, Input, Link, LinkName, MacAddr, Unusable};
+use tokio::time;
+
+use crate::{
+    apart::apart,
+    host::SOON,
+    lan::{EIP, NODE, eth0, eth1},
+};
+
+const LEAF: MacAddr = MacAddr(2, 0, 0, 0, 0, 33);
+const LONG: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_link_that_became_a_port_of_a_bridge_says_so_and_the_bridge_is_answered_on() {
+    apart(async || {
+        let (cable, client) = eth0().await;
+        let mut lan = answering_on(&["eth0", "br0"]);
+        told(&mut lan, "eth0", carries).await;
+
+        cable.plug_into_bridge("br0").await;
+        let port = Err(Unusable::Port { of: named("br0") });
+        told(&mut lan, "eth0", |seen| *seen == port).await;
+        told(&mut lan, "br0", carries).await;
+        meanwhile(&mut lan, client.learns(EIP, NODE)).await;
+
+        cable.unplug_from_bridge().await;
+        told(&mut lan, "eth0", carries).await;
+    });
+}
+
+#[test]
+fn a_macvlan_leaf_is_answered_on() {
+    apart(async || {
+        let (cable, client) = eth0().await;
+        let mut lan = answering_on(&["leaf"]);
+        cable.add_macvlan("leaf", LEAF).await;
+        told(&mut lan, "leaf", carries).await;
+        meanwhile(&mut lan, client.learns(EIP, NODE)).await;
+
+        // Whatever the parent loses its leaves lose.
+        cable.down().await;
+        told(&mut lan, "leaf", |seen| matches!(seen, Ok(link) if !link.carrier)).await;
+    });
+}
+
+#[test]
+fn a_link_without_arp_is_refused_and_taken_again_when_it_has_it() {
+    apart(async || {
+        let (cable, client) = eth0().await;
+        let mut lan = answering_on(&["eth0"]);
+        cable.arp(false).await;
+        told(&mut lan, "eth0", |seen| *seen == Err(Unusable::NoArp)).await;
+        cable.arp(true).await;
+        told(&mut lan, "eth0", carries).await;
+        meanwhile(&mut lan, client.learns(EIP, NODE)).await;
+    });
+}
+
+#[test]
+fn the_loopback_interface_is_no_link() {
+    apart(async || {
+        let mut lan = answering_on(&["lo"]);
+        told(&mut lan, "lo", |seen| *seen == Err(Unusable::Loopback)).await;
+    });
+}
+
+#[test]
+fn several_links_are_answered_on_and_each_as_long_as_it_is_there() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let (other_cable, other) = eth1().await;
+        let mut lan = answering_on(&["eth0", "eth1"]);
+        told(&mut lan, "eth1", carries).await;
+        meanwhile(&mut lan, client.learns(EIP, NODE)).await;
+        meanwhile(&mut lan, other.learns(EIP, NODE)).await;
+        let answered = lan.outcomes().count(Outcome::Answered);
+
+        other_cable.tear().await;
+        told(&mut lan, "eth1", |seen| *seen == Err(Unusable::Missing)).await;
+        client.forgets(EIP).await;
+        meanwhile(&mut lan, client.learns(EIP, NODE)).await;
+        assert!(lan.outcomes().count(Outcome::Answered) > answered);
+    });
+}
+
+fn named(name: &str) -> LinkName {
+    LinkName::new(name).expect("a good name")
+}
+
+fn carries(seen: &Result<Link, Unusable>) -> bool {
+    seen.as_ref().is_ok_and(|link| link.carrier)
+}
+
+/// A LAN on which the EIP may be answered for a long time, wherever one of these links is.
+fn answering_on(links: &[&str]) -> Lan {
+    let mut lan = Lan::open().expect("packet sockets are allowed to root");
+    let links: BTreeSet<_> = links.iter().map(|link| named(link)).collect();
+    let answers: Answers = links.iter().map(|link| (*link, EIP, Ok(NODE))).collect();
+    lan.listen(links);
+    lan.permit(clock::now() + LONG);
+    lan.publish(Arc::new(answers), Generation(1));
+    lan
+}
+
+/// Waits for an interface to be told as wanted.
+async fn told(lan: &mut Lan, name: &str, wanted: impl Fn(&Result<Link, Unusable>) -> bool) {
+    let telling = time::timeout(SOON, async {
+        loop {
+            if let Input::Link(link, seen) = lan.next().await
+                && link == named(name)
+                && wanted(&seen)
+            {
+                return;
+            }
+        }
+    });
+    assert!(telling.await.is_ok(), "{name} is not told as wanted");
+}
+
+/// Waits for something that happens while facts are taken in.
+async fn meanwhile(lan: &mut Lan, happens: impl Future<Output = ()>) {
+    tokio::select! {
+        () = happens => {}
+        () = async { loop { lan.next().await; } } => {}
+    }
+}
