@@ -40,6 +40,7 @@ pub async fn drive(
                 Output::Publish(answers, generation) => links.publish(answers, generation),
                 Output::Quit(link, group) => links.quit(link, group),
                 Output::Read(id, read) => cluster.read(id, read),
+                Output::Route(addresses) => links.route(addresses),
                 Output::Write(id, write) => cluster.write(id, write),
             }
         }

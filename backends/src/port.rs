@@ -42,7 +42,7 @@ pub trait Cluster: Send {
 #[async_trait]
 pub trait Links: Send {
     /// The next fact from the LAN: [`Input::Asked`], [`Input::Heard`], [`Input::Link`],
-    /// [`Input::Silenced`] or [`Input::Stirred`].
+    /// [`Input::Route`], [`Input::Silenced`] or [`Input::Stirred`].
     ///
     /// Cancel safe: dropping the future loses nothing.
     async fn next(&mut self) -> Input;
@@ -55,6 +55,10 @@ pub trait Links: Send {
 
     /// Leaves a group.
     fn quit(&mut self, link: LinkName, group: Ipv6Addr);
+
+    /// Tells of exactly these addresses by which link packets leave to each ([`Input::Route`]), now and
+    /// whenever that changes.
+    fn route(&mut self, addresses: BTreeSet<IpAddr>);
 
     /// Answers from this snapshot from now on. [`Input::Silenced`] follows once every responder
     /// does.

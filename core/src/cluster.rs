@@ -9,8 +9,9 @@ use pnet::util::MacAddr;
 
 use crate::{
     Eip, EipName, Family, Input, Link, LinkName, Namespace, NamespaceName, Node, NodeName, Service,
-    ServiceName, Size, Slice, SliceName, TrafficPolicy, Unusable, Version,
+    ServiceName, Size, Slice, SliceName, TrafficPolicy, Unroutable, Unusable, Version,
     claim::is_finalized,
+    interface::Interface,
     ipam, keys,
     ledger::Object,
     neighbor::Target,
@@ -30,7 +31,9 @@ pub(crate) struct Cluster {
     pub(crate) links: BTreeMap<LinkName, Link>,
     /// The other interfaces of this host, and why they are no links.
     unusable: BTreeMap<LinkName, Unusable>,
-    /// How many layer2 Eips there are per link; `None`: those that name no link.
+    /// By which link each address is reached that an Eip names in place of a link; `None`: not told yet.
+    routes: BTreeMap<IpAddr, Option<Result<LinkName, Unroutable>>>,
+    /// How many layer2 Eips there are per link; `None`: those that are on no link.
     pub(crate) eips_on: BTreeMap<Option<LinkName>, u32>,
     slices_of: BTreeMap<ServiceName, BTreeSet<SliceName>>,
     /// Services that ask for something or show traces of having had it.
@@ -74,6 +77,7 @@ impl Cluster {
             slices: Store::new(),
             links: BTreeMap::new(),
             unusable: BTreeMap::new(),
+            routes: BTreeMap::new(),
             eips_on: BTreeMap::new(),
             slices_of: BTreeMap::new(),
             concerned: BTreeSet::new(),
@@ -122,6 +126,7 @@ impl Cluster {
             Input::Slice(name, version, slice) => self.handle_slice(name, version, slice),
             Input::Slices(listing) => self.handle_slices(listing),
             Input::Link(name, link) => self.handle_link(name, link),
+            Input::Route(address, route) => self.handle_route(address, route),
             Input::Asked(..)
             | Input::Checked(..)
             | Input::Got(..)
@@ -266,6 +271,18 @@ impl Cluster {
         self.reach_changed(changed && self.eips_on.contains_key(&Some(name)))
     }
 
+    fn handle_route(&mut self, address: IpAddr, route: Result<LinkName, Unroutable>) -> Concern {
+        let Some(known) = self.routes.get_mut(&address) else { return Concern::default() };
+        if known.replace(route) == Some(route) {
+            return Concern::default();
+        }
+        let mut concern = self.reach_changed(true);
+        let names = |eip: &Eip| Interface::of(eip) == Some(Interface::Reaching(address));
+        let eips = self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip) && names(eip));
+        concern.eips = eips.map(|(name, _)| name.clone()).collect();
+        concern
+    }
+
     fn sort(&mut self, name: &ServiceName) {
         let service = self.services.get(name);
         let ours = |service: &Service| {
@@ -293,8 +310,13 @@ impl Cluster {
         }
         self.reach.clear();
         self.eips_on.clear();
+        let routes = std::mem::take(&mut self.routes);
         for (_, eip) in self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip)) {
-            let link = ipam::link_of(eip);
+            if let Some(Interface::Reaching(address)) = Interface::of(eip) {
+                let known = routes.get(&address).copied().flatten();
+                self.routes.insert(address, known);
+            }
+            let link = link_of(eip, &self.routes);
             *self.eips_on.entry(link).or_default() += 1;
             let Some(name) = link else { continue };
             let Some(link) = self.links.get(&name) else { continue };
@@ -433,10 +455,24 @@ impl Cluster {
         self.nodes.get(node).is_some_and(|node| node.cordoned)
     }
 
+    /// The link that an Eip is served on.
+    pub(crate) fn link_of(&self, eip: &EipName) -> Option<LinkName> {
+        link_of(self.eips.get(eip)?, &self.routes)
+    }
+
+    /// By which link an address is reached that an Eip names; `None`: not told yet.
+    pub(crate) fn route(&self, address: IpAddr) -> Option<Result<LinkName, Unroutable>> {
+        self.routes.get(&address).copied().flatten()
+    }
+
     /// The links to listen on.
     pub(crate) fn listen(&self) -> BTreeSet<LinkName> {
-        let eips = self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip));
-        eips.filter_map(|(_, eip)| ipam::link_of(eip)).collect()
+        self.eips_on.keys().copied().flatten().collect()
+    }
+
+    /// The addresses of which the link has to be known by which they are reached.
+    pub(crate) fn routed(&self) -> BTreeSet<IpAddr> {
+        self.routes.keys().copied().collect()
     }
 
     /// The nodes and gateways to probe, each with who asks. What is on this host needs no probe.
@@ -521,7 +557,7 @@ impl Cluster {
     }
 
     /// How much is remembered of what there is.
-    pub(crate) fn sizes(&self) -> [Size; 6] {
+    pub(crate) fn sizes(&self) -> [Size; 7] {
         let Self { eips, services, namespaces, nodes, slices, .. } = self;
         let doubted = eips.n_doubted() + services.n_doubted();
         let doubted = doubted + namespaces.n_doubted() + nodes.n_doubted() + slices.n_doubted();
@@ -536,10 +572,22 @@ impl Cluster {
                 self.n_targets(),
             ),
             Size::new("links of Eips", self.eips_on.len(), eips.len()),
+            Size::new("addresses that name a link", self.routes.len(), eips.len()),
         ]
     }
 
     pub(crate) fn concerned(&self) -> &BTreeSet<ServiceName> {
         &self.concerned
+    }
+}
+
+/// The link that an Eip is served on, as far as it is known where addresses are reached.
+fn link_of(
+    eip: &Eip,
+    routes: &BTreeMap<IpAddr, Option<Result<LinkName, Unroutable>>>,
+) -> Option<LinkName> {
+    match Interface::of(eip)? {
+        Interface::Named(link) => Some(link),
+        Interface::Reaching(address) => routes.get(&address).copied().flatten()?.ok(),
     }
 }

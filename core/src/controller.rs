@@ -355,7 +355,7 @@ impl Controller {
     /// than they were: an Eip is gone, was moved, or its record was changed by hand.
     fn silence_strays(&self, around: &mut Surroundings<'_>) {
         let spoken = |holding: &Holding| {
-            let link = around.cluster.eips.get(&holding.eip).and_then(ipam::link_of)?;
+            let link = around.cluster.link_of(&holding.eip)?;
             Some((link, holding.address))
         };
         let held: BTreeSet<_> = self.ipam.holdings().filter_map(spoken).collect();

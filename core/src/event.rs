@@ -19,7 +19,7 @@ use pnet::util::MacAddr;
 use crate::{
     Answers, Condition, Eip, EipName, EipStatus, Event, Ingress, Instant, IsAt, LeaseRecord, Link,
     LinkName, Listing, Namespace, NamespaceName, Node, NodeName, Service, ServiceName, Slice,
-    SliceName, Unusable, Version,
+    SliceName, Unroutable, Unusable, Version,
 };
 
 /// Something the world tells the speaker: what *is*, never what *changed*.
@@ -57,6 +57,9 @@ pub enum Input {
     Node(NodeName, Version, Option<Node>),
     /// All Nodes were listed.
     Nodes(Listing<NodeName, Node>),
+    /// The link by which packets to an address leave, as asked for with [`Output::Route`], or why none
+    /// does.
+    Route(IpAddr, Result<LinkName, Unroutable>),
     /// A Service was seen.
     Service(ServiceName, Version, Option<Service>),
     /// All Services were listed.
@@ -94,6 +97,7 @@ impl Input {
             | Self::Lost(_)
             | Self::Namespace(..)
             | Self::Node(..)
+            | Self::Route(..)
             | Self::Service(..)
             | Self::Silenced(_)
             | Self::Slice(..)
@@ -130,6 +134,9 @@ pub enum Output {
     Quit(LinkName, Ipv6Addr),
     /// Ask the API server for its newest word.
     Read(ReadId, Read),
+    /// Tell of exactly these addresses by which link packets leave to each, now and whenever that
+    /// changes.
+    Route(BTreeSet<IpAddr>),
     /// Write one object, if it still is as expected.
     Write(WriteId, Write),
 }

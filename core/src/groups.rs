@@ -26,9 +26,9 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Takes in an Eip as it is, or that it is gone.
-    pub(crate) fn handle_eip(&mut self, name: &EipName, eip: Option<&Eip>) {
-        let needs = eip.map(needs).unwrap_or_default();
+    /// Takes in an Eip as it is, with the link that it is served on, or that it is gone.
+    pub(crate) fn handle_eip(&mut self, name: &EipName, eip: Option<&Eip>, on: Option<LinkName>) {
+        let needs = eip.zip(on).map(|(eip, link)| needs(eip, link)).unwrap_or_default();
         let needed = self.needed.get(name);
         if needed.is_none_or(BTreeSet::is_empty) && needs.is_empty() || needed == Some(&needs) {
             return;
@@ -73,9 +73,10 @@ impl Groups {
 }
 
 /// The groups of all addresses that an Eip records.
-fn needs(eip: &Eip) -> BTreeSet<Membership> {
-    let link = ipam::link_of(eip).filter(|_| ipam::is_layer2(eip));
-    let Some(link) = link else { return BTreeSet::new() };
+fn needs(eip: &Eip, link: LinkName) -> BTreeSet<Membership> {
+    if !ipam::is_layer2(eip) {
+        return BTreeSet::new();
+    }
     let groups = eip.status.used.keys().filter_map(|address| match address {
         IpAddr::V4(_) => None,
         IpAddr::V6(address) => Some((link, solicited_node(*address))),

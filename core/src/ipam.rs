@@ -30,7 +30,7 @@ pub(crate) use self::{
     choice::Asker,
     refusal::{Named, PassedOver, Refusal},
     sharing::Unshareable,
-    standing::{Standing, is_layer2, link_of},
+    standing::{Standing, is_layer2},
 };
 use self::{
     capacity::entry,

@@ -53,7 +53,7 @@ pub use facts::{
     Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,
     Service, Slice, TrafficPolicy, Version,
 };
-pub use interface::Unusable;
+pub use interface::{Unroutable, Unusable};
 pub use limits::Limits;
 pub use names::{
     EipName, Identity, LinkName, NamespaceName, Namespaced, NodeName, ServiceName, SliceName, Uid,

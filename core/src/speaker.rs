@@ -74,6 +74,8 @@ pub struct Speaker {
     stands_back_until: Option<Instant>,
     leaving: Leaving,
     listening: BTreeSet<LinkName>,
+    /// The addresses whose link is asked for.
+    routed: BTreeSet<IpAddr>,
     /// Links that have had carrier: their loss is news.
     came_up: BTreeSet<LinkName>,
     outputs: VecDeque<Output>,
@@ -124,6 +126,7 @@ impl Speaker {
             stands_back_until: None,
             leaving: Leaving::No,
             listening: BTreeSet::new(),
+            routed: BTreeSet::new(),
             came_up: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
@@ -168,6 +171,7 @@ impl Speaker {
             | Input::Namespaces(_)
             | Input::Node(..)
             | Input::Nodes(_)
+            | Input::Route(..)
             | Input::Service(..)
             | Input::Services(_)
             | Input::Slice(..)
@@ -286,7 +290,8 @@ impl Speaker {
             }
         }
         for name in &concern.eips {
-            self.groups.handle_eip(name, self.cluster.eips.get(name));
+            let link = self.cluster.link_of(name);
+            self.groups.handle_eip(name, self.cluster.eips.get(name), link);
         }
         if reach {
             self.neighbors.handle_targets(&self.cluster.targets(), now);
@@ -294,6 +299,11 @@ impl Speaker {
             if listen != self.listening {
                 self.listening.clone_from(&listen);
                 self.outputs.push_back(Output::Listen(listen));
+            }
+            let routed = self.cluster.routed();
+            if routed != self.routed {
+                self.routed.clone_from(&routed);
+                self.outputs.push_back(Output::Route(routed));
             }
         }
         if let Standing::Speak(_, controller) = &mut self.standing {

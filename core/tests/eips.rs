@@ -5,10 +5,10 @@
 
 mod bench;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use bench::*;
-use porter_core::{Eip, Input, Link, LinkName, Unusable, keys};
+use porter_core::{Eip, Input, Link, LinkName, Unroutable, Unusable, keys};
 
 /// `firstIP`, `lastIP`, `poolSize`, `v4`, `usage` and `occupied` of an Eip with this address.
 fn counted(address: &str) -> (String, String, i64, bool, i64, bool) {
@@ -127,7 +127,7 @@ fn an_eip_of_another_protocol_is_in_the_way_too_and_touching_is_no_overlap() {
 fn an_eip_without_an_interface_or_with_none_that_can_be_says_what_to_write() {
     let mut bench = Bench::leading();
     bench.apply_eip("none", Eip { interface: None, ..layer2("172.22.1.1") });
-    let reach = Some("can_reach:172.22.0.1".to_owned());
+    let reach = Some("can_reach:eth0".to_owned());
     bench.apply_eip("reach", Eip { interface: reach, ..layer2("172.22.1.2") });
     bench.calm();
     assert_eq!(
@@ -137,8 +137,8 @@ fn an_eip_without_an_interface_or_with_none_that_can_be_says_what_to_write() {
     );
     assert_eq!(
         bench.ready("reach"),
-        "False InvalidInterface: spec.interface \"can_reach:172.22.0.1\" is not resolved; set it to \
-         the name of the nodes' network interface on the LAN, such as eth0"
+        "False InvalidInterface: spec.interface \"can_reach:eth0\" names no address; write one that \
+         every node reaches by its LAN, such as can_reach:192.0.2.1"
     );
 }
 
@@ -212,6 +212,83 @@ fn every_reason_for_which_an_interface_is_of_no_use_has_its_own_advice() {
         (bench.ready("pool").as_str(), bench.ask(188)),
         ("True Served: served on eth0", Some(mac(9)))
     );
+}
+
+#[test]
+fn an_eip_is_served_on_the_link_by_which_its_address_is_reached_and_moves_with_it() {
+    let mut bench = Bench::serving();
+    let (gateway, eth1) = (eip(1), LinkName::new("eth1").unwrap());
+    bench.tell(Input::Link(eth1, Ok(Link { mac: mac(33), ..link() })));
+    bench.edit_eip(&pool(), |eip| eip.interface = Some("can_reach:172.22.0.1".to_owned()));
+    assert_eq!(bench.routed, [gateway].into());
+    assert_eq!((bench.ask(188), bench.ask_on(eth1, 188)), (None, None), "it is not told yet");
+    assert_eq!(bench.ready("pool"), "True Served: served on eth0", "nothing is known against it");
+
+    bench.tell(Input::Route(gateway, Ok(eth0())));
+    bench.calm();
+    assert_eq!((bench.ask(188), bench.ask_on(eth1, 188)), (Some(mac(9)), None));
+    assert_eq!(bench.ready("pool"), "True Served: served on eth0, by which 172.22.0.1 is reached");
+
+    bench.announced.clear();
+    bench.replies = false;
+    bench.tell(Input::Route(gateway, Ok(eth1)));
+    assert_eq!(bench.ask(188), None, "it moves whether that can be written or not");
+    bench.replies = true;
+    bench.run(Duration::from_secs(5));
+    assert_eq!((bench.ask(188), bench.ask_on(eth1, 188)), (None, Some(mac(9))));
+    assert_eq!(bench.ready("pool"), "True Served: served on eth1, by which 172.22.0.1 is reached");
+    assert!(bench.announced.iter().all(|is_at| is_at.link == eth1));
+    assert_eq!(bench.announced.len(), 5);
+
+    bench.edit_eip(&pool(), |eip| eip.interface = Some("eth0".to_owned()));
+    assert_eq!((bench.ask(188), bench.ask_on(eth1, 188)), (Some(mac(9)), None));
+    assert_eq!(bench.routed, [].into());
+}
+
+#[test]
+fn an_eip_whose_address_no_link_leads_to_says_so_and_is_served_once_one_does() {
+    let mut bench = Bench::serving();
+    bench.edit_eip(&pool(), |eip| eip.interface = Some("can_reach:172.22.0.1".to_owned()));
+    bench.tell(Input::Route(eip(1), Err(Unroutable::NoRoute)));
+    bench.nobody_else_leads();
+    let lack = "no route of the node that leads goes to 172.22.0.1; correct spec.interface of the \
+                Eip, or give the node a route";
+    assert_eq!(bench.ready("pool"), format!("False NoRoute: {lack}"));
+    let word = format!("False NoRoute: 172.22.0.188 is not answered: {lack}");
+    assert_eq!((bench.word(&web()), bench.ask(188)), (word, None));
+    assert_eq!(bench.shows(&web()), ["172.22.0.188"]);
+
+    bench.tell(Input::Route(eip(1), Err(Unroutable::Own)));
+    bench.calm();
+    let ready = bench.ready("pool");
+    assert!(ready.starts_with("False NoRoute: 172.22.0.1 is an address of the node"), "{ready}");
+
+    let port = Unusable::Port { of: LinkName::new("br0").unwrap() };
+    let eth1 = LinkName::new("eth1").unwrap();
+    bench.tell(Input::Link(eth1, Err(port)));
+    bench.tell(Input::Route(eip(1), Ok(eth1)));
+    bench.nobody_else_leads();
+    assert_eq!(
+        bench.ready("pool"),
+        "False InterfaceUnusable: 172.22.0.1 is reached by eth1, but eth1 of the node that leads is \
+         a port of br0; set spec.interface of the Eip to br0"
+    );
+
+    bench.tell(Input::Route(eip(1), Ok(eth0())));
+    bench.calm();
+    assert!(bench.ready("pool").starts_with("True Served"));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn what_is_told_of_an_address_that_no_eip_names_is_not_remembered() {
+    let mut bench = Bench::serving();
+    bench.tell(Input::Route(eip(1), Err(Unroutable::NoRoute)));
+    bench.edit_eip(&pool(), |eip| eip.interface = Some("can_reach:172.22.0.1".to_owned()));
+    bench.calm();
+    assert_eq!(bench.ready("pool"), "True Served: served on eth0");
+    bench.tell(Input::Route(eip(1), Ok(eth0())));
+    assert_eq!(bench.ask(188), Some(mac(9)));
 }
 
 #[test]

@@ -57,6 +57,8 @@ impl Links for Lan {
 
     fn quit(&mut self, _: LinkName, _: Ipv6Addr) {}
 
+    fn route(&mut self, _: BTreeSet<IpAddr>) {}
+
     fn publish(&mut self, answers: Arc<Answers>, generation: Generation) {
         let answers = answers.iter().filter_map(|(_, eip, mac)| Some((eip, mac.ok()?)));
         *self.published.lock().expect("nobody panicked") = answers.collect();

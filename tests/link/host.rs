@@ -21,6 +21,7 @@ use rtnetlink::{
         AddressFamily,
         link::MacVlanMode,
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
+        route::{RouteMessage, RouteScope},
     },
 };
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
@@ -143,6 +144,23 @@ impl Cable {
     pub(crate) async fn route_by(&self, gateway: Ipv4Addr) {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
         self.netlink.route().add(route).execute().await.expect("a gateway is on the link");
+    }
+
+    /// Makes the link here the way to an address.
+    pub(crate) async fn route_to(&self, address: IpAddr) {
+        let added = self.netlink.route().add(self.route(address)).execute().await;
+        added.expect("a link can be a way");
+    }
+
+    pub(crate) async fn forget_route_to(&self, address: IpAddr) {
+        let removed = self.netlink.route().del(self.route(address)).execute().await;
+        removed.expect("it was made before");
+    }
+
+    fn route(&self, address: IpAddr) -> RouteMessage {
+        let IpAddr::V4(address) = address else { panic!("{address} is no IPv4 address") };
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32);
+        route.output_interface(self.index).scope(RouteScope::Link).build()
     }
 
     /// Removes the link here, and with it the link of the host.

@@ -1,23 +1,30 @@
 //! What becomes of the interfaces of a host: which of them can be answered on, and what is told of the
 //! others.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use porter_backends::{
     clock,
     link::{Lan, Outcome},
     port::Links,
 };
-use porter_core::{Answers, Generation, Input, Link, LinkName, MacAddr, Unusable};
+use porter_core::{Answers, Generation, Input, Link, LinkName, MacAddr, Unroutable, Unusable};
 use tokio::time;
 
 use crate::{
     apart::apart,
     host::SOON,
-    lan::{EIP, NODE, eth0, eth1},
+    lan::{CLIENT, EIP, NODE, OWN_ADDRESS, eth0, eth1},
 };
 
 const LEAF: MacAddr = MacAddr(2, 0, 0, 0, 0, 33);
+/// On no LAN of these tests.
+const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const LONG: Duration = Duration::from_secs(600);
 
 #[test]
@@ -93,6 +100,34 @@ fn several_links_are_answered_on_and_each_as_long_as_it_is_there() {
     });
 }
 
+#[test]
+fn the_link_by_which_an_address_is_reached_is_told_as_its_routes_change() {
+    apart(async || {
+        let mut lan = Lan::open().expect("packet sockets are allowed to root");
+        lan.route([FAR, CLIENT].into());
+        reached(&mut lan, FAR, Err(Unroutable::NoRoute)).await;
+
+        let (cable, _client) = eth0().await;
+        let (other_cable, _other) = eth1().await;
+        reached(&mut lan, CLIENT, Ok(named("eth0"))).await;
+        cable.route_to(FAR).await;
+        reached(&mut lan, FAR, Ok(named("eth0"))).await;
+        cable.forget_route_to(FAR).await;
+        reached(&mut lan, FAR, Err(Unroutable::NoRoute)).await;
+        other_cable.route_to(FAR).await;
+        reached(&mut lan, FAR, Ok(named("eth1"))).await;
+
+        other_cable.rename("lan1").await;
+        other_cable.route_to(FAR).await;
+        reached(&mut lan, FAR, Ok(named("lan1"))).await;
+        other_cable.tear().await;
+        reached(&mut lan, FAR, Err(Unroutable::NoRoute)).await;
+
+        lan.route([OWN_ADDRESS].into());
+        reached(&mut lan, OWN_ADDRESS, Err(Unroutable::Own)).await;
+    });
+}
+
 fn named(name: &str) -> LinkName {
     LinkName::new(name).expect("a good name")
 }
@@ -125,6 +160,20 @@ async fn told(lan: &mut Lan, name: &str, wanted: impl Fn(&Result<Link, Unusable>
         }
     });
     assert!(telling.await.is_ok(), "{name} is not told as wanted");
+}
+
+/// Waits for the link to be told by which an address is reached.
+async fn reached(lan: &mut Lan, address: IpAddr, link: Result<LinkName, Unroutable>) {
+    let telling = time::timeout(SOON, async {
+        loop {
+            if let Input::Route(told, by) = lan.next().await
+                && (told, by) == (address, link)
+            {
+                return;
+            }
+        }
+    });
+    assert!(telling.await.is_ok(), "{address} is not told to be reached by {link:?}");
 }
 
 /// Waits for something that happens while facts are taken in.

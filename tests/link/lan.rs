@@ -26,7 +26,7 @@ use crate::{
 pub(crate) const OWN: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
 pub(crate) const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
 pub(crate) const OTHER_NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 10);
-const OWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 3));
+pub(crate) const OWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 3));
 pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 100));
 pub(crate) const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
 const OTHER_EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 189));

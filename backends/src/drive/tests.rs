@@ -96,6 +96,8 @@ impl Links for Ports {
 
     fn quit(&mut self, _: LinkName, _: Ipv6Addr) {}
 
+    fn route(&mut self, _: BTreeSet<IpAddr>) {}
+
     fn publish(&mut self, _: Arc<Answers>, generation: Generation) {
         self.silenced = Some(generation);
     }

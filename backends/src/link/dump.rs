@@ -9,7 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use porter_core::{Link, LinkName, MacAddr, Unusable};
+use porter_core::{Link, LinkName, MacAddr, Unroutable, Unusable};
 use rtnetlink::packet_route::{
     address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope},
     link::{InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage},
@@ -24,6 +24,9 @@ const OPEN_VSWITCH: &str = "openvswitch";
 /// The interfaces of this host: those that are links, and why the others are none.
 pub(crate) type Interfaces = BTreeMap<LinkName, Result<Seen, Unusable>>;
 
+/// The names of all interfaces, by their index.
+pub(crate) type Names = BTreeMap<u32, LinkName>;
+
 /// The default gateways behind each link, by the index of the link.
 pub(crate) type Gateways = BTreeMap<u32, BTreeSet<IpAddr>>;
 
@@ -33,8 +36,7 @@ pub(crate) fn interfaces(
     addresses: &[AddressMessage],
     gateways: &Gateways,
 ) -> Interfaces {
-    let names: BTreeMap<_, _> =
-        links.iter().filter_map(|link| Some((link.header.index, name(link)?))).collect();
+    let names = names(links);
     let mut nets = BTreeMap::<_, Vec<_>>::new();
     for address in addresses {
         nets.entry(address.header.index).or_default().extend(net(address));
@@ -63,6 +65,11 @@ pub(crate) fn interfaces(
     interfaces
 }
 
+/// The names of interfaces, by their index.
+pub(crate) fn names(links: &[LinkMessage]) -> Names {
+    links.iter().filter_map(|link| Some((link.header.index, name(link)?))).collect()
+}
+
 /// Reads a list of all routes.
 pub(crate) fn gateways<'a>(routes: impl IntoIterator<Item = &'a RouteMessage>) -> Gateways {
     let mut gateways = Gateways::new();
@@ -72,6 +79,22 @@ pub(crate) fn gateways<'a>(routes: impl IntoIterator<Item = &'a RouteMessage>) -
         }
     }
     gateways
+}
+
+/// Where packets leave, by the answer to a question about one address.
+pub(crate) fn way(route: &RouteMessage) -> Result<u32, Unroutable> {
+    let link = route.attributes.iter().find_map(|attribute| {
+        let RouteAttribute::Oif(index) = attribute else { return None };
+        Some(*index)
+    });
+    #[expect(clippy::wildcard_enum_match_arm, reason = "by most types of routes nothing leaves")]
+    match route.header.kind {
+        RouteType::Local => Err(Unroutable::Own),
+        RouteType::Unicast | RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => {
+            link.ok_or(Unroutable::NoRoute)
+        }
+        _ => Err(Unroutable::NoRoute),
+    }
 }
 
 /// Whether a route leads to everywhere, and counts: other tables are for some packets only.
@@ -94,7 +117,7 @@ fn name(message: &LinkMessage) -> Option<LinkName> {
 }
 
 /// The MAC of an interface that is a link.
-fn mac(message: &LinkMessage, names: &BTreeMap<u32, LinkName>) -> Result<MacAddr, Unusable> {
+fn mac(message: &LinkMessage, names: &Names) -> Result<MacAddr, Unusable> {
     let LinkMessage { header, attributes, .. } = message;
     if header.flags.contains(LinkFlags::Loopback) {
         return Err(Unusable::Loopback);

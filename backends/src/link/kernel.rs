@@ -4,10 +4,11 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use futures::{StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver};
+use porter_core::Unroutable;
 use rtnetlink::{
     Handle, MulticastGroup, RouteMessageBuilder,
     packet_core::{NetlinkMessage, NetlinkPayload},
@@ -15,15 +16,17 @@ use rtnetlink::{
     sys::SocketAddr,
 };
 
-use super::dump::{self, Gateways, Interfaces};
+use super::dump::{self, Gateways, Interfaces, Names};
 
 /// What is listened to.
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
 ];
 
 /// The kernel, as far as it tells of its links.
@@ -49,31 +52,32 @@ impl Kernel {
         Ok(Self { handle, news })
     }
 
-    /// Waits until there is something to look at, and takes in all that was told until then. Waits
-    /// for ever if the kernel is heard no more. Cancel safe.
-    pub(crate) async fn changed(&mut self) -> News {
+    /// Waits until there is something to look at, and takes in all that was told until then. Any route
+    /// is something if it matters which of them packets take. Waits for ever if the kernel is heard no
+    /// more. Cancel safe.
+    pub(crate) async fn changed(&mut self, routes: bool) -> News {
         let mut news = None;
         while news.is_none() {
             let Some(told) = self.news.next().await else { return std::future::pending().await };
-            news = concerns(&told.0);
+            news = concerns(&told.0, routes);
         }
         while let Ok(told) = self.news.try_recv() {
-            let more = concerns(&told.0).is_some_and(|news| news.gateways);
+            let more = concerns(&told.0, routes).is_some_and(|news| news.gateways);
             news = news.map(|news| News { gateways: news.gateways || more });
         }
         news.unwrap_or_default()
     }
 
-    /// All interfaces with their addresses, and with these gateways.
+    /// All interfaces with their addresses, and with these gateways; and how each is called.
     pub(crate) async fn interfaces(
         &self,
         gateways: &Gateways,
-    ) -> Result<Interfaces, rtnetlink::Error> {
+    ) -> Result<(Interfaces, Names), rtnetlink::Error> {
         let links = self.handle.link().get();
         let links = links.set_filter_mask(AddressFamily::Unspec, vec![LinkExtentMask::SkipStats]);
         let links: Vec<_> = links.execute().try_collect().await?;
         let addresses: Vec<_> = self.handle.address().get().execute().try_collect().await?;
-        Ok(dump::interfaces(&links, &addresses, gateways))
+        Ok((dump::interfaces(&links, &addresses, gateways), dump::names(&links)))
     }
 
     /// The gateways of the default routes.
@@ -89,10 +93,31 @@ impl Kernel {
         }
         Ok(dump::gateways(&defaults))
     }
+
+    /// The index of the link by which packets to an address leave.
+    pub(crate) async fn route(
+        &self,
+        address: IpAddr,
+    ) -> Result<Result<u32, Unroutable>, rtnetlink::Error> {
+        let to = match address {
+            IpAddr::V4(address) => {
+                RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build()
+            }
+            IpAddr::V6(address) => {
+                RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128).build()
+            }
+        };
+        match self.handle.route().get(to).execute().try_next().await {
+            Ok(route) => Ok(route.map_or(Err(Unroutable::NoRoute), |route| dump::way(&route))),
+            // What the kernel says of a packet that cannot leave.
+            Err(rtnetlink::Error::NetlinkError(_)) => Ok(Err(Unroutable::NoRoute)),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Whether a message is about what is looked at.
-fn concerns(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<News> {
+fn concerns(message: &NetlinkMessage<RouteNetlinkMessage>, routes: bool) -> Option<News> {
     let NetlinkPayload::InnerMessage(message) = &message.payload else {
         // Messages were lost: anything may have changed.
         return Some(News { gateways: true });
@@ -100,7 +125,11 @@ fn concerns(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<News> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "few of what the kernel tells matter here")]
     match message {
         RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
-            dump::is_default(route).then_some(News { gateways: true })
+            let gateways = dump::is_default(route);
+            (gateways || routes).then_some(News { gateways })
+        }
+        RouteNetlinkMessage::NewRule(_) | RouteNetlinkMessage::DelRule(_) => {
+            routes.then(News::default)
         }
         // A link that goes takes its routes along without a word.
         RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_) => {

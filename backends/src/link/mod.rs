@@ -26,12 +26,14 @@ mod voice;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     iter,
-    net::Ipv6Addr,
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use porter_core::{Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Unusable};
+use porter_core::{
+    Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Unroutable, Unusable,
+};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, trace, warn};
 
@@ -60,6 +62,9 @@ pub struct Lan {
     stirred: mpsc::Receiver<LinkName>,
     surveys: watch::Receiver<Survey>,
     survey: Survey,
+    /// The addresses whose link is to be told, and what was told of each last.
+    routed: watch::Sender<BTreeSet<IpAddr>>,
+    routes: BTreeMap<IpAddr, Result<LinkName, Unroutable>>,
     /// Facts about links that [`Links::next`] has not told yet.
     news: VecDeque<Input>,
     wanted: BTreeSet<LinkName>,
@@ -83,11 +88,13 @@ impl Lan {
     pub fn open() -> Result<Self, Error> {
         socket::packet_socket()
             .map_err(|error| Error::new("opening a packet socket (needs CAP_NET_RAW)", error))?;
-        let surveys = survey::start().map_err(|error| Error::new("starting a thread", error))?;
-        Ok(Self::over(surveys))
+        let (routed, wanted) = watch::channel(BTreeSet::new());
+        let surveys = survey::start(wanted);
+        let surveys = surveys.map_err(|error| Error::new("starting a thread", error))?;
+        Ok(Self::over(surveys, routed))
     }
 
-    fn over(mut surveys: watch::Receiver<Survey>) -> Self {
+    fn over(mut surveys: watch::Receiver<Survey>, routed: watch::Sender<BTreeSet<IpAddr>>) -> Self {
         surveys.mark_changed();
         let (sender, heard) = mpsc::channel(HEARD_MAX);
         let (asked_in, asked) = mpsc::channel(ASKED_MAX);
@@ -107,6 +114,8 @@ impl Lan {
             stirred,
             surveys,
             survey: Survey::default(),
+            routed,
+            routes: BTreeMap::new(),
             news: VecDeque::new(),
             wanted: BTreeSet::new(),
             groups: BTreeMap::new(),
@@ -146,6 +155,13 @@ impl Lan {
             responder.groups.join_again();
             report(*link, responder);
         }
+        let wanted = self.routed.borrow();
+        for (&address, &link) in survey.routes.iter().filter(|(it, _)| wanted.contains(*it)) {
+            if self.routes.insert(address, link) != Some(link) {
+                self.news.push_back(Input::Route(address, link));
+            }
+        }
+        drop(wanted);
         self.survey = survey;
         self.staff();
     }
@@ -259,6 +275,11 @@ impl Links for Lan {
         if let Some(responder) = self.responders.get_mut(&link) {
             responder.groups.quit(group);
         }
+    }
+
+    fn route(&mut self, addresses: BTreeSet<IpAddr>) {
+        self.routes.retain(|address, _| addresses.contains(address));
+        self.routed.send_replace(addresses);
     }
 
     fn publish(&mut self, answers: Arc<Answers>, generation: Generation) {

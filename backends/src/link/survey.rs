@@ -1,8 +1,14 @@
 //! Which links this host has, looked up whenever the kernel says that something changed.
 
-use std::{io, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    thread,
+    time::Duration,
+};
 
-use porter_core::{Link, LinkName};
+use porter_core::{Link, LinkName, Unroutable};
 use tokio::{
     runtime, select,
     sync::watch,
@@ -27,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Survey {
     /// Its interfaces: those that are links, and why the others are none.
     pub(crate) interfaces: Interfaces,
+    /// The links by which packets leave to the addresses that were asked for.
+    pub(crate) routes: BTreeMap<IpAddr, Result<LinkName, Unroutable>>,
 }
 
 /// A link as it was seen.
@@ -46,49 +54,68 @@ impl Survey {
 }
 
 /// Goes on looking, in the network namespace of the calling thread, until the receiver is dropped.
-/// Before the first look there is nothing.
-pub(crate) fn start() -> io::Result<watch::Receiver<Survey>> {
+/// Before the first look there is nothing. Looks up the routes to the addresses that `wanted` has.
+pub(crate) fn start(
+    wanted: watch::Receiver<BTreeSet<IpAddr>>,
+) -> io::Result<watch::Receiver<Survey>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let kernel = {
         let _within = runtime.enter();
         Kernel::open()?
     };
     let (sender, receiver) = watch::channel(Survey::default());
+    let surveyor = Surveyor { kernel, wanted, gateways: Gateways::new() };
     thread::Builder::new()
         .name("survey".into())
-        .spawn(move || runtime.block_on(survey(kernel, &sender)))?;
+        .spawn(move || runtime.block_on(surveyor.survey(&sender)))?;
     Ok(receiver)
 }
 
-async fn survey(mut kernel: Kernel, sender: &watch::Sender<Survey>) {
-    let mut gateways = Gateways::new();
-    let mut reads_routes = true;
-    loop {
-        let looked = async {
-            if reads_routes {
-                gateways = kernel.gateways().await?;
+/// Who looks.
+struct Surveyor {
+    kernel: Kernel,
+    wanted: watch::Receiver<BTreeSet<IpAddr>>,
+    gateways: Gateways,
+}
+
+impl Surveyor {
+    async fn survey(mut self, sender: &watch::Sender<Survey>) {
+        let mut reads_routes = true;
+        loop {
+            let looked = self.look(reads_routes).await;
+            let failed = looked.is_err();
+            match looked {
+                Ok(survey) => drop(sender.send_replace(survey)),
+                Err(error) => warn!("listing the links of this host failed: {error}"),
             }
-            kernel.interfaces(&gateways).await
-        };
-        let failed = match looked.await {
-            Ok(interfaces) => {
-                sender.send_replace(Survey { interfaces });
-                false
-            }
-            Err(error) => {
-                warn!("listing the links of this host failed: {error}");
-                true
-            }
-        };
-        sleep(PAUSE).await;
-        let look_at = Instant::now() + if failed { BEAT } else { LOOK_EVERY };
-        reads_routes = loop {
-            select! {
-                news = kernel.changed() => break news.gateways || failed,
-                () = sleep_until(look_at) => break true,
-                () = sleep(BEAT) => sender.send_modify(|_| {}),
-                () = sender.closed() => return,
-            }
-        };
+            sleep(PAUSE).await;
+            let look_at = Instant::now() + if failed { BEAT } else { LOOK_EVERY };
+            reads_routes = loop {
+                let routes = !self.wanted.borrow().is_empty();
+                select! {
+                    news = self.kernel.changed(routes) => break news.gateways || failed,
+                    Ok(()) = self.wanted.changed() => break failed,
+                    () = sleep_until(look_at) => break true,
+                    () = sleep(BEAT) => sender.send_modify(|_| {}),
+                    () = sender.closed() => return,
+                }
+            };
+        }
+    }
+
+    async fn look(&mut self, reads_routes: bool) -> Result<Survey, rtnetlink::Error> {
+        if reads_routes {
+            self.gateways = self.kernel.gateways().await?;
+        }
+        let (interfaces, names) = self.kernel.interfaces(&self.gateways).await?;
+        let wanted = self.wanted.borrow_and_update().clone();
+        let mut routes = BTreeMap::new();
+        for address in wanted {
+            let link = self.kernel.route(address).await?;
+            // Without a name the link went meanwhile, and takes its routes along.
+            let link = link.and_then(|index| names.get(&index).copied().ok_or(Unroutable::NoRoute));
+            routes.insert(address, link);
+        }
+        Ok(Survey { interfaces, routes })
     }
 }

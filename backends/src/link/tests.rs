@@ -48,8 +48,8 @@ fn seen() -> Seen {
 /// A LAN on whose two links the EIP may be answered for the next hour.
 fn lan() -> (Lan, watch::Sender<Survey>) {
     let interfaces = [name(), other_name()].map(|name| (name, Ok(seen()))).into();
-    let (surveyor, surveys) = watch::channel(Survey { interfaces });
-    let mut lan = Lan::over(surveys);
+    let (surveyor, surveys) = watch::channel(Survey { interfaces, ..Survey::default() });
+    let mut lan = Lan::over(surveys, watch::Sender::default());
     lan.wanted = BTreeSet::from([name(), other_name()]);
     lan.permit(clock::now() + Duration::from_secs(3600));
     (lan, surveyor)
@@ -246,7 +246,7 @@ fn a_link_is_told_when_it_changes_and_not_whenever_it_is_looked_up() {
     lan.wanted.clear();
     let mut told = |survey: &[(LinkName, Seen)]| {
         let interfaces = survey.iter().cloned().map(|(name, seen)| (name, Ok(seen))).collect();
-        lan.handle_survey(Survey { interfaces });
+        lan.handle_survey(Survey { interfaces, ..Survey::default() });
         lan.news.drain(..).map(|input| format!("{input:?}")).collect::<Vec<_>>()
     };
     let up = seen();
@@ -262,6 +262,29 @@ fn a_link_is_told_when_it_changes_and_not_whenever_it_is_looked_up() {
         [format!("{:?}", Input::Link(other_name(), Err(Unusable::Missing)))]
     );
     assert_eq!(told(&[]).len(), 1);
+}
+
+#[test]
+fn the_link_of_an_address_is_told_when_it_changes_and_anew_to_who_asks_again() {
+    let (mut lan, _surveyor) = lan();
+    let [asked, other] = [1, 2].map(|last| IpAddr::V4(Ipv4Addr::new(172, 22, 0, last)));
+    let told = |lan: &mut Lan, link| {
+        let routes = [(asked, link), (other, link)].into();
+        lan.handle_survey(Survey { routes, interfaces: lan.survey.interfaces.clone() });
+        let routes = lan.news.drain(..).filter_map(|input| {
+            let Input::Route(address, link) = input else { return None };
+            Some((address, link))
+        });
+        routes.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut lan, Ok(name())), []);
+    lan.route([asked].into());
+    assert_eq!(told(&mut lan, Ok(name())), [(asked, Ok(name()))]);
+    assert_eq!(told(&mut lan, Ok(name())), []);
+    assert_eq!(told(&mut lan, Err(Unroutable::Own)), [(asked, Err(Unroutable::Own))]);
+    lan.route([].into());
+    lan.route([asked].into());
+    assert_eq!(told(&mut lan, Err(Unroutable::Own)), [(asked, Err(Unroutable::Own))]);
 }
 
 #[test]

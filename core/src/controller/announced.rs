@@ -21,9 +21,7 @@ use super::{
     placing::{self, Answer, Placing},
 };
 use crate::{
-    Family, NodeName, ServiceName, Silence,
-    cluster::Cluster,
-    ipam::{self, Holding},
+    Family, NodeName, ServiceName, Silence, cluster::Cluster, interface::Interface, ipam::Holding,
     placement,
 };
 
@@ -107,10 +105,16 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
     word
 }
 
-/// What is to be said if an address is held of an Eip that names no link any more.
+/// What is to be said if an address is held of an Eip that is on no link any more.
 pub(super) fn linkless(held: &[Holding], cluster: &Cluster) -> Option<Word> {
-    let link = |holding: &&Holding| cluster.eips.get(&holding.eip).and_then(ipam::link_of);
-    let Holding { eip, address } = held.iter().find(|holding| link(holding).is_none())?;
+    let on_none = |holding: &&Holding| cluster.link_of(&holding.eip).is_none();
+    let Holding { eip, address } = held.iter().find(on_none)?;
+    if let Some(Interface::Reaching(reached)) = cluster.eips.get(eip).and_then(Interface::of) {
+        let Some(Lack { reason, message }) = Lack::of_route(reached, cluster) else {
+            return Some(Word::Later);
+        };
+        return Some(Word::not(reason, format!("{address} is not answered: {message}")));
+    }
     let message = format!(
         "{address} is not answered: Eip {eip} names no network interface; correct spec.interface of \
          the Eip"

@@ -15,6 +15,7 @@ use super::{Controller, Surroundings, announced::Word, lack::Lack};
 use crate::{
     About, Condition, Eip, EipChange, EipName, EipStatus, Event, LinkName, MetadataChange, claim,
     cluster::Cluster,
+    interface::Interface,
     ipam::{self, Standing},
     keys::EIP_FINALIZER,
     ledger::Object,
@@ -128,8 +129,23 @@ impl Controller {
             Some(standing) => return Word::not(standing.reason(), standing.to_string()),
             None => return Word::Later,
         }
-        let Some(link) = ipam::link_of(eip) else { return Word::Later };
+        let reached = match Interface::of(eip) {
+            Some(Interface::Reaching(address)) => Some(address),
+            Some(Interface::Named(_)) | None => None,
+        };
+        let Some(link) = cluster.link_of(name) else {
+            let lack = reached.and_then(|address| Lack::of_route(address, cluster));
+            return lack.map_or(Word::Later, |lack| Word::not(lack.reason, lack.message));
+        };
+        let place = match reached {
+            Some(address) => format!("{link}, by which {address} is reached"),
+            None => link.to_string(),
+        };
         if let Some(Lack { reason, message }) = Lack::of_link(link, cluster) {
+            let message = match reached {
+                Some(address) => format!("{address} is reached by {link}, but {message}"),
+                None => message,
+            };
             return Word::not(reason, message);
         }
         let record = self.ipam.record(name);
@@ -144,10 +160,10 @@ impl Controller {
             );
             ("RecordNearlyFull", message)
         } else if is_on_link(link, status, cluster) {
-            ("Served", format!("served on {link}"))
+            ("Served", format!("served on {place}"))
         } else {
             let message = format!(
-                "served on {link}, but some addresses are in none of its subnets: hosts reach \
+                "served on {place}, but some addresses are in none of its subnets: hosts reach \
                  those only by a route that leads to its LAN"
             );
             ("OffLink", message)

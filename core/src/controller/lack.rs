@@ -4,8 +4,11 @@
 //! |---|---|
 //! | `InterfaceMissing` | the interface does not exist where the leader runs, or is down |
 //! | `InterfaceUnusable` | it exists, and no LAN is heard on it: it is a port of a bridge, for example |
+//! | `NoRoute` | the address that it is to lead to is reached by no interface there, or is the host's own |
 
-use crate::{LinkName, Unusable, cluster::Cluster};
+use std::net::IpAddr;
+
+use crate::{LinkName, Unroutable, Unusable, cluster::Cluster};
 
 /// Why nothing is answered for an Eip, whatever its Services and nodes are like.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,6 +31,21 @@ impl Lack {
             Err(why) => unusable(link, why),
         };
         Some(Self { reason, message })
+    }
+
+    /// Why no link is known by which an address is reached, or `None` if it is to be told yet.
+    pub(super) fn of_route(address: IpAddr, cluster: &Cluster) -> Option<Self> {
+        let message = match cluster.route(address)?.err()? {
+            Unroutable::NoRoute => format!(
+                "no route of the node that leads goes to {address}; correct spec.interface of the Eip, \
+                 or give the node a route"
+            ),
+            Unroutable::Own => format!(
+                "{address} is an address of the node that leads; set spec.interface of the Eip to \
+                 can_reach: and an address that every node reaches by its LAN, such as a gateway's"
+            ),
+        };
+        Some(Self { reason: "NoRoute", message })
     }
 }
 

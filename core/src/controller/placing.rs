@@ -12,7 +12,7 @@ use super::{Controller, Surroundings, announced::ELSEWHERE};
 use crate::{
     Family, LinkName, NodeName, Service, ServiceName, Silence,
     cluster::Cluster,
-    ipam::{self, Holding, Ipam},
+    ipam::{Holding, Ipam},
     neighbor::Neighbors,
     placement::{self, Candidates, Obstacle, Placed},
 };
@@ -132,7 +132,7 @@ impl Controller {
         let sharers: Vec<_> = sharers.iter().copied().filter(sharing).collect();
         let spot = |holding: &Holding| {
             let address = holding.address;
-            let link = cluster.eips.get(&holding.eip).and_then(ipam::link_of)?;
+            let link = cluster.link_of(&holding.eip)?;
             let shared = self.ipam.holders_of(address).nth(1).is_some();
             let candidates = match shared {
                 true => cluster.candidates(sharers.iter().copied(), link, address),

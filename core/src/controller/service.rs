@@ -10,7 +10,7 @@ use super::{
 use crate::{
     About, Event, Family, MetadataChange, Service, ServiceChange, ServiceName, claim,
     cluster::Cluster,
-    ipam::{self, Asker, Holding},
+    ipam::{Asker, Holding},
     keys,
     request::Request,
 };
@@ -173,7 +173,7 @@ impl Controller {
 
 /// Whether anything is said of an address on its link.
 pub(super) fn is_spoken_of(holding: &Holding, around: &Surroundings<'_>) -> bool {
-    let link = around.cluster.eips.get(&holding.eip).and_then(ipam::link_of);
+    let link = around.cluster.link_of(&holding.eip);
     link.is_some_and(|link| around.publication.entry(link, holding.address).is_some())
 }
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::{AddressRange, Eip, EipName, LinkName, RangeError, keys};
+use crate::{AddressRange, Eip, EipName, RangeError, interface::Interface, keys};
 
 /// Whether an Eip is served, and what stands in the way.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) enum Standing {
     Malformed(RangeError),
     /// `spec.interface` is absent.
     NoInterface,
-    /// `spec.interface` is no name of a link.
+    /// `spec.interface` is no name of a link, and no address to be reached.
     BadInterface(String),
     /// An older Eip has some of its addresses.
     Overlaps {
@@ -44,7 +44,7 @@ impl Standing {
         }
         match eip.interface.as_deref().map(str::trim) {
             None | Some("") => Self::NoInterface,
-            Some(interface) if LinkName::new(interface).is_none() => {
+            Some(interface) if Interface::parse(interface).is_none() => {
                 Self::BadInterface(interface.to_owned())
             }
             Some(_) => Self::Served,
@@ -74,10 +74,10 @@ impl fmt::Display for Standing {
                 "spec.interface is empty; set it to the name of the nodes' network interface on \
                  the LAN, such as eth0",
             ),
-            Self::BadInterface(text) if text.starts_with("can_reach:") => write!(
+            Self::BadInterface(text) if Interface::is_reaching(text) => write!(
                 f,
-                "spec.interface {text:?} is not resolved; set it to the name of the nodes' network \
-                 interface on the LAN, such as eth0"
+                "spec.interface {text:?} names no address; write one that every node reaches by its LAN, \
+                 such as can_reach:192.0.2.1"
             ),
             Self::BadInterface(text) => write!(
                 f,
@@ -96,9 +96,4 @@ impl fmt::Display for Standing {
 /// Whether an Eip is one of those that this project serves.
 pub(crate) fn is_layer2(eip: &Eip) -> bool {
     eip.protocol.as_deref() == Some(keys::LAYER2_PROTOCOL)
-}
-
-/// The link that an Eip is served on.
-pub(crate) fn link_of(eip: &Eip) -> Option<LinkName> {
-    eip.interface.as_deref().map(str::trim).and_then(LinkName::new)
 }

@@ -61,6 +61,7 @@ impl Speaker {
         by_config.extend(cluster.sizes_of_the_gone());
         let mut by_objects = Vec::from([
             Size::new("links listened on", self.listening.len(), objects),
+            Size::new("addresses whose link is asked for", self.routed.len(), objects),
             Size::new("links that had carrier", self.came_up.len(), links + self.listening.len()),
         ]);
         by_objects.extend(cluster.sizes());

@@ -36,6 +36,8 @@ pub(crate) struct Bench {
     /// The snapshot that is answered from.
     pub(crate) answers: Arc<Answers>,
     pub(crate) announced: Vec<IsAt>,
+    /// The addresses whose link is asked for.
+    pub(crate) routed: BTreeSet<IpAddr>,
     /// What people were told.
     pub(crate) events: Vec<Event>,
     pub(crate) written: Vec<Write>,
@@ -134,6 +136,7 @@ impl Bench {
             until: Instant::ZERO,
             answers: Arc::default(),
             announced: Vec::new(),
+            routed: BTreeSet::new(),
             events: Vec::new(),
             written: Vec::new(),
             left: false,
@@ -367,6 +370,7 @@ impl Bench {
                 self.unacknowledged = Some(generation);
             }
             Output::Read(id, read) => self.reads.push_back((id, read)),
+            Output::Route(addresses) => self.routed = addresses,
             Output::Write(id, write) => {
                 let of = |write: &Write| match write {
                     Write::Eip(name, ..) => format!("Eip {name}"),

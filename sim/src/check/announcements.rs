@@ -95,6 +95,7 @@ impl Announcements {
             | Output::Probe(_)
             | Output::Quit(..)
             | Output::Read(..)
+            | Output::Route(_)
             | Output::Write(..) => {}
         }
         Ok(())

@@ -57,6 +57,7 @@ impl Probes {
             | Input::Namespaces(_)
             | Input::Node(..)
             | Input::Nodes(_)
+            | Input::Route(..)
             | Input::Service(..)
             | Input::Services(_)
             | Input::Silenced(_)
@@ -92,6 +93,7 @@ impl Probes {
             | Output::Listen(_)
             | Output::Quit(..)
             | Output::Read(..)
+            | Output::Route(_)
             | Output::Write(..) => {}
         }
     }

@@ -169,6 +169,7 @@ impl Api {
             | Input::Lost(_)
             | Input::Namespaces(_)
             | Input::Nodes(_)
+            | Input::Route(..)
             | Input::Services(_)
             | Input::Silenced(_)
             | Input::Slices(_)

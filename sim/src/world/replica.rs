@@ -6,13 +6,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
 use porter_core::{
     Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Limits, Link,
-    LinkName, Output, Probing, Silence, Speaker, WhoHas, Write,
+    LinkName, Output, Probing, Silence, Speaker, Unroutable, WhoHas, Write,
 };
 
 use super::{
@@ -343,6 +344,12 @@ impl World {
                 self.log(format!("{name} → API  {}", transcript::read(read)));
                 self.request(id, Ask::Read(read_id, read));
             }
+            Output::Route(addresses) => {
+                for address in addresses {
+                    let route = self.route_of(id, address);
+                    self.task_after(id, Duration::ZERO, Task::Input(Input::Route(address, route)));
+                }
+            }
             Output::Write(write_id, write) => {
                 if self.is_news(id, transcript::holder_written(&write)) {
                     self.log(format!("{name} → API  {}", transcript::write(&write)));
@@ -449,6 +456,16 @@ impl World {
     pub(super) fn listens(&self, id: ReplicaId) -> bool {
         let process = self.replicas.get(id).and_then(|replica| replica.process.as_ref());
         process.is_some_and(|process| process.listens.contains(&eth0()))
+    }
+
+    /// By which link a node reaches an address: it knows no way beyond its LAN.
+    fn route_of(&self, id: ReplicaId, address: IpAddr) -> Result<LinkName, Unroutable> {
+        let link = self.link_of(id);
+        match link.address_beside(address) {
+            Some(_) if link.owns(address) => Err(Unroutable::Own),
+            Some(_) => Ok(eth0()),
+            None => Err(Unroutable::NoRoute),
+        }
     }
 
     pub(super) fn link_of(&self, id: ReplicaId) -> Link {

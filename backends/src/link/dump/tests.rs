@@ -85,10 +85,10 @@ fn received(link: &LinkMessage) -> LinkMessage {
     let mut bytes = vec![0; sent.buffer_len()];
     sent.serialize(&mut bytes);
     let read = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).expect("it is whole");
-    match read.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => link,
-        other => panic!("{other:?} is about no link"),
-    }
+    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = read.payload else {
+        panic!("{:?} is about no link", read.payload)
+    };
+    link
 }
 
 /// Why the first of these is no link, if it is none.
@@ -249,4 +249,14 @@ fn a_gateway_of_ipv6_is_known_and_not_asked_as_long_as_only_arp_is_spoken() {
     assert_eq!(gateways[&7], [ip(1).into(), router.into()].into());
     let seen = &interfaces(&[ethernet(7, "eth0")], &[], &gateways)[&named("eth0")];
     assert_eq!(seen.as_ref().map(|seen| &seen.link.gateways), Ok(&[ip(1).into()].into()));
+}
+
+#[test]
+fn packets_leave_by_the_link_of_a_route_unless_it_is_of_this_host_or_to_nowhere() {
+    let to = |kind| route(|it| it.destination_prefix(ip(1), 32).output_interface(7).kind(kind));
+    assert_eq!(way(&to(RouteType::Unicast)), Ok(7));
+    assert_eq!(way(&to(RouteType::Local)), Err(Unroutable::Own));
+    for nowhere in [RouteType::Unreachable, RouteType::BlackHole, RouteType::Prohibit] {
+        assert_eq!(way(&to(nowhere)), Err(Unroutable::NoRoute));
+    }
 }

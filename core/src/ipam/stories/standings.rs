@@ -68,7 +68,7 @@ fn an_eip_says_what_keeps_it_from_being_served() {
         (on_link(None), "spec.interface is empty"),
         (on_link(Some(" ")), "spec.interface is empty"),
         (on_link(Some("eth0:1")), "is no name of a network interface"),
-        (on_link(Some("can_reach:10.0.0.9")), "is not resolved"),
+        (on_link(Some("can_reach:eth0")), "names no address"),
         (Eip { address: "ten".to_owned(), ..on_link(Some("eth0")) }, "is no address, CIDR"),
     ] {
         let mut world = World::new(&[("pool", eip)]);

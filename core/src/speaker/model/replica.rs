@@ -157,7 +157,11 @@ impl Replica {
                     self.announced.push(node_of(is_at.mac));
                 }
                 Output::Check(..) => unreachable!("nobody asks for kube-proxy"),
-                Output::Event(_) | Output::Join(..) | Output::Listen(_) | Output::Quit(..) => {}
+                Output::Event(_)
+                | Output::Join(..)
+                | Output::Listen(_)
+                | Output::Quit(..)
+                | Output::Route(_) => {}
                 Output::Left => unreachable!("nobody leaves"),
                 Output::Permit(until) => self.responder.permitted = until > self.now,
                 Output::Probe(probe) => {
