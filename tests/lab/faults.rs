@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use tempfile::TempDir;
@@ -152,6 +153,7 @@ fn faults_are_made_and_undone_from_a_second_terminal() {
     an_agent_that_is_paused_stands_still_until_it_is_healed(&told);
     a_node_is_off_the_lan_while_its_cable_is_cut_or_it_has_no_power(&told);
     a_leader_without_the_api_server_is_replaced(&told);
+    a_leader_whose_link_is_cut_or_renamed_is_replaced(&told);
     what_cannot_be_done_is_refused_with_advice(&told);
 
     told.client_is_served();
@@ -213,6 +215,38 @@ fn a_leader_without_the_api_server_is_replaced(told: &Told) {
     told.order("heal api");
 }
 
+fn a_leader_whose_link_is_cut_or_renamed_is_replaced(told: &Told) {
+    let replaced = |leader: &str| {
+        lab::until("another leads", || told.leader().is_some_and(|node| node != leader));
+        told.client_is_served();
+    };
+    let leader = told.leader().expect("somebody holds the Lease");
+    let starts = told.starts(leader);
+    told.order(&format!("cut lan {leader}"));
+    replaced(leader);
+    told.order(&format!("heal lan {leader}"));
+    assert_eq!(told.starts(leader), starts);
+
+    if Command::new("ip").arg("-V").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "CI has to provide ip");
+        return;
+    }
+    let leader = told.leader().expect("somebody holds the Lease");
+    let starts = told.starts(leader);
+    let rename = |from: &str, to: &str| {
+        for change in [vec![from, "down"], vec![from, "name", to], vec![to, "up"]] {
+            let ip = ["lab", "exec", leader, "--", "ip", "link", "set"];
+            let ran = told.lab.run(lab::PORTER, &[&ip[..], &change].concat());
+            assert!(ran.status.success(), "{change:?}: {ran:?}");
+        }
+    };
+    rename("eth0", "lan0");
+    replaced(leader);
+    rename("lan0", "eth0");
+    lab::until("the node is back on the LAN", || told.is_on_the_lan(leader));
+    assert_eq!(told.starts(leader), starts);
+}
+
 fn what_cannot_be_done_is_refused_with_advice(told: &Told) {
     let unknown = told.refused("kill agent node2");
     assert!(unknown.contains("there are node1, node3, node4"), "{unknown}");
@@ -223,7 +257,7 @@ fn what_cannot_be_done_is_refused_with_advice(told: &Told) {
 #[test]
 fn an_order_without_a_lab_says_how_to_start_one() {
     let directory = TempDir::new().expect("there is room for a directory");
-    let ran = std::process::Command::new(lab::PORTER)
+    let ran = Command::new(lab::PORTER)
         .env("XDG_RUNTIME_DIR", directory.path())
         .args(["lab", "kill", "agent", "node1"])
         .output()
