@@ -49,13 +49,7 @@ pub(crate) fn interfaces(
             let link = Link {
                 mac,
                 addresses: nets.get(&index).cloned().unwrap_or_default(),
-                gateways: gateways
-                    .get(&index)
-                    .into_iter()
-                    .flatten()
-                    .filter(is_asked)
-                    .copied()
-                    .collect(),
+                gateways: gateways.get(&index).cloned().unwrap_or_default(),
                 carrier: carries(message.header.flags),
             };
             Seen { index, link }
@@ -162,11 +156,6 @@ fn port_kind(attributes: &[LinkAttribute]) -> Option<&InfoPortKind> {
         let LinkInfo::PortKind(kind) = info else { return None };
         Some(kind)
     })
-}
-
-/// Whether a gateway can be asked for its MAC: only ARP is spoken.
-fn is_asked(gateway: &&IpAddr) -> bool {
-    gateway.is_ipv4()
 }
 
 /// Whether an interface is up and has carrier. Only `RUNNING` follows its operational state (RFC 2863),
