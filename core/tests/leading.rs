@@ -7,7 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{EipStatus, Input, Instant, Kind, Read, ReadError, ServiceName};
+use porter_core::{EipStatus, Identity, Input, Instant, Kind, Read, ReadError, ServiceName};
 
 /// How many of the next 120 seconds begin with an answer.
 fn seconds_answered(bench: &mut Bench) -> usize {
@@ -67,6 +67,49 @@ fn a_replica_that_leads_again_at_once_speaks_only_when_its_old_answers_are_silen
     bench.acknowledges = true;
     bench.pump();
     assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn a_replica_that_does_not_lead_any_more_takes_back_every_answer() {
+    let mut bench = Bench::serving();
+    bench.usurp();
+    assert_eq!(bench.until, Instant::ZERO);
+    assert_eq!(bench.answers.entry(eth0(), eip(188)), None);
+}
+
+#[test]
+fn a_replica_that_leads_again_names_no_mac_that_it_was_not_shown_since() {
+    let mut bench = Bench::serving();
+    bench.mute.insert(eip(9));
+    bench.tell(Input::Lease(None));
+    assert!(bench.speaker.leads(bench.now), "it leads in a new term");
+    assert_eq!(bench.ask(188), None, "another may have led meanwhile, and know a newer one");
+    bench.mute.clear();
+    bench.run(Duration::from_millis(300));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn a_leader_that_hears_of_nothing_is_silent_from_its_very_deadline_on() {
+    let mut bench = Bench::serving();
+    bench.now = bench.until - Duration::from_nanos(1);
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    bench.now = bench.until;
+    assert_eq!(bench.ask(188), None);
+}
+
+#[test]
+fn a_leaver_lets_go_of_the_lease_only_when_every_responder_is_silent() {
+    let mut bench = Bench::serving();
+    bench.acknowledges = false;
+    bench.tell(Input::Leave);
+    bench.run(Duration::from_millis(500));
+    assert_eq!(bench.api.lease.as_ref().unwrap().1.holder, Some(Identity::from("node1")));
+    assert!(!bench.left);
+    bench.acknowledges = true;
+    bench.pump();
+    assert_eq!(bench.api.lease.as_ref().unwrap().1.holder, None);
+    assert!(bench.left);
 }
 
 #[test]

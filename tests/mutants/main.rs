@@ -30,7 +30,7 @@ struct Options {
     /// Only the mutants whose names contain this.
     #[arg(default_value = "")]
     name: String,
-    /// Only the most telling ones: those that CI runs on every change.
+    /// Only the most telling ones, each by the cheapest of its tests: what CI runs on every change.
     #[arg(long)]
     ci: bool,
     /// Only list them, with the bug that each brings back.
@@ -68,14 +68,14 @@ fn run(options: &Options) -> Result<bool, String> {
     }
     let root = here.parent().expect("the package lies in the repository");
     let scratch = Scratch::new(root, Duration::from_secs(options.patience))?;
-    let tests: BTreeSet<_> = mutants.iter().flat_map(|mutant| &mutant.found_by).collect();
+    let tests: BTreeSet<_> = mutants.iter().flat_map(|it| it.judges(options.ci)).collect();
     for tests in tests {
         scratch.demand_green(tests)?;
     }
     let mut survivors = Vec::new();
     for (number, mutant) in mutants.iter().enumerate() {
         let began_at = Instant::now();
-        let verdict = scratch.judge(mutant)?;
+        let verdict = scratch.judge(mutant, mutant.judges(options.ci))?;
         let took = began_at.elapsed().as_secs();
         println!("{:3}/{} {:45} {verdict} ({took} s)", number + 1, mutants.len(), mutant.name);
         if let Verdict::Survived(by) = verdict {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Bug: A claim counts from its verdict, not from its sending.
-//! Found-by: -p porter-core --test one_voice
+//! Found-by: --test election
+//! Found-by: --test one_voice
 //! CI: yes
 //!
 //! --- a/core/src/election.rs
@@ -10,8 +11,10 @@
 //! ...
 //! ```
 //!
-//! `Found-by` is what `cargo test` is called with; there may be several, and each has to fail. `CI` is
-//! left away unless every change is to be tried with it.
+//! `Found-by` is what `cargo test` is called with; there may be several, and each has to fail, the
+//! cheapest first. A test that is named without its package is built with the features of the whole
+//! repository, with which most is built already. `CI` is left away unless every change is to be tried
+//! with it, by the first test alone.
 
 use std::{fs, path::Path};
 
@@ -23,7 +26,7 @@ pub(crate) struct Mutant {
     /// What goes wrong, in a sentence.
     pub(crate) bug: String,
     /// The arguments of each `cargo test` that has to fail.
-    pub(crate) found_by: Vec<String>,
+    found_by: Vec<String>,
     /// Whether CI tries it on every change.
     pub(crate) in_ci: bool,
     /// The whole file, as `git apply` takes it.
@@ -49,6 +52,11 @@ impl Mutant {
             .collect()
     }
 
+    /// Who has to notice it: everybody, or in CI the first alone.
+    pub(crate) fn judges(&self, ci: bool) -> &[String] {
+        if ci { &self.found_by[..1] } else { &self.found_by }
+    }
+
     fn parse(name: &str, patch: String) -> Result<Self, String> {
         let about: Vec<_> = patch.lines().take_while(|line| !line.starts_with("--- ")).collect();
         let said = |key: &str| -> Vec<String> {
@@ -58,7 +66,7 @@ impl Mutant {
         let bug = said("Bug").pop().ok_or("a line `Bug: ...` is missing")?;
         let found_by = said("Found-by");
         if found_by.is_empty() {
-            return Err("a line `Found-by: -p PACKAGE ...` is missing".into());
+            return Err("a line `Found-by: --test NAME ...` is missing".into());
         }
         let in_ci = said("CI").iter().any(|value| value == "yes");
         Ok(Self { name: name.to_owned(), bug, found_by, in_ci, patch })
@@ -74,7 +82,8 @@ mod tests {
         let patch = "Bug: It lies.\nFound-by: -p a\nFound-by: -p b --test c\nCI: yes\n\n--- a/x\n+++ b/x\nBug: no\n";
         let mutant = Mutant::parse("liar", patch.to_owned()).expect("it is well-formed");
         assert_eq!((mutant.bug.as_str(), mutant.in_ci), ("It lies.", true));
-        assert_eq!(mutant.found_by, ["-p a", "-p b --test c"]);
+        assert_eq!(mutant.judges(false), ["-p a", "-p b --test c"]);
+        assert_eq!(mutant.judges(true), ["-p a"]);
     }
 
     #[test]

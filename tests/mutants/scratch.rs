@@ -83,19 +83,19 @@ impl Scratch {
         files.iter().try_for_each(|file| self.restore(file))
     }
 
-    /// Lets the tests look at a mutant, and takes it back.
-    pub(crate) fn judge(&self, mutant: &Mutant) -> Result<Verdict, String> {
+    /// Lets these tests look at a mutant, and takes it back.
+    pub(crate) fn judge(&self, mutant: &Mutant, judges: &[String]) -> Result<Verdict, String> {
         let files = self.apply(mutant)?;
-        let verdict = self.tried(mutant);
+        let verdict = self.tried(mutant, judges);
         for file in files {
             self.restore(&file)?;
         }
         verdict
     }
 
-    fn tried(&self, mutant: &Mutant) -> Result<Verdict, String> {
+    fn tried(&self, mutant: &Mutant, judges: &[String]) -> Result<Verdict, String> {
         let mut verdict = Verdict::Found;
-        for tests in &mutant.found_by {
+        for tests in judges {
             // What does not build is no mutant, and what does not fail for that is no finding.
             if !matches!(self.test(tests, &["--no-run"])?, Some(true)) {
                 let name = &mutant.name;
@@ -123,6 +123,8 @@ impl Scratch {
         // Everything that is not of this repository is built already.
         let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
         cargo.env("CARGO_TARGET_DIR", target.unwrap_or_else(|| self.root.join("target")));
+        // The same few crates again and again, with one line changed.
+        cargo.env("CARGO_INCREMENTAL", "1");
         // A group of its own, so that the tests go with it.
         let cargo =
             cargo.process_group(0).spawn().map_err(|error| format!("cargo test: {error}"))?;
