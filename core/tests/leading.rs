@@ -90,6 +90,40 @@ fn a_replica_that_leads_again_names_no_mac_that_it_was_not_shown_since() {
 }
 
 #[test]
+fn a_read_that_was_asked_for_in_an_earlier_term_does_not_speak_for_this_one() {
+    let mut bench = Bench::new();
+    bench.prepare();
+    bench.run(Duration::from_secs(4));
+    bench.replies = false;
+    bench.run(Duration::from_secs(2));
+    while bench.reads.is_empty() {
+        bench.judge(Verdict::Done);
+        bench.run(Duration::from_millis(100));
+    }
+    let early = bench.reads.pop_front().unwrap();
+    bench.tell(Input::Lease(None));
+    bench.answer_read();
+    let late = bench.reads.pop_front().unwrap();
+    assert_eq!((&early.1, &late.1), (&Read::Services, &Read::Services));
+
+    bench.reads = [early].into();
+    bench.answer_read();
+    assert!(!bench.speaker.leads(bench.now));
+    bench.reads = [late].into();
+    bench.answer_read();
+    assert!(bench.speaker.leads(bench.now));
+}
+
+#[test]
+fn a_standby_leaves_at_once_though_it_has_led_before() {
+    let mut bench = Bench::serving();
+    bench.usurp();
+    bench.run(Duration::from_millis(100));
+    bench.tell(Input::Leave);
+    assert!(bench.left);
+}
+
+#[test]
 fn a_leader_that_hears_of_nothing_is_silent_from_its_very_deadline_on() {
     let mut bench = Bench::serving();
     bench.now = bench.until - Duration::from_nanos(1);
