@@ -381,6 +381,7 @@ fn a_lease_that_is_missing_is_created_without_a_holder_and_waited_out_in_full() 
             panic!("whoever campaigns creates the Lease that is missing");
         };
         assert_eq!((version, &record.holder, &record.released_by), (None, &None, &None));
+        assert_eq!(record.duration, LeaseTiming::default().duration());
         let created_at = at(seen_at + 100);
         b.handle_written(Ok((Version(9), record)), created_at);
         assert!(!b.leads(created_at));

@@ -135,6 +135,16 @@ mod wish {
     }
 
     #[test]
+    fn whoever_waits_for_the_verdict_on_a_wish_does_not_wish_again() {
+        let mut b = replica(Fitness::Fit(2));
+        b.handle_seen(Some((Version(1), claim(Some(1), 1))), at(0));
+        b.handle_seen(Some((Version(2), claim(Some(1), 2))), at(5_000));
+        assert!(b.poll_output().is_some());
+        b.handle_seen(Some((Version(3), claim(Some(1), 3))), at(10_000));
+        assert_eq!(b.poll_output(), None);
+    }
+
+    #[test]
     fn the_wait_begins_anew_with_our_own_wish_too() {
         let mut b = replica(Fitness::Fit(2));
         b.handle_seen(Some((Version(1), claim(Some(1), 1))), at(0));

@@ -34,7 +34,7 @@ fn a_node_whose_kube_proxy_fails_three_times_is_left_and_the_lan_is_told() {
         says(&mut bench, "node3", health);
         bench.run(Duration::from_millis(1_900));
         assert_eq!(bench.ask(188), Some(mac(9)), "twice is no proof");
-        bench.run(NOTICED);
+        bench.run(Duration::from_millis(1_200));
         assert_eq!((bench.ask(188), bench.record(&web())), (Some(mac(10)), Some("node4")));
         assert!(bench.announced.iter().any(|is_at| is_at.mac == mac(10)));
     }
@@ -51,8 +51,46 @@ fn a_node_whose_kube_proxy_fails_is_kept_if_there_is_no_better_one() {
     for node in ["node3", "node4"] {
         says(&mut bench, node, ProxyHealth::Unwell);
     }
+    let written = bench.written.len();
     bench.run(Duration::from_secs(60));
     assert_eq!(bench.ask(188), Some(mac(9)), "the other fails as well");
+    assert_eq!(bench.written.len(), written, "as is found out before anything moves");
+}
+
+#[test]
+fn a_node_in_use_is_asked_each_second_and_others_now_and_then_whatever_else_changes() {
+    let mut bench = at_node3_with(&["node4"]);
+    bench.n_checks.clear();
+    for n in 0..60 {
+        bench.edit_node("node1", |node| node.cordoned = n % 2 == 0);
+        bench.run(Duration::from_millis(750));
+    }
+    let asked = |node: &str| bench.n_checks.get(&NodeName::from(node)).copied().unwrap_or_default();
+    assert!((59..=61).contains(&asked("node3")), "{:?}", bench.n_checks);
+    assert!((1..=4).contains(&asked("node4")), "{:?}", bench.n_checks);
+}
+
+#[test]
+fn a_node_that_comes_into_use_is_asked_at_once() {
+    let mut bench = at_node3_with(&["node4"]);
+    bench.run(Duration::from_secs(40));
+    says(&mut bench, "node4", ProxyHealth::Unwell);
+    bench.pin(&web(), "node4");
+    assert_eq!(bench.ask(188), Some(mac(10)), "nobody knows yet");
+    bench.run(NOTICED);
+    assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn a_node_whose_kube_proxy_never_answered_is_not_left_for_one_whose_does() {
+    let mut bench = Bench::new();
+    says(&mut bench, "node3", ProxyHealth::Silent);
+    bench.lead();
+    bench.endpoints(&web(), &["node3"]);
+    bench.service(&web(), Some(asking()));
+    bench.endpoints(&web(), &["node3", "node4"]);
+    bench.run(Duration::from_secs(60));
+    assert_eq!(bench.ask(188), Some(mac(9)), "it may not have one");
 }
 
 #[test]

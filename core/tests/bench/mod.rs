@@ -48,6 +48,8 @@ pub(crate) struct Bench {
     pub(crate) mute: BTreeSet<IpAddr>,
     /// What kube-proxy says of itself where it is not well.
     pub(crate) proxies: BTreeMap<NodeName, ProxyHealth>,
+    /// How often each node's was asked.
+    pub(crate) n_checks: BTreeMap<NodeName, usize>,
     /// Whether the watch is delivered at once.
     pub(crate) watches: bool,
     /// Whether reads and writes get their verdicts at once.
@@ -143,6 +145,7 @@ impl Bench {
             groups: BTreeSet::new(),
             mute: BTreeSet::new(),
             proxies: BTreeMap::new(),
+            n_checks: BTreeMap::new(),
             watches: true,
             replies: true,
             acknowledges: true,
@@ -341,6 +344,7 @@ impl Bench {
                 self.announced.push(is_at);
             }
             Output::Check(node, _) => {
+                *self.n_checks.entry(node.clone()).or_default() += 1;
                 let health = self.proxies.get(&node).copied().unwrap_or(ProxyHealth::Well);
                 self.speaker.handle_input(Input::Checked(node, health), self.now);
             }
