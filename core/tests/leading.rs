@@ -28,6 +28,23 @@ fn a_blind_leader_that_nobody_relieves_goes_on_with_what_it_knows() {
 }
 
 #[test]
+fn a_leader_that_is_blind_for_ten_seconds_leaves_the_lease_to_others_for_as_long_once_a_minute() {
+    let mut bench = Bench::serving();
+    bench.tell(Input::Lost(Kind::Slice));
+    let leads_after = |bench: &mut Bench, millis| {
+        bench.run(Duration::from_millis(millis));
+        bench.speaker.leads(bench.now)
+    };
+    assert!(leads_after(&mut bench, 9_900));
+    assert!(!leads_after(&mut bench, 200), "10.1 s");
+    assert_eq!(bench.api.lease.as_ref().unwrap().1.holder, None);
+    assert!(!leads_after(&mut bench, 9_800), "19.9 s");
+    assert!(leads_after(&mut bench, 600), "20.5 s: nobody wanted it");
+    assert!(leads_after(&mut bench, 49_000), "69.5 s");
+    assert!(!leads_after(&mut bench, 1_000), "70.5 s");
+}
+
+#[test]
 fn an_eip_that_is_made_again_gives_its_addresses_to_those_who_show_them() {
     let mut bench = Bench::serving();
     let mut again = bench.api.eips[&pool()].1.clone();
