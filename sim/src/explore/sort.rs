@@ -172,7 +172,7 @@ pub(super) fn add(faults: &mut Vec<Timed>, at: u32, sort: Sort, setting: &Settin
             }
         }
         Sort::Stall => done.now(Step::Stall(replica, span)),
-        Sort::Storm => done.now(Step::Storm(number, rng.pick(&[10, 100, 500]))),
+        Sort::Storm => done.now(Step::Storm(number, rng.pick(&[10, 100, 1_000]))),
         Sort::Suspended => done.now(Step::Suspend(node, span)),
         Sort::TakenEip => done.lasts(Step::TakeEip(node, number), Step::Renumber(node)),
         Sort::WallClock => {
