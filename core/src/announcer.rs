@@ -117,6 +117,20 @@ impl Announcer {
         self.fresh.insert((Reverse(self.asked_at(&place)), place));
     }
 
+    /// Announces an EIP once more, since somebody else has claimed it. What has just changed is repeated
+    /// soon anyway.
+    pub(crate) fn handle_claimed(&mut self, link: LinkName, eip: IpAddr, now: Instant) {
+        let place = (link, eip);
+        let Some(subject) = self.subjects.get_mut(&place) else { return };
+        let (Some(due_at), Some(told)) = (subject.due_at, subject.told) else { return };
+        if told.n_repeated < REPEAT_AFTER.len() || due_at <= now {
+            return;
+        }
+        subject.due_at = Some(now);
+        self.due.remove(&(due_at, place));
+        self.due.insert((now, place));
+    }
+
     /// Announces everything on a link from the beginning: nobody heard what was said while it was
     /// down.
     pub(crate) fn handle_up(&mut self, link: LinkName) {

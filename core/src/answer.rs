@@ -52,6 +52,8 @@ pub struct IsAt {
 pub enum Silence {
     /// The asker is the node that the answer would name: kube-proxy there does not know the EIP.
     AskerIsTarget,
+    /// Somebody else claims the address, and is left with it.
+    Conflict,
     /// Nothing is heard on the link any more: it may be this host that is cut off.
     LinkSuspect,
     /// The node is recorded, but its MAC on this link is not known.
@@ -76,8 +78,9 @@ pub enum Silence {
 
 impl Silence {
     /// All reasons, in their order: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AskerIsTarget,
+        Self::Conflict,
         Self::LinkSuspect,
         Self::MacUnknown,
         Self::NoEndpoint,
@@ -94,6 +97,7 @@ impl Silence {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AskerIsTarget => "AskerIsTarget",
+            Self::Conflict => "Conflict",
             Self::LinkSuspect => "LinkSuspect",
             Self::MacUnknown => "MacUnknown",
             Self::NoEndpoint => "NoEndpoint",

@@ -56,8 +56,12 @@ impl Asked {
         }
     }
 
-    /// Takes in that a question was heard, and whether it was answered.
+    /// Takes in that a question was heard, and whether it was answered. Who asks without an address of
+    /// its own wants to have that one, and waits for nobody.
     pub fn handle_question(&mut self, who_has: &WhoHas, answered: bool, now: Instant) {
+        if who_has.asker.0.is_unspecified() {
+            return;
+        }
         let first = place(who_has);
         let places = &mut self.questions[first..first + PLACES];
         let same = |known: &Question| {

@@ -286,7 +286,10 @@ impl Cluster {
     fn sort(&mut self, name: &ServiceName) {
         let service = self.services.get(name);
         let ours = |service: &Service| {
-            Request::of(service).is_some() || is_finalized(service) || service.announced.is_some()
+            Request::of(service).is_some()
+                || is_finalized(service)
+                || service.announced.is_some()
+                || service.conflict.is_some()
         };
         if service.is_some_and(ours) {
             self.concerned.insert(name.clone());
@@ -518,6 +521,12 @@ impl Cluster {
         let has = |node| placement::addresses(node).any(|own| own == address);
         let mut owners = self.nodes.iter().filter(|(_, node)| has(node)).map(|(name, _)| name);
         owners.next().filter(|_| owners.next().is_none())
+    }
+
+    /// A node with this address, be it its own or not.
+    pub(crate) fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
+        let mut nodes = self.nodes.iter();
+        nodes.find(|(_, node)| placement::addresses(node).any(|own| own == address)).map(|it| it.0)
     }
 
     /// The labels of a Service's namespace.

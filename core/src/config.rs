@@ -2,7 +2,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use crate::{Identity, Timestamp};
+use crate::{ConflictProbing, Identity, OnConflict, Timestamp};
 
 /// How one replica is set up.
 #[derive(Clone, Debug)]
@@ -18,6 +18,11 @@ pub struct Config {
     pub probing: Probing,
     /// Whether kube-proxy on the nodes is asked how it is.
     pub checks_proxies: bool,
+    /// How an address is tried out before it is given; `None`: neither that, nor is the LAN asked who
+    /// else has it later.
+    pub conflict_probing: Option<ConflictProbing>,
+    /// What is done about an EIP that somebody else claims.
+    pub on_conflict: OnConflict,
 }
 
 /// How nodes are probed on the LAN.

@@ -8,6 +8,7 @@
 //! special case.
 
 mod announced;
+mod conflict;
 mod eip;
 mod grace;
 mod lack;
@@ -26,7 +27,8 @@ use std::{
 use crate::{
     EipChange, EipName, Event, Instant, Service, ServiceName, Size, Timestamp, Uid, Version, Write,
     cluster::{Cluster, Concern},
-    controller::{grace::Grace, waiting::Waiting},
+    conflict::Conflicts,
+    controller::{conflict::Aside, grace::Grace, waiting::Waiting},
     ipam::{self, Asker, Holding, Ipam},
     ledger::{Ledger, Object, Queue},
     neighbor::Neighbors,
@@ -54,6 +56,10 @@ pub(crate) struct Controller {
     waiting: Waiting,
     /// What is wrong and may pass.
     grace: Grace,
+    /// Services of which something else is to be said about who claims their addresses.
+    disputed: Grace,
+    /// The addresses that somebody else has.
+    aside: Aside,
     /// Whether what is held is to be compared with what is spoken of and shown: an Eip changed.
     stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
@@ -80,6 +86,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) neighbors: &'a Neighbors,
     pub(crate) proxies: &'a Proxies,
+    pub(crate) conflicts: &'a mut Conflicts,
     pub(crate) publication: &'a mut Publication,
     pub(crate) ledger: &'a Ledger,
     pub(crate) now: Instant,
@@ -144,6 +151,7 @@ impl Controller {
         if records && eips.iter().any(foreign) {
             // What is held was written by somebody else: that is how it is.
             self.ipam = restored(cluster);
+            self.ipam.handle_aside(&self.aside.who());
             self.handle_all(cluster);
         }
         for name in eips.iter().filter(|name| cluster.eips.get(name).is_none()) {
@@ -178,15 +186,17 @@ impl Controller {
 
     /// Takes in the passage of time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for object in self.grace.take_due(now) {
+        for object in [self.grace.take_due(now), self.disputed.take_due(now)].concat() {
             self.handle_object(object);
         }
+        self.end_aside(now);
     }
 
     /// When to call `handle_timeout`.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.grace.poll_timeout()
+        let graces = [self.grace.poll_timeout(), self.disputed.poll_timeout()];
+        graces.into_iter().chain([self.aside.poll_timeout()]).flatten().min()
     }
 
     /// Looks at everything that may be answered with a MAC that has just become known.
@@ -330,6 +340,11 @@ impl Controller {
         due
     }
 
+    /// How much is remembered that has a limit of its own.
+    pub(crate) fn size_of_aside(&self) -> Size {
+        self.aside.size()
+    }
+
     /// How much is remembered of what there is.
     pub(crate) fn sizes(&self, cluster: &Cluster) -> Vec<Size> {
         let objects = cluster.n_objects();
@@ -347,6 +362,7 @@ impl Controller {
         ]);
         sizes.extend(self.load.sizes(objects));
         sizes.extend(self.grace.sizes(objects));
+        sizes.extend(self.disputed.sizes(objects));
         sizes.extend(self.waiting.sizes(objects));
         sizes
     }

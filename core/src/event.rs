@@ -127,6 +127,8 @@ pub enum Output {
     /// Answer, and announce, strictly before this instant, and never at or after it.
     Permit(Instant),
     /// Ask on a link for a node's MAC. Carries the sender's own addresses; every replica may send it.
+    /// If the sender's address is unspecified it asks who has an EIP, or what is to become one (RFC 5227
+    /// section 2.1.1), and is not sent at or after the deadline of the last [`Output::Permit`].
     Probe(Probe),
     /// Answer from this snapshot from now on, and say [`Input::Silenced`] once every responder does.
     Publish(Arc<Answers>, Generation),
@@ -175,17 +177,25 @@ impl Kind {
     pub(crate) const COUNT: usize = Self::Slice as usize + 1;
 }
 
-/// A question about a node's MAC, to be put on a link.
+/// A question about an address, to be put on a link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Probe {
     /// The link to ask on.
     pub link: LinkName,
-    /// The node's address.
+    /// The address asked for: a node's, or an EIP.
     pub target: IpAddr,
     /// The MAC to ask directly; `None` asks everybody.
     pub to: Option<MacAddr>,
-    /// The link's own address in the target's subnet and its own MAC.
+    /// The link's own address in the target's subnet and its own MAC. The address is unspecified if it
+    /// is asked who else has the target.
     pub sender: (IpAddr, MacAddr),
+}
+
+impl Probe {
+    /// Whether it asks who else has an EIP, or an address that is to become one.
+    pub fn is_for_conflicts(&self) -> bool {
+        self.sender.0.is_unspecified()
+    }
 }
 
 /// What kube-proxy on a node says of itself at `/healthz`.
@@ -273,6 +283,8 @@ pub struct ServiceStatus {
     pub ingress: Vec<Ingress>,
     /// The condition [`keys::ANNOUNCED`](crate::keys::ANNOUNCED). Conditions of other types stay.
     pub announced: ConditionChange,
+    /// The condition [`keys::CONFLICT`](crate::keys::CONFLICT).
+    pub conflict: ConditionChange,
 }
 
 /// What to change of one condition.

@@ -75,6 +75,8 @@ pub struct Service {
     pub ingress: Vec<Ingress>,
     /// The condition [`keys::ANNOUNCED`](crate::keys::ANNOUNCED) in `status.conditions`.
     pub announced: Option<Condition>,
+    /// The condition [`keys::CONFLICT`](crate::keys::CONFLICT) in `status.conditions`.
+    pub conflict: Option<Condition>,
 }
 
 impl Service {

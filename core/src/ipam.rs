@@ -23,6 +23,7 @@ mod stories;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 pub(crate) use self::{
@@ -51,6 +52,8 @@ pub(crate) struct Ipam {
     held: BTreeMap<ServiceName, [Option<Holding>; 2]>,
     /// The addresses of nodes, which are never given.
     nodes: BTreeSet<IpAddr>,
+    /// Addresses that somebody else has, which are not given for now, and who has them.
+    aside: BTreeMap<IpAddr, Arc<str>>,
 }
 
 /// An address that a Service holds.
@@ -127,6 +130,31 @@ impl Ipam {
         for &address in before.difference(nodes) {
             self.give_back(address);
         }
+    }
+
+    /// Takes in which addresses somebody else has, and who: they are not given, and what is held is held
+    /// on.
+    pub(crate) fn handle_aside(&mut self, aside: &BTreeMap<IpAddr, Arc<str>>) {
+        let before = std::mem::replace(&mut self.aside, aside.clone());
+        for &address in aside.keys().filter(|address| !before.contains_key(address)) {
+            if let Some(served) = self.served_mut(address) {
+                served.take(address);
+            }
+        }
+        for &address in before.keys().filter(|address| !aside.contains_key(address)) {
+            self.give_back(address);
+        }
+    }
+
+    /// The addresses within a range that somebody else has, and who.
+    pub(crate) fn aside(&self, range: AddressRange) -> impl Iterator<Item = (IpAddr, &Arc<str>)> {
+        let aside = self.aside.range(range.first()..=range.last());
+        aside.map(|(address, who)| (*address, who))
+    }
+
+    /// Every Eip, and those gone of which something is held.
+    pub(crate) fn eips(&self) -> impl Iterator<Item = &EipName> {
+        self.pools.keys()
     }
 
     /// Everybody who holds an address.
@@ -274,9 +302,10 @@ impl Ipam {
         true
     }
 
-    /// Makes an address free, unless it is a node's or held.
+    /// Makes an address free, unless it is a node's, somebody else's or held.
     fn give_back(&mut self, address: IpAddr) {
-        if self.nodes.contains(&address) || self.owners.contains_key(&address) {
+        let taken = self.nodes.contains(&address) || self.aside.contains_key(&address);
+        if taken || self.owners.contains_key(&address) {
             return;
         }
         if let Some(served) = self.served_mut(address) {
@@ -315,7 +344,8 @@ impl Ipam {
                 let mut served = Served::new(range);
                 let held = self.owners.range(range.first()..=range.last()).map(|(held, _)| *held);
                 let nodes = self.nodes.range(range.first()..=range.last()).copied();
-                held.chain(nodes).for_each(|taken| served.take(taken));
+                let aside = self.aside.range(range.first()..=range.last()).map(|(it, _)| *it);
+                held.chain(nodes).chain(aside).for_each(|taken| served.take(taken));
                 pool.served = Some(served);
                 self.served.insert(range.first(), name.clone());
             }

@@ -102,6 +102,8 @@ pub const FITNESS: &str = "porter.kubesphere.io/fitness";
 pub const WANTED_BY: &str = "porter.kubesphere.io/wanted-by";
 /// Condition of a Service: whether the LAN is told where its address is.
 pub const ANNOUNCED: &str = "porter.kubesphere.io/Announced";
+/// The condition of a Service that is met while somebody else claims an address of it.
+pub const CONFLICT: &str = "porter.kubesphere.io/AddressConflict";
 /// Condition of an Eip: whether it is served.
 pub const READY: &str = "Ready";
 /// The protocol that this project speaks.

@@ -13,6 +13,7 @@ mod claim;
 mod cluster;
 mod condition;
 mod config;
+mod conflict;
 mod controller;
 #[cfg(test)]
 mod deep;
@@ -43,6 +44,7 @@ pub use answer::{Answers, IsAt, Silence, WhoHas};
 pub use asked::Asked;
 pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, Probing, ProbingError, TimingError};
+pub use conflict::{ConflictProbing, Disputes, OnConflict};
 pub use election::{Election, Fitness, Wanted};
 pub use event::{
     ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe,

@@ -248,6 +248,17 @@ impl Neighbors {
         self.stations.get(&target)?.confirmed_mac()
     }
 
+    /// Where a MAC is known to be.
+    pub(crate) fn at(&self, link: LinkName, mac: MacAddr) -> Option<IpAddr> {
+        let mut behind = self.behind(link);
+        behind.find(|(_, station)| station.mac() == Some(mac)).map(|((_, address), _)| address)
+    }
+
+    /// Whether a node or a gateway is probed.
+    pub(crate) fn probes(&self, target: Target) -> bool {
+        self.stations.contains_key(&target)
+    }
+
     /// Whether it is known of a node that it answers, or that it did not answer the first probes.
     pub(crate) fn settled(&self, target: Target) -> bool {
         self.stations.get(&target).is_none_or(Station::is_settled)

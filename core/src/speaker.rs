@@ -12,11 +12,12 @@ use std::{
 };
 
 use crate::{
-    Answers, Config, Doubts, Election, Event, Fitness, Generation, Got, Identity, Input, Instant,
-    Kind, LinkName, Node, Output, Read, ReadError, ReadId, Timestamp, Wanted, Write, WriteError,
-    WriteId, Written,
+    Answers, Config, Disputes, Doubts, Election, Event, Fitness, Generation, Got, Identity, Input,
+    Instant, IsAt, Kind, LinkName, Node, Output, Probe, Read, ReadError, ReadId, Timestamp, Wanted,
+    Write, WriteError, WriteId, Written,
     announcer::Announcer,
     cluster::{Cluster, Concern},
+    conflict::{Claimant, Conflicts, Roll},
     controller::{Controller, Due, Surroundings},
     groups::Groups,
     ledger::{Ledger, Object},
@@ -39,6 +40,11 @@ const READ_DOUBLINGS_MAX: u32 = 5;
 /// The longest that gets: a leader that waits for a read says nothing new, and nobody else does.
 const READ_AGAIN_MAX: Duration = Duration::from_secs(5);
 
+/// How often, at most, nodes are asked for their MACs that are not probed.
+const CALL_EVERY: Duration = Duration::from_secs(10);
+/// How many of them.
+const CALLED_MAX: usize = 64;
+
 /// One replica's share of the load balancer.
 ///
 /// It has three kinds of methods: `handle_*` takes in what happened, `poll_*` hands out what is to
@@ -55,6 +61,10 @@ pub struct Speaker {
     proxies: Proxies,
     checks_proxies: bool,
     announcer: Announcer,
+    conflicts: Conflicts,
+    roll: Roll,
+    /// When nodes were last asked for their MACs to tell who claims an EIP.
+    called_at: Option<Instant>,
     publication: Publication,
     ledger: Ledger,
     standing: Standing,
@@ -110,6 +120,9 @@ impl Speaker {
             announcer: Announcer::new(random.next()),
             groups: Groups::default(),
             proxies: Proxies::new(random.next()),
+            conflicts: Conflicts::new(config.conflict_probing, config.on_conflict, random.next()),
+            roll: Roll::default(),
+            called_at: None,
             checks_proxies: config.checks_proxies,
             publication: Publication::new(),
             ledger: Ledger::default(),
@@ -144,6 +157,7 @@ impl Speaker {
             Input::Heard(claim) => {
                 let changed = self.neighbors.handle_heard(&claim, now);
                 self.handle_neighbors(changed, now);
+                self.handle_claim(&claim, now);
             }
             Input::Stirred(link) => {
                 let changed = self.neighbors.handle_stirred(link, now);
@@ -201,6 +215,7 @@ impl Speaker {
             .or_else(|| self.outputs.pop_front())
             .or_else(|| self.groups.poll_output())
             .or_else(|| self.announcer.poll_output().map(Output::Announce))
+            .or_else(|| self.conflicts.poll_output().map(Output::Probe))
             .or_else(|| self.neighbors.poll_output().map(Output::Probe))
             .or_else(|| self.proxies.poll_output().map(|(node, at)| Output::Check(node, at)))
     }
@@ -222,6 +237,7 @@ impl Speaker {
             self.neighbors.poll_timeout(),
             self.proxies.poll_timeout(),
             self.announcer.poll_timeout().filter(|_| self.publication.is_clear()),
+            self.conflicts.poll_timeout().filter(|_| self.publication.is_clear()),
             self.ledger.poll_timeout(),
             reading.then_some(self.read_again_at),
             blind,
@@ -250,6 +266,15 @@ impl Speaker {
         self.neighbors.doubts(now)
     }
 
+    /// How many conflicts about addresses this replica knows of, if it leads.
+    pub fn disputes(&self) -> Disputes {
+        let set_aside = match &self.standing {
+            Standing::Speak(_, controller) => controller.n_aside(),
+            Standing::Silent | Standing::Confirm(_) => 0,
+        };
+        Disputes { set_aside, ..self.conflicts.disputes() }
+    }
+
     /// The snapshot that was published last.
     pub fn answers(&self) -> &Arc<Answers> {
         self.publication.published()
@@ -267,6 +292,7 @@ impl Speaker {
         let Self { cluster, listening, .. } = self;
         self.came_up.retain(|link| listening.contains(link) || cluster.links.contains_key(link));
         self.neighbors.handle_links(&cluster.links);
+        self.roll.retain(cluster.node_addresses(), |link| cluster.links.contains_key(&link));
     }
 
     /// Takes in whether a link of this host has carrier, before anything else is made of it.
@@ -355,6 +381,63 @@ impl Speaker {
         self.proxies.handle_nodes(&proxies, now);
     }
 
+    /// Takes in a claim to an address: to a node's, or to an EIP or what is to become one.
+    fn handle_claim(&mut self, claim: &IsAt, now: Instant) {
+        if self.cluster.node_addresses().contains(&claim.target)
+            && self.cluster.links.contains_key(&claim.link)
+        {
+            self.roll.handle_answer(claim);
+        }
+        let place = (claim.link, claim.target);
+        let own = self.cluster.links.get(&claim.link).map(|link| link.mac);
+        // What comes from ourselves was sent back by the LAN.
+        if !self.conflicts.minds(place) || own == Some(claim.via) {
+            return;
+        }
+        let who = self.claimant(claim);
+        if who == Claimant::Stranger {
+            self.call_nodes(claim.link, now);
+        }
+        let answer = self.publication.entry(claim.link, claim.target).and_then(Result::ok);
+        self.conflicts.handle_heard(claim, who, answer, now);
+    }
+
+    /// Who claims an address.
+    fn claimant(&self, claim: &IsAt) -> Claimant {
+        let own = self.cluster.links.get(&claim.link);
+        let node = |mac| {
+            let own = own.filter(|own| own.mac == mac).and_then(|own| own.addresses.first());
+            let own = own.map(ipnet::IpNet::addr);
+            let known = || self.neighbors.at(claim.link, mac);
+            let at = own.or_else(known).or_else(|| self.roll.at(claim.link, mac));
+            at.and_then(|at| self.cluster.node_at(at)).cloned()
+        };
+        match claim.via == claim.mac {
+            false => Claimant::Speaker(node(claim.via)),
+            true => node(claim.mac).map_or(Claimant::Stranger, Claimant::Node),
+        }
+    }
+
+    /// Asks the nodes on a link for their MACs that are not probed anyway: one of them may be who claims
+    /// an EIP.
+    fn call_nodes(&mut self, link: LinkName, now: Instant) {
+        let Some(facts) = self.cluster.links.get(&link) else { return };
+        if self.called_at.is_some_and(|at| now < at + CALL_EVERY) {
+            return;
+        }
+        self.called_at = Some(now);
+        let unknown = |address: &&IpAddr| {
+            let target = (link, **address);
+            !facts.owns(**address) && !self.neighbors.probes(target) && !self.roll.knows(target)
+        };
+        let addresses = self.cluster.node_addresses().iter().filter(unknown);
+        let probes = addresses.filter_map(|&target| {
+            let sender = (facts.address_beside(target)?, facts.mac);
+            Some(Output::Probe(Probe { link, target, to: None, sender }))
+        });
+        self.outputs.extend(probes.take(CALLED_MAX));
+    }
+
     fn handle_asked(&mut self, link: LinkName, asked: Vec<(IpAddr, Instant)>, now: Instant) {
         for (eip, asked_at) in asked {
             if self.publication.entry(link, eip).is_some() {
@@ -413,6 +496,7 @@ impl Speaker {
             Standing::Confirm(current) if *current == term => {
                 let controller = Box::new(Controller::new(&self.cluster));
                 self.standing = Standing::Speak(term, controller);
+                self.conflicts.handle_term(now);
             }
             Standing::Speak(current, controller) if *current == term => {
                 controller.handle_confirmed(&self.cluster);
@@ -490,6 +574,7 @@ impl Speaker {
                 controller.handle_object(object);
             }
         }
+        self.contest(now);
         self.write(now);
         if let Standing::Speak(_, controller) = &mut self.standing
             && controller.take_shift()
@@ -498,6 +583,8 @@ impl Speaker {
         }
         for (link, eip) in self.publication.publish() {
             self.announcer.handle_silence(link, eip);
+            let spoken = self.publication.entry(link, eip).is_some();
+            self.conflicts.handle_spoken((link, eip), spoken, now);
         }
         if let Standing::Speak(..) = &self.standing
             && let Some(until) = self.election.until()
@@ -562,6 +649,7 @@ impl Speaker {
         }
         self.publication.clear();
         self.announcer.handle_silence_all();
+        self.conflicts.handle_term(now);
         self.read_again_at = now;
         self.failed_reads = 0;
         if term.is_some() {
@@ -569,6 +657,23 @@ impl Speaker {
         }
         self.standing = term.map_or(Standing::Silent, Standing::Confirm);
         self.handle_use(now);
+    }
+
+    /// Asks who else has what is ours, or is to be, and draws the conclusions.
+    fn contest(&mut self, now: Instant) {
+        let Standing::Speak(_, controller) = &mut self.standing else { return };
+        if self.publication.is_clear() && self.election.leads(now) {
+            self.conflicts.handle_timeout(&self.cluster.links, now);
+        }
+        while let Some((place, rival)) = self.conflicts.poll_found() {
+            controller.handle_found(place, &rival, &self.cluster, now);
+        }
+        while let Some(place) = self.conflicts.poll_change() {
+            controller.handle_conflict(place);
+        }
+        while let Some((link, eip)) = self.conflicts.poll_defence() {
+            self.announcer.handle_claimed(link, eip, now);
+        }
     }
 
     /// Asks for every write that is due.
@@ -579,6 +684,7 @@ impl Speaker {
                 cluster: &self.cluster,
                 neighbors: &self.neighbors,
                 proxies: &self.proxies,
+                conflicts: &mut self.conflicts,
                 publication: &mut self.publication,
                 ledger: &self.ledger,
                 now,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 const DOCUMENT: &str = include_str!("../../docs/conditions.md");
 const ANNOUNCED: &str = include_str!("../src/controller/announced.rs");
+const CONFLICT: &str = include_str!("../src/controller/conflict.rs");
 const EIP: &str = include_str!("../src/controller/eip.rs");
 const LACK: &str = include_str!("../src/controller/lack.rs");
 const REFUSAL: &str = include_str!("../src/ipam/refusal.rs");
@@ -35,7 +36,7 @@ fn documented(heading: &str) -> BTreeSet<&'static str> {
 }
 
 fn is_event(reason: &&str) -> bool {
-    reason.starts_with("ConfigSpeaker")
+    ["ConfigSpeaker", "AddressConflict", "AddressInUse"].iter().any(|it| reason.starts_with(it))
 }
 
 #[test]
@@ -43,6 +44,14 @@ fn every_reason_of_a_service_is_documented_and_no_other() {
     let said: BTreeSet<_> = [ANNOUNCED, LACK, REFUSAL].into_iter().flat_map(reasons).collect();
     assert!(said.len() > 20, "{said:?}");
     assert_eq!(documented("Service"), said);
+}
+
+#[test]
+fn every_reason_of_a_conflict_is_documented_and_no_other() {
+    let mut said = reasons(CONFLICT);
+    said.retain(|reason| !is_event(reason));
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(documented("Service: `porter.kubesphere.io/AddressConflict`"), said);
 }
 
 #[test]
@@ -55,7 +64,7 @@ fn every_reason_of_an_eip_is_documented_and_no_other() {
 
 #[test]
 fn every_reason_of_an_event_is_documented_and_no_other() {
-    let of_eips = reasons(EIP).into_iter().filter(is_event);
+    let of_eips = [EIP, CONFLICT].into_iter().flat_map(reasons).filter(is_event);
     let said: BTreeSet<_> =
         [SERVICE, STATUS].into_iter().flat_map(reasons).chain(of_eips).collect();
     assert!(said.len() > 6, "{said:?}");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use porter_core::{
-    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, Probing, ReadError, Timestamp,
-    Version, Wanted, WriteError,
+    Config, Election, Identity, Instant, LeaseRecord, LeaseTiming, OnConflict, Probing, ReadError,
+    Timestamp, Version, Wanted, WriteError,
 };
 
 const DURATION: Duration = Duration::from_secs(5);
@@ -19,6 +19,8 @@ fn election(name: &str) -> Election {
         lease: LeaseTiming::default(),
         probing: Probing::default(),
         checks_proxies: false,
+        conflict_probing: None,
+        on_conflict: OnConflict::Defend,
     };
     Election::new(&config, 1)
 }

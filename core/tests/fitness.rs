@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use porter_core::{
-    Config, Election, Fitness, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp,
-    Version, Wanted,
+    Config, Election, Fitness, Identity, Instant, LeaseRecord, LeaseTiming, OnConflict, Probing,
+    Timestamp, Version, Wanted,
 };
 
 const DURATION: Duration = Duration::from_secs(5);
@@ -24,6 +24,8 @@ fn replica(fitness: Fitness) -> Election {
         lease: LeaseTiming::default(),
         probing: Probing::default(),
         checks_proxies: false,
+        conflict_probing: None,
+        on_conflict: OnConflict::Defend,
     };
     let mut election = Election::new(&config, 1);
     election.handle_fitness(fitness, at(0));

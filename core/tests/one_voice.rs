@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use porter_core::{
-    Config, Election, Fitness, Identity, Instant, LeaseRecord, LeaseTiming, Probing, Timestamp,
-    Version, Wanted, WriteError,
+    Config, Election, Fitness, Identity, Instant, LeaseRecord, LeaseTiming, OnConflict, Probing,
+    Timestamp, Version, Wanted, WriteError,
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
@@ -223,6 +223,8 @@ fn campaigning(replica: usize, incarnation: u64) -> Election {
         lease: LeaseTiming::default(),
         probing: Probing::default(),
         checks_proxies: false,
+        conflict_probing: None,
+        on_conflict: OnConflict::Defend,
     };
     let mut election = Election::new(&config, 1);
     election.handle_campaign(true, Instant::ZERO);

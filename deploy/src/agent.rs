@@ -9,7 +9,10 @@ use porter_backends::{
     kube::{ApiServer, Timeouts},
     link::Lan,
 };
-use porter_core::{Identity, LeaseTiming, Namespaced, Probing, ProbingError, Speaker, TimingError};
+use porter_core::{
+    ConflictProbing, Identity, LeaseTiming, Namespaced, OnConflict, Probing, ProbingError, Speaker,
+    TimingError,
+};
 use tokio::{
     runtime, select,
     signal::unix::{SignalKind, signal},
@@ -48,6 +51,8 @@ pub(crate) struct Agent {
     timing: Timing,
     #[command(flatten)]
     probes: Probes,
+    #[command(flatten)]
+    conflicts: Conflicts,
     #[command(flatten)]
     pod: Pod,
     #[command(flatten)]
@@ -89,6 +94,51 @@ struct Probes {
     /// node whose kube-proxy fails for three seconds gives what it has to one whose kube-proxy works.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     kube_proxy_port: Option<u16>,
+}
+
+/// What is done about others who have an address of ours.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Conflicts about addresses")]
+struct Conflicts {
+    /// How an address is tried out before it is given, and whether the LAN is asked now and then who
+    /// else has it: `fast` takes 0.4 s, `rfc5227` up to 7 s, `off` does neither.
+    #[arg(long, value_name = "TIMERS", default_value = "fast")]
+    conflict_probe: ConflictProbe,
+    /// What is done about an EIP that a host outside the cluster, or another load balancer, claims:
+    /// `defend` announces it once more, at most every 10 s; `yield` answers for it no more until
+    /// nobody else claims it. Either way it is said on the Service.
+    #[arg(long, value_name = "POLICY", default_value = "defend")]
+    on_conflict: ConflictPolicy,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ConflictProbe {
+    Fast,
+    Off,
+    Rfc5227,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ConflictPolicy {
+    Defend,
+    Yield,
+}
+
+impl Conflicts {
+    fn probing(&self) -> Option<ConflictProbing> {
+        match self.conflict_probe {
+            ConflictProbe::Fast => Some(ConflictProbing::fast()),
+            ConflictProbe::Off => None,
+            ConflictProbe::Rfc5227 => Some(ConflictProbing::rfc5227()),
+        }
+    }
+
+    fn policy(&self) -> OnConflict {
+        match self.on_conflict {
+            ConflictPolicy::Defend => OnConflict::Defend,
+            ConflictPolicy::Yield => OnConflict::Yield,
+        }
+    }
 }
 
 /// Where kube-proxy says how it is, by default (`--healthz-bind-address`).
@@ -156,8 +206,15 @@ impl Agent {
         let mut api_server =
             ApiServer::connect(config, lease, proxy_port, instance, timeouts).await?;
         let epoch = clock::epoch();
-        let config =
-            porter_core::Config { identity, epoch, lease: timing, probing, checks_proxies };
+        let config = porter_core::Config {
+            identity,
+            epoch,
+            lease: timing,
+            probing,
+            checks_proxies,
+            conflict_probing: self.conflicts.probing(),
+            on_conflict: self.conflicts.policy(),
+        };
         let speaker = Speaker::new(config, Uuid::new_v4().as_u64_pair().0);
         let leave = asked_to_stop()?;
         drive(speaker, &mut api_server, &mut lan, leave).await;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use porter_backends::{clock, drive, kube::Timeouts, port::Links};
 use porter_core::{
     Answers, Config, Generation, Identity, Input, Instant, IsAt, LeaseTiming, Link, LinkName,
-    MacAddr, Probe, Probing, Speaker,
+    MacAddr, OnConflict, Probe, Probing, Speaker,
 };
 use porter_sim::apiserver::Resource;
 use serde_json::{Value, json};
@@ -163,6 +163,8 @@ impl Replica {
             lease: LeaseTiming::default(),
             probing: Probing::default(),
             checks_proxies: false,
+            conflict_probing: None,
+            on_conflict: OnConflict::Defend,
         };
         let (leave, asked) = oneshot::channel::<()>();
         let driven = tokio::spawn(async move {

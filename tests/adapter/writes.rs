@@ -8,9 +8,9 @@ use std::{
 
 use porter_backends::kube::Timeouts;
 use porter_core::{
-    ConditionChange, Eip, EipChange, EipName, EipStatus, Got, Identity, Ingress, Input,
-    LeaseRecord, MetadataChange, Read, ReadId, Service, ServiceChange, ServiceName, ServiceStatus,
-    Timestamp, Version, Write, WriteError, WriteId, Written,
+    Eip, EipChange, EipName, EipStatus, Got, Identity, Ingress, Input, LeaseRecord, MetadataChange,
+    Read, ReadId, Service, ServiceChange, ServiceName, ServiceStatus, Timestamp, Version, Write,
+    WriteError, WriteId, Written,
 };
 use porter_sim::apiserver::{Fault, Requests, Resource, Verb};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn on_service(name: &str, version: u64, change: ServiceChange) -> Write {
 
 fn ingress() -> ServiceChange {
     let ingress = vec![Ingress::Address(ADDRESS)];
-    ServiceChange::Status(ServiceStatus { ingress, announced: ConditionChange::Keep })
+    ServiceChange::Status(ServiceStatus { ingress, ..ServiceStatus::default() })
 }
 
 fn finalizers(finalizers: &[&str]) -> ServiceChange {

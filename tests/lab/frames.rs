@@ -42,11 +42,11 @@ pub(crate) struct EipFrame {
 
 /// Checks every ARP frame that came from a node, and returns those about EIPs.
 ///
-/// What speaks for an EIP is an agent's word, and so is a padded frame with the node's own address:
-/// a probe. The kernel speaks for the node alone, and does not pad on these links.
+/// What speaks for an EIP is an agent's word, and so is a padded frame with the node's own address,
+/// or with none: a probe. The kernel speaks for the node alone, and does not pad on these links.
 pub(crate) fn check(capture: &[pcapng::Frame]) -> Result<Vec<EipFrame>, String> {
     let mut about_eips = Vec::new();
-    let mut probes = 0;
+    let (mut probes, mut conflict_probes) = (0, 0);
     for frame in capture {
         let Some(node) = node(&frame.port) else { continue };
         let ethernet = EthernetPacket::new(&frame.bytes).ok_or("a frame without a header")?;
@@ -73,15 +73,23 @@ pub(crate) fn check(capture: &[pcapng::Frame]) -> Result<Vec<EipFrame>, String> 
             }
             about_eips.push(EipFrame { kind, node: target.name });
         } else if frame.bytes.len() >= FRAME_LEN_MIN {
-            if !is_probe(node, &ethernet, &arp) || frame.bytes.len() != FRAME_LEN_MIN {
+            let probes_conflicts = is_conflict_probe(node, &ethernet, &arp);
+            if !probes_conflicts && !is_probe(node, &ethernet, &arp)
+                || frame.bytes.len() != FRAME_LEN_MIN
+            {
                 return Err(format!("no probe: {shown}"));
             }
             probes += 1;
+            conflict_probes += u32::from(probes_conflicts);
         } else if sender(&arp) != (node.address, node.mac) {
             return Err(format!("the kernel of a node speaks for another: {shown}"));
         }
     }
-    if probes == 0 { Err("no agent probed a node".into()) } else { Ok(about_eips) }
+    match (probes, conflict_probes) {
+        (0, _) => Err("no agent probed a node".into()),
+        (_, 0) => Err("an address was given that nobody was asked for".into()),
+        _ => Ok(about_eips),
+    }
 }
 
 /// The nodes at which the EIP was said to be, one after the other.
@@ -119,6 +127,15 @@ fn is_probe(node: &Node, ethernet: &EthernetPacket<'_>, arp: &ArpPacket<'_>) -> 
         && sender(arp) == (node.address, node.mac)
         && arp.get_target_hw_addr() == MacAddr::zero()
         && known.is_some_and(|mac| to == mac || to == MacAddr::broadcast())
+}
+
+/// Whether it asks who has an EIP, and says nothing of the sender but its MAC (RFC 5227 section 2.1.1).
+fn is_conflict_probe(node: &Node, ethernet: &EthernetPacket<'_>, arp: &ArpPacket<'_>) -> bool {
+    arp.get_operation() == ArpOperations::Request
+        && ethernet.get_destination() == MacAddr::broadcast()
+        && sender(arp) == (Ipv4Addr::UNSPECIFIED, node.mac)
+        && arp.get_target_hw_addr() == MacAddr::zero()
+        && is_eip(arp.get_target_proto_addr())
 }
 
 fn sender(arp: &ArpPacket<'_>) -> (Ipv4Addr, MacAddr) {

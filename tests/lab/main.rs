@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod bench;
+mod conflicts;
 mod dual_stack;
 mod faults;
 mod frames;

@@ -171,7 +171,7 @@ spec:
     )
 }
 
-fn service(name: &str, eip: &str, address: &str, port: u16) -> String {
+pub(crate) fn service(name: &str, eip: &str, address: &str, port: u16) -> String {
     let address =
         if address.is_empty() { String::new() } else { format!("  loadBalancerIP: {address}\n") };
     format!(

@@ -4,6 +4,7 @@
 //! replicas that answer at one moment; no story has to say so.
 
 mod api;
+mod conflicts;
 mod failover;
 mod fitness;
 mod guide;

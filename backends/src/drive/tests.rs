@@ -11,7 +11,8 @@ use std::{
 use async_trait::async_trait;
 use porter_core::{
     Answers, Config, Event, Generation, Got, IsAt, LeaseRecord, LeaseTiming, LinkName, Listing,
-    NodeName, Probe, Probing, Read, ReadId, Timestamp, Version, Write, WriteId, Written,
+    NodeName, OnConflict, Probe, Probing, Read, ReadId, Timestamp, Version, Write, WriteId,
+    Written,
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -121,6 +122,8 @@ fn speaker() -> Speaker {
         lease: LeaseTiming::default(),
         probing: Probing::default(),
         checks_proxies: false,
+        conflict_probing: None,
+        on_conflict: OnConflict::Defend,
     };
     Speaker::new(config, 7)
 }

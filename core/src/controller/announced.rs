@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `Announced` | yes | every address is answered with the node and the MAC in the message |
 //! | `AnnouncedElsewhere` | yes | likewise, with a node that has no endpoint: none that has one is usable |
+//! | `LeftToAnother` | no | somebody else claims the address, and is left with it |
 //! | `NodeAddress` | no | a node has the address for its own, and answers for it |
 //! | `NoReadyEndpoint` | no | no endpoint could take traffic |
 //! | `NoUsableNode` | no | there are endpoints, but none of their nodes may be answered |
@@ -76,6 +77,7 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         {
             return Word::Later;
         }
+        (Silence::Conflict, _) => Word::not("LeftToAnother", left(address)),
         (Silence::NodeAddress, _) => Word::not("NodeAddress", node_address(address, cluster)),
         (Silence::NoEndpoint, _) => {
             Word::not("NoReadyEndpoint", no_endpoint(name, answer, cluster))
@@ -120,6 +122,13 @@ pub(super) fn linkless(held: &[Holding], cluster: &Cluster) -> Option<Word> {
          the Eip"
     );
     Some(Word::not("InterfaceMissing", message))
+}
+
+fn left(address: IpAddr) -> String {
+    format!(
+        "{address} is not answered: somebody else claims it, and --on-conflict=yield leaves it to them; \
+         see the condition AddressConflict"
+    )
 }
 
 fn node_address(address: IpAddr, cluster: &Cluster) -> String {

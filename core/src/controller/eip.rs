@@ -9,14 +9,18 @@
 //! | `OffLink` | yes | served, but not within a subnet of the interface: hosts need a route |
 //! | `Deleting` | no | it is held until its last address is given back |
 //!
+//! The message names those of its addresses that somebody else has.
+//!
 //! The other reasons are those of [`Standing`](crate::ipam::Standing), and of [`Lack`].
+
+use std::net::IpAddr;
 
 use super::{Controller, Surroundings, announced::Word, lack::Lack};
 use crate::{
     About, Condition, Eip, EipChange, EipName, EipStatus, Event, LinkName, MetadataChange, claim,
     cluster::Cluster,
     interface::Interface,
-    ipam::{self, Standing},
+    ipam::{self, Holding, Standing},
     keys::EIP_FINALIZER,
     ledger::Object,
 };
@@ -54,8 +58,17 @@ impl Controller {
         }
         let mut events = Vec::new();
         if let Some(ready) = status.ready.as_ref().filter(|_| said && news) {
+            let about = About::Eip(name.clone(), eip.metadata.uid.clone());
+            let before = eip.status.ready.as_ref().map_or("", |ready| &ready.message);
+            let found = self.set_aside(name).into_iter().filter(|it| !before.contains(&**it));
+            events.extend(found.map(|message| Event {
+                about: about.clone(),
+                warning: true,
+                reason: "AddressInUse",
+                message,
+            }));
             events.push(Event {
-                about: About::Eip(name.clone(), eip.metadata.uid.clone()),
+                about,
                 warning: !ready.met,
                 reason: if ready.met { "ConfigSpeaker" } else { "ConfigSpeakerFailed" },
                 message: ready.message.clone(),
@@ -90,7 +103,7 @@ impl Controller {
                     || cluster.services.get(holder).is_some_and(|service| {
                         let first = self.ipam.holdings_of(holder).next();
                         first.is_some_and(|first| claim::is_claimed(service, &first.eip))
-                    })
+                    }) && self.is_tried(name, *address, around)
             });
         }
         used.retain(|_, holders| !holders.is_empty());
@@ -118,6 +131,15 @@ impl Controller {
             }
         };
         status
+    }
+
+    /// Whether nobody else has an address, as far as is to be found out.
+    fn is_tried(&self, eip: &EipName, address: IpAddr, around: &Surroundings<'_>) -> bool {
+        let cluster = around.cluster;
+        let Some(link) = cluster.link_of(eip) else { return true };
+        let holding = Holding { eip: eip.clone(), address };
+        !self.is_new(&holding, cluster)
+            || around.conflicts.is_clear((link, address), &cluster.links)
     }
 
     fn ready(&self, name: &EipName, eip: &Eip, status: &EipStatus, cluster: &Cluster) -> Word {
@@ -168,6 +190,7 @@ impl Controller {
             );
             ("OffLink", message)
         };
+        let message = [vec![message], self.set_aside(name)].concat().join("; ");
         let first = self.ipam.default_before(name);
         let message = match first {
             Some(first) => format!(
@@ -177,6 +200,18 @@ impl Controller {
             None => message,
         };
         Word::Now { met: true, reason, message }
+    }
+
+    /// The addresses of an Eip that somebody else has, and who.
+    fn set_aside(&self, name: &EipName) -> Vec<String> {
+        let Some(range) = self.ipam.range(name) else { return Vec::new() };
+        let aside = self.ipam.aside(range);
+        let named = |(address, who)| format!("{address} is set aside: {who}");
+        let mut named: Vec<_> = aside.take(NAMED).map(named).collect();
+        if let Some(more) = self.ipam.aside(range).count().checked_sub(NAMED + 1) {
+            named.push(format!("{} more are set aside likewise", more + 1));
+        }
+        named
     }
 }
 

@@ -452,6 +452,9 @@ fn answer(
         // It is the node that answers for it: a second voice would cut that node off.
         return Err(Silence::NodeAddress);
     }
+    if around.conflicts.yields((spot.link, spot.address)) {
+        return Err(Silence::Conflict);
+    }
     if !spot.has_endpoint() {
         return Err(Silence::NoEndpoint);
     }

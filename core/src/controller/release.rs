@@ -68,7 +68,8 @@ impl Controller {
             let about = About::Service(name.clone(), service.metadata.uid.clone());
             let events = released(&about, dropped.iter().map(|holding| holding.address)).collect();
             let announced = ConditionChange::between(service.announced.as_ref(), announced);
-            return Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events));
+            let status = ServiceStatus { ingress, announced, conflict: ConditionChange::Keep };
+            return Some((ServiceChange::Status(status), events));
         }
         for holding in dropped {
             self.free(name, holding, around.cluster);
@@ -85,6 +86,7 @@ impl Controller {
     ) -> Option<Step> {
         self.waiting.end(name);
         self.grace.end(&Object::Service(name.clone()));
+        self.disputed.end(&Object::Service(name.clone()));
         let traced = around.cluster.is_traced(service);
         // An address may be shown whose record was removed by hand, or is gone with its Eip.
         let mut ingress = match traced {
@@ -94,13 +96,15 @@ impl Controller {
         if traced && is_orphan(service, around.cluster) {
             ingress.retain(|entry| matches!(entry, Ingress::Other(_)));
         }
-        let says = service.announced.is_some() || ingress != service.ingress;
+        let says = service.announced.is_some() || service.conflict.is_some();
+        let says = says || ingress != service.ingress;
         if says && !service.metadata.deleting {
             let announced = match service.announced {
                 Some(_) => ConditionChange::Remove,
                 None => ConditionChange::Keep,
             };
-            let status = ServiceStatus { ingress, announced };
+            let conflict = ConditionChange::between(service.conflict.as_ref(), None);
+            let status = ServiceStatus { ingress, announced, conflict };
             return Some((ServiceChange::Status(status), vec![]));
         }
         let freed = around.cluster.recorded(name).is_none();
@@ -126,6 +130,7 @@ impl Controller {
     pub(super) fn step_missing(&mut self, name: &ServiceName, around: &mut Surroundings<'_>) {
         self.waiting.end(name);
         self.grace.end(&Object::Service(name.clone()));
+        self.disputed.end(&Object::Service(name.clone()));
         let held: Vec<_> = self.ipam.holdings_of(name).cloned().collect();
         if held.is_empty() {
             self.load.place(name, None);

@@ -100,6 +100,11 @@ impl Controller {
             let recorded = around.cluster.eips.get(&holding.eip);
             let recorded = recorded.and_then(|eip| eip.status.used.get(&holding.address));
             if !recorded.is_some_and(|holders| holders.contains(name)) {
+                let link = around.cluster.link_of(&holding.eip);
+                if let Some(link) = link.filter(|_| self.is_new(holding, around.cluster)) {
+                    let links = &around.cluster.links;
+                    around.conflicts.try_out((link, holding.address), links, around.now);
+                }
                 self.eips.insert(holding.eip.clone());
             } else if !shown.contains(&holding.address)
                 && !self.proved.contains(&holding.eip)

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{Controller, Surroundings, announced::Word, service::Step};
+use super::{Controller, Surroundings, announced::Word, conflict, service::Step};
 use crate::{
     About, Condition, ConditionChange, Event, Ingress, Service, ServiceChange, ServiceName,
     ServiceStatus, cluster::Cluster, keys, ledger::Object,
@@ -38,16 +38,23 @@ impl Controller {
             (None, Some(_)) | (Some(_), None) => true,
             (None, None) => false,
         };
-        if ingress == service.ingress && !news {
+        let conflict = self.conflict(name, service, around);
+        let about = About::Service(name.clone(), service.metadata.uid.clone());
+        let mut events = Vec::new();
+        events.extend(conflict::event(&about, service.conflict.as_ref(), conflict.as_ref()));
+        let conflict = ConditionChange::between(service.conflict.as_ref(), conflict);
+        let changes = ingress != service.ingress || news;
+        if !changes {
             self.grace.end(&object);
-            return None;
         }
         let good = announced.as_ref().is_some_and(|announced| announced.met) && news;
-        if !good && !takes_back && !self.grace.lasts(object, around.now) {
-            return None;
+        if !changes || !good && !takes_back && !self.grace.lasts(object, around.now) {
+            // A claim has lasted for long enough when it is believed.
+            let ingress = service.ingress.clone();
+            let status = ServiceStatus { ingress, announced: ConditionChange::Keep, conflict };
+            let says = status.conflict != ConditionChange::Keep;
+            return says.then_some((ServiceChange::Status(status), events));
         }
-        let mut events = Vec::new();
-        let about = About::Service(name.clone(), service.metadata.uid.clone());
         for &address in ours.iter().filter(|address| !shown.contains(address)) {
             let message = match self.ipam.owner(address) {
                 Some(eip) => format!("assigned {address} of Eip {eip}"),
@@ -72,7 +79,7 @@ impl Controller {
             });
         }
         let announced = ConditionChange::between(said, announced);
-        Some((ServiceChange::Status(ServiceStatus { ingress, announced }), events))
+        Some((ServiceChange::Status(ServiceStatus { ingress, announced, conflict }), events))
     }
 
     /// Takes back what is shown of an Eip that is gone, now that another serves.
@@ -89,7 +96,7 @@ impl Controller {
             Ingress::Other(_) => true,
         };
         let ingress: Vec<_> = service.ingress.iter().filter(stays).cloned().collect();
-        let status = ServiceStatus { ingress, announced: ConditionChange::Keep };
+        let status = ServiceStatus { ingress, ..ServiceStatus::default() };
         (status.ingress != service.ingress).then_some(ServiceChange::Status(status))
     }
 

@@ -30,8 +30,8 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use super::{Election, Fitness, Role, Wanted};
 use crate::{
-    Config, Identity, Instant, LeaseRecord, LeaseTiming, Probing, ReadError, Timestamp, Version,
-    WriteError, deep, random::Random,
+    Config, Identity, Instant, LeaseRecord, LeaseTiming, OnConflict, Probing, ReadError, Timestamp,
+    Version, WriteError, deep, random::Random,
 };
 
 mod key;
@@ -408,8 +408,15 @@ impl World {
 fn campaigning(replica: usize, incarnation: u64, now: Instant) -> Election {
     let identity = Identity::from(format!("{replica}-{incarnation}").as_str());
     let probing = Probing::default();
-    let config =
-        Config { identity, epoch: Timestamp(0), lease: timing(), probing, checks_proxies: false };
+    let config = Config {
+        identity,
+        epoch: Timestamp(0),
+        lease: timing(),
+        probing,
+        checks_proxies: false,
+        conflict_probing: None,
+        on_conflict: OnConflict::Defend,
+    };
     let mut election = Election::new(&config, 0);
     election.handle_campaign(true, now);
     election

@@ -96,7 +96,7 @@ impl Ipam {
         match eip {
             Some(eip) => {
                 let option = self.open(eip, Rank::Bound)?;
-                option.holding(asker).ok_or_else(|| lacking(&[option]))
+                option.holding(asker).ok_or_else(|| self.lacking(&[option]))
             }
             None => self.give_any(asker, family),
         }
@@ -174,6 +174,9 @@ impl Ipam {
         if self.nodes.contains(&address) {
             return Err(Refusal::AddressIsNodes(address));
         }
+        if let Some(who) = self.aside.get(&address).filter(|_| self.owner(address).is_none()) {
+            return Err(Refusal::AddressInUse { address, who: who.clone() });
+        }
         self.check_sharing(asker, address, eip)?;
         if !option.pool.record.fits(entry(address, asker.name)) {
             return Err(option.overweight());
@@ -190,7 +193,7 @@ impl Ipam {
             return Ok(holding);
         }
         if !options.is_empty() {
-            return Err(lacking(&options));
+            return Err(self.lacking(&options));
         }
         Err(Refusal::NoEip {
             namespace: asker.name.namespace.clone(),
@@ -267,6 +270,26 @@ impl Ipam {
         }
     }
 
+    /// Why Eips that may serve an asker have no address for it.
+    fn lacking(&self, options: &[Source<'_>]) -> Refusal {
+        let overweight = options.iter().find(|option| option.served.lowest().is_some());
+        if let Some(option) = overweight {
+            return option.overweight();
+        }
+        let mut eips: Vec<_> =
+            options.iter().map(|option| (option.rank, option.served.range)).collect();
+        eips.sort_by_key(|(rank, _)| *rank);
+        let eips: Vec<_> = eips.into_iter().map(|(rank, range)| (rank.2.clone(), range)).collect();
+        let mut aside = eips.iter().flat_map(|(_, range)| self.aside(*range));
+        match aside.next() {
+            None => Refusal::Exhausted(eips),
+            Some((address, who)) => {
+                let (who, others) = (who.clone(), aside.count());
+                Refusal::RestInUse { eips, address, who, others }
+            }
+        }
+    }
+
     /// An Eip that is not served and has an address: layer2 before others.
     fn unserved_of(&self, address: IpAddr) -> Option<&EipName> {
         let has = |pool: &Pool| pool.range().is_some_and(|range| range.contains(address));
@@ -305,16 +328,4 @@ fn named_address(asker: &Asker<'_>, family: Family) -> Result<Option<IpAddr>, Re
             Err(Refusal::FamilyMismatch { named, field: asked.field, family })
         }
     }
-}
-
-/// Why Eips that may serve an asker have no address for it.
-fn lacking(options: &[Source<'_>]) -> Refusal {
-    let overweight = options.iter().find(|option| option.served.lowest().is_some());
-    if let Some(option) = overweight {
-        return option.overweight();
-    }
-    let mut eips: Vec<_> =
-        options.iter().map(|option| (option.rank, option.served.range)).collect();
-    eips.sort_by_key(|(rank, _)| *rank);
-    Refusal::Exhausted(eips.into_iter().map(|(rank, range)| (rank.2.clone(), range)).collect())
 }

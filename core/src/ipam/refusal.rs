@@ -19,6 +19,7 @@
 //! | `FamilyMismatch` | what it names is of a family that it does not ask for |
 //! | `Exhausted` | every Eip that may serve it is full |
 //! | `NoEip` | no Eip may serve its namespace, or there is none at all |
+//! | `AddressInUse` | somebody else has the address that it names, or all that would be free |
 //! | `TooManyRecorded` | the Eip has no room to record another Service |
 
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -37,6 +38,8 @@ pub(crate) enum Refusal {
     NotShareable { address: IpAddr, with: ServiceName, why: Unshareable },
     /// The address is a node's.
     AddressIsNodes(IpAddr),
+    /// Somebody else was found to have the address, and who.
+    AddressInUse { address: IpAddr, who: Arc<str> },
     /// The address is not in the Eip that is named beside it.
     AddressOutsideEip { address: IpAddr, eip: EipName, range: AddressRange },
     /// The address is in no Eip.
@@ -55,6 +58,8 @@ pub(crate) enum Refusal {
     FamilyMismatch { named: Named, field: &'static str, family: Family },
     /// All of these Eips are full; the one that would be preferred comes first.
     Exhausted(Vec<(EipName, AddressRange)>),
+    /// All of these Eips are full but for addresses that somebody else has: this one and others.
+    RestInUse { eips: Vec<(EipName, AddressRange)>, address: IpAddr, who: Arc<str>, others: usize },
     /// No Eip serves the namespace; these are the layer2 ones, each with the reason.
     NoEip { namespace: Arc<str>, family: Family, passed_over: Vec<(EipName, PassedOver)> },
     /// The Eip object cannot take another record.
@@ -93,6 +98,7 @@ impl Refusal {
             Self::AddressTaken { .. } => "AddressTaken",
             Self::NotShareable { .. } => "NotShareable",
             Self::AddressIsNodes(_) => "AddressIsNodes",
+            Self::AddressInUse { .. } | Self::RestInUse { .. } => "AddressInUse",
             Self::AddressOutsideEip { .. } => "AddressOutsideEip",
             Self::AddressInNoEip(_) => "AddressInNoEip",
             Self::NoSuchEip { .. } => "NoSuchEip",
@@ -115,6 +121,7 @@ impl Refusal {
             }
             Self::MalformedAddress { .. }
             | Self::AddressIsNodes(_)
+            | Self::AddressInUse { .. }
             | Self::AddressOutsideEip { .. }
             | Self::AddressInNoEip(_)
             | Self::NoSuchEip { .. }
@@ -124,6 +131,7 @@ impl Refusal {
             | Self::EipNotServed { .. }
             | Self::FamilyMismatch { .. }
             | Self::Exhausted(_)
+            | Self::RestInUse { .. }
             | Self::NoEip { .. }
             | Self::TooManyRecorded { .. } => None,
         }
@@ -144,6 +152,10 @@ impl Refusal {
             Self::AddressIsNodes(address) => {
                 format!("{address} is the address of a node of this cluster; name another address")
             }
+            Self::AddressInUse { address, who } => format!(
+                "{address} is not given: {who}; name another, or take it off there, and it is tried \
+                 again within ten minutes"
+            ),
             Self::AddressOutsideEip { address, eip, range } => format!(
                 "{address} is not in Eip {eip} ({range}); name an address of it, or drop the name \
                  of the address or of the Eip"
@@ -170,6 +182,13 @@ impl Refusal {
             Self::EipNotServed { eip, standing } => format!("Eip {eip} is not served: {standing}"),
             Self::FamilyMismatch { named, field, family } => family_mismatch(named, field, *family),
             Self::Exhausted(eips) => exhausted(eips),
+            Self::RestInUse { eips, address, who, others } => {
+                let others = match others {
+                    0 => String::new(),
+                    others => format!(", and {others} more likewise"),
+                };
+                format!("{}; {address} is set aside: {who}{others}", exhausted(eips))
+            }
             Self::NoEip { namespace, family, passed_over } => {
                 no_eip(namespace, *family, passed_over)
             }

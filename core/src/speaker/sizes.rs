@@ -56,6 +56,7 @@ impl Speaker {
             Size::new("kinds whose watch is broken", self.broken.len(), Kind::COUNT),
         ]);
         by_config.push(self.announcer.size_of_budgets());
+        by_config.push(self.conflicts.size_of_trials());
         by_config.extend(self.election.sizes());
         by_config.extend(ledger.sizes());
         by_config.extend(cluster.sizes_of_the_gone());
@@ -71,15 +72,20 @@ impl Speaker {
         by_objects.extend(self.proxies.sizes(nodes));
         by_objects.extend(self.publication.sizes(objects));
         by_objects.extend(self.announcer.sizes(answers + self.publication.n_changed()));
+        let said = answers + self.publication.n_changed();
+        by_objects.extend(self.conflicts.sizes(said));
+        by_objects.push(self.roll.size(cluster.node_addresses().len(), links));
         if let Standing::Speak(_, controller) = &self.standing {
+            by_config.push(controller.size_of_aside());
             by_objects.extend(controller.sizes(cluster));
         }
         Sizes { by_config, by_objects }
     }
 
     fn n_outputs(&self) -> usize {
-        let Self { publication, announcer, groups, neighbors, proxies, .. } = self;
+        let Self { publication, announcer, conflicts, groups, neighbors, proxies, .. } = self;
         let of_parts = publication.n_outputs() + announcer.n_outputs() + neighbors.n_outputs();
-        of_parts + groups.n_outputs() + proxies.n_outputs() + self.outputs.len()
+        let of_parts = of_parts + conflicts.n_outputs() + groups.n_outputs();
+        of_parts + proxies.n_outputs() + self.outputs.len()
     }
 }

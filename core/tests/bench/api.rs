@@ -178,6 +178,7 @@ impl Api {
                     ServiceChange::Status(status) => {
                         service.ingress = status.ingress;
                         status.announced.apply(&mut service.announced);
+                        status.conflict.apply(&mut service.conflict);
                     }
                 }
                 if Some(&service) == self.services.get(&name).map(|(_, service)| service) {

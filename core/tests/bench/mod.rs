@@ -17,10 +17,11 @@ use std::{
 pub(crate) use acts::*;
 pub(crate) use api::{Api, is_held};
 use porter_core::{
-    Answers, Config, Eip, EipName, Endpoint, Event, Family, Generation, Got, Identity, Ingress,
-    Input, Instant, IsAt, Kind, LeaseRecord, LeaseTiming, Link, LinkName, MacAddr, Node, NodeName,
-    Output, Probing, ProxyHealth, Read, ReadError, ReadId, Service, ServiceName, Slice, SliceName,
-    Speaker, Timestamp, WhoHas, Write, WriteError, WriteId, keys,
+    Answers, Config, ConflictProbing, Eip, EipName, Endpoint, Event, Family, Generation, Got,
+    Identity, Ingress, Input, Instant, IsAt, Kind, LeaseRecord, LeaseTiming, Link, LinkName,
+    MacAddr, Node, NodeName, OnConflict, Output, Probe, Probing, ProxyHealth, Read, ReadError,
+    ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError,
+    WriteId, keys,
 };
 pub(crate) use told::*;
 
@@ -46,6 +47,10 @@ pub(crate) struct Bench {
     pub(crate) groups: BTreeSet<(LinkName, Ipv6Addr)>,
     /// Nodes' addresses that nobody answers for on the LAN.
     pub(crate) mute: BTreeSet<IpAddr>,
+    /// Who answers for an EIP, or what is to become one: where it is said to be, and by whom.
+    pub(crate) rivals: BTreeMap<IpAddr, (MacAddr, MacAddr)>,
+    /// When it was asked who else has an address.
+    pub(crate) probed: Vec<(Instant, IpAddr)>,
     /// What kube-proxy says of itself where it is not well.
     pub(crate) proxies: BTreeMap<NodeName, ProxyHealth>,
     /// How often each node's was asked.
@@ -61,6 +66,8 @@ pub(crate) struct Bench {
     pub(crate) unacknowledged: Option<Generation>,
     /// Writes that were given up and may still take effect.
     late: Vec<Write>,
+    /// How conflicts about addresses are minded.
+    minds: (Option<ConflictProbing>, OnConflict),
     /// How many processes there were.
     n_started: u64,
 }
@@ -123,6 +130,11 @@ pub(crate) fn node(last: u8) -> Node {
 impl Bench {
     /// A replica that has not heard of anything.
     pub(crate) fn new() -> Self {
+        Self::with(None, OnConflict::Defend)
+    }
+
+    /// One that minds conflicts about addresses like this.
+    pub(crate) fn with(conflict_probing: Option<ConflictProbing>, on_conflict: OnConflict) -> Self {
         let identity = Identity::from("node1");
         let config = Config {
             identity,
@@ -130,6 +142,8 @@ impl Bench {
             lease: LeaseTiming::default(),
             probing: Probing::default(),
             checks_proxies: true,
+            conflict_probing,
+            on_conflict,
         };
         Self {
             speaker: Speaker::new(config, 7),
@@ -144,6 +158,8 @@ impl Bench {
             left: false,
             groups: BTreeSet::new(),
             mute: BTreeSet::new(),
+            rivals: BTreeMap::new(),
+            probed: Vec::new(),
             proxies: BTreeMap::new(),
             n_checks: BTreeMap::new(),
             watches: true,
@@ -153,6 +169,7 @@ impl Bench {
             reads: VecDeque::new(),
             unacknowledged: None,
             late: Vec::new(),
+            minds: (conflict_probing, on_conflict),
             n_started: 1,
         }
     }
@@ -168,6 +185,8 @@ impl Bench {
             lease: LeaseTiming::default(),
             probing: Probing::default(),
             checks_proxies: true,
+            conflict_probing: self.minds.0,
+            on_conflict: self.minds.1,
         };
         self.speaker = Speaker::new(config, self.n_started);
         self.answers = Arc::default();
@@ -358,6 +377,7 @@ impl Bench {
                 assert!(self.groups.remove(&(link, group)), "{group} was not joined");
             }
             Output::Permit(until) => self.until = until,
+            Output::Probe(probe) if probe.is_for_conflicts() => self.contest(probe),
             Output::Probe(probe) => {
                 let mac = match probe.target {
                     IpAddr::V4(target) => mac(target.octets()[3]),
@@ -394,6 +414,18 @@ impl Bench {
                     self.written.last()
                 );
             }
+        }
+    }
+
+    /// Lets whoever has an address say so.
+    fn contest(&mut self, probe: Probe) {
+        assert!(self.now < self.until, "asked without a permission: {probe:?}");
+        assert_eq!(probe.sender.1, mac(3));
+        let Probe { link, target, sender, .. } = probe;
+        self.probed.push((self.now, target));
+        if let Some(&(mac, via)) = self.rivals.get(&target) {
+            let heard = IsAt { link, target, mac, to: Some(sender), via };
+            self.speaker.handle_input(Input::Heard(heard), self.now);
         }
     }
 

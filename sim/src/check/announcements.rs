@@ -1,8 +1,8 @@
 //! A change, a new leader, or a link that comes up, is announced a bounded number of times (S8); after
-//! that an EIP is only refreshed now and then. However often it changes, no minute has too many.
+//! that an EIP is only refreshed now and then, and defended when another claims it. However often it changes, no minute has too many.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -17,6 +17,10 @@ use crate::world::Moment;
 const BURST_MAX: u32 = 5;
 /// How long it is at least between two announcements without a change.
 const REFRESH_MIN: Duration = Duration::from_secs(20);
+
+/// How long it is at least between two announcements that are made since somebody else claims an EIP
+/// (`DEFEND_INTERVAL` of RFC 5227).
+const DEFEND_MIN: Duration = Duration::from_secs(10);
 
 /// How often an EIP is announced within a minute, whatever happens.
 const A_MINUTE_MAX: usize = 120;
@@ -35,6 +39,10 @@ struct Replica {
     is_down: bool,
     /// How many announcements of an EIP are still due, and when the last one was.
     due: BTreeMap<IpAddr, (u32, Moment)>,
+    /// EIPs that somebody else has claimed since they were announced last, and when each was announced
+    /// for that.
+    claimed: BTreeSet<IpAddr>,
+    defended: BTreeMap<IpAddr, Instant>,
     /// When each EIP was announced within the last minute.
     lately: BTreeMap<IpAddr, VecDeque<Instant>>,
 }
@@ -45,8 +53,14 @@ impl Announcements {
     }
 
     pub(super) fn told(&mut self, id: usize, input: &Input) {
-        let Input::Link(_, link) = input else { return };
         let replica = self.replicas.entry(id).or_default();
+        if let Input::Heard(claim) = input {
+            let answer = replica.answers.entry(claim.link, claim.target);
+            if answer.is_some_and(|answer| answer != Ok(claim.mac)) {
+                replica.claimed.insert(claim.target);
+            }
+        }
+        let Input::Link(_, link) = input else { return };
         let is_down = !link.as_ref().is_ok_and(|link| link.carrier);
         if std::mem::replace(&mut replica.is_down, is_down) && !is_down {
             replica.owe(replica.answers.clone().iter().map(|(_, eip, _)| eip));
@@ -64,8 +78,14 @@ impl Announcements {
         match output {
             Output::Announce(is_at) => {
                 replica.count(is_at.target, local)?;
+                let claimed = replica.claimed.remove(&is_at.target);
                 let (left, last_at) = replica.due.entry(is_at.target).or_default();
-                if *left == 0 && now.since(*last_at) < REFRESH_MIN {
+                let early = *left == 0 && now.since(*last_at) < REFRESH_MIN;
+                let defended = replica.defended.get(&is_at.target);
+                let defends = claimed && defended.is_none_or(|at| local >= *at + DEFEND_MIN);
+                if early && defends {
+                    replica.defended.insert(is_at.target, local);
+                } else if early {
                     let eip = is_at.target;
                     return Err(Violation(format!(
                         "{eip} is announced once more, without a cause"

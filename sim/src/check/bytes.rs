@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use porter_core::{
-    IsAt, MacAddr,
+    IsAt, MacAddr, Probe,
     wire::{self, Dropped, Heard},
 };
 
@@ -71,6 +71,9 @@ fn written(frame: &Frame) -> Option<Vec<u8>> {
             wire::answer(&frame.src.into(), &is_at(Some(to)))?
         }
         Says::IsAt { .. } => wire::announcements(&frame.src.into(), &is_at(None))?[1],
+        Says::WhoHas { target, asker } if frame.is_conflict_probe() => {
+            wire::probe(&Probe { link: eth0(), target, to: None, sender: asker })?
+        }
         Says::WhoHas { .. } => wire::announcements(&frame.src.into(), &is_at(None))?[0],
         Says::Bytes(_) | Says::Ping { .. } | Says::Pong { .. } => return None,
     };

@@ -34,7 +34,8 @@ fn check_service(
     let asks = metadata.annotations.contains_key(keys::LOAD_BALANCER)
         || service.class.as_deref() == Some(keys::CLASS);
     let finalized = metadata.finalizers.iter().any(|it| it == keys::SERVICE_FINALIZER);
-    if !asks && !finalized && service.announced.is_none() {
+    let says = service.announced.is_some() || service.conflict.is_some();
+    if !asks && !finalized && !says {
         return violation("and is not ours");
     }
     match change {
@@ -58,9 +59,11 @@ fn check_service(
             if kept { Ok(()) } else { violation("with other foreign finalizers") }
         }
         ServiceChange::Status(status) => {
-            let mut announced = service.announced.clone();
-            status.announced.clone().apply(&mut announced);
-            if status.ingress == service.ingress && announced == service.announced {
+            let mut after = service.clone();
+            status.announced.clone().apply(&mut after.announced);
+            status.conflict.clone().apply(&mut after.conflict);
+            after.ingress.clone_from(&status.ingress);
+            if after == *service {
                 return violation("as it is");
             }
             let foreign = |all: &[Ingress]| -> Vec<Ingress> {

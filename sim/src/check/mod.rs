@@ -127,7 +127,7 @@ impl Checks {
     ) -> Result<(), Violation> {
         self.probes.woken(id, name, now)?;
         self.sizes.woken(name, speaker)?;
-        self.seen.woken(speaker.doubts(now));
+        self.seen.woken(speaker.doubts(now), speaker.disputes());
         timers::check(name, now, speaker.poll_timeout())
     }
 
@@ -168,6 +168,7 @@ impl Checks {
         let Some((eip, mac)) = frame.claim() else {
             return Err(Violation(format!("{frame} speaks for nothing")));
         };
+        let asks = frame.is_conflict_probe();
         sources::check(&world.nodes[id], frame)?;
         bytes::spoken(frame)?;
         // A clock that is off by more than is bounded makes more of the time that a frame takes to leave.
@@ -175,6 +176,13 @@ impl Checks {
             self.deadlines.spoken(world, id, from, frame)?;
         }
         self.voices.spoken(world, id, frame)?;
+        if asks {
+            // It says nothing of anybody but the sender's own card.
+            return match mac == frame.src {
+                true => Ok(()),
+                false => Err(Violation(format!("{frame} asks in another's name"))),
+            };
+        }
         let mut proved_at = None;
         if world.replicas[id].incarnation == from {
             proved_at = Some(self.proofs.spoken(world, id, mac)?);

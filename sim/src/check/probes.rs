@@ -38,7 +38,7 @@ impl Probes {
     pub(super) fn told(&mut self, id: usize, input: &Input) {
         let replica = self.replicas.entry(id).or_default();
         match input {
-            Input::Heard(is_at) if is_at.to.is_some() => {
+            Input::Heard(is_at) if is_at.to.is_some_and(|(to, _)| !to.is_unspecified()) => {
                 let proved = replica.proved.entry((is_at.link, is_at.mac)).or_default();
                 proved.insert(is_at.target);
             }
@@ -71,7 +71,7 @@ impl Probes {
     pub(super) fn wanted(&mut self, id: usize, output: &Output, now: Instant) {
         let replica = self.replicas.entry(id).or_default();
         match output {
-            Output::Probe(probe) => {
+            Output::Probe(probe) if !probe.is_for_conflicts() => {
                 replica.asked.insert((probe.link, probe.target), now);
             }
             Output::Permit(until) => {
@@ -91,6 +91,7 @@ impl Probes {
             | Output::Join(..)
             | Output::Left
             | Output::Listen(_)
+            | Output::Probe(_)
             | Output::Quit(..)
             | Output::Read(..)
             | Output::Route(_)

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use porter_core::{
-    ConditionChange, Doubts, Input, LeaseRecord, NodeName, Output, ServiceChange, ServiceName,
-    Write, WriteError,
+    ConditionChange, Disputes, Doubts, Input, LeaseRecord, NodeName, Output, ServiceChange,
+    ServiceName, Write, WriteError,
 };
 
 use super::recorded;
@@ -22,6 +22,8 @@ pub(crate) enum Sometimes {
     Contradicted,
     CrashUnacknowledged,
     Deaf,
+    DisputedByNode,
+    DisputedByStranger,
     FollowerPaused,
     GapAcrossMove,
     HandedOver,
@@ -33,6 +35,7 @@ pub(crate) enum Sometimes {
     Overlap,
     PausedAcrossDeadline,
     ReplayedQuestion,
+    SetAside,
     SilentInTime,
     StaleList,
     Stifled,
@@ -44,13 +47,15 @@ pub(crate) enum Sometimes {
 }
 
 impl Sometimes {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 28] = [
         Self::Ambiguous,
         Self::ClaimRefused,
         Self::Conflict,
         Self::Contradicted,
         Self::CrashUnacknowledged,
         Self::Deaf,
+        Self::DisputedByNode,
+        Self::DisputedByStranger,
         Self::FollowerPaused,
         Self::GapAcrossMove,
         Self::HandedOver,
@@ -62,6 +67,7 @@ impl Sometimes {
         Self::Overlap,
         Self::PausedAcrossDeadline,
         Self::ReplayedQuestion,
+        Self::SetAside,
         Self::SilentInTime,
         Self::StaleList,
         Self::Stifled,
@@ -76,6 +82,9 @@ impl Sometimes {
         match self {
             Self::Ambiguous => "somebody could not tell which of several MACs is the node",
             Self::Deaf => "a replica doubted its own link",
+            Self::DisputedByNode => "a node's kernel was found to answer for an EIP",
+            Self::DisputedByStranger => "a strange host was found to claim an EIP",
+            Self::SetAside => "an address was not given, since somebody had it",
             Self::FollowerPaused => "a follower stood still for longer than a claim lasts",
             Self::HandedOver => "the Lease was handed over to one that was fitter",
             Self::HeldDown => "a node that had come back was chosen last",
@@ -148,12 +157,16 @@ impl Seen {
     }
 
     /// A replica was woken, and has done all that it wanted done.
-    pub(super) fn woken(&mut self, doubts: Doubts) {
+    pub(super) fn woken(&mut self, doubts: Doubts, disputes: Disputes) {
         let Doubts { suspect_links, ambiguous_nodes, held_down_nodes } = doubts;
+        let Disputes { by_strangers, by_nodes, by_speakers: _, set_aside } = disputes;
         let seen = [
             (suspect_links, Sometimes::Deaf),
             (ambiguous_nodes, Sometimes::Ambiguous),
             (held_down_nodes, Sometimes::HeldDown),
+            (by_strangers, Sometimes::DisputedByStranger),
+            (by_nodes, Sometimes::DisputedByNode),
+            (set_aside, Sometimes::SetAside),
         ];
         seen.into_iter().filter(|(count, _)| *count > 0).for_each(|(_, it)| self.hit(it));
     }

@@ -5,7 +5,7 @@
 //! millisecond of a claim, and some go far beyond what one voice is promised for.
 
 use super::{
-    Plan, Setting, Timed, Timing,
+    Contest, Plan, Setting, Timed, Timing,
     sort::{SORTS, Sort, add},
 };
 use crate::{
@@ -91,6 +91,7 @@ fn swarm(seed: u64, rng: &mut Rng) -> Setting {
         // A switch that forgets sooner than it is told again would cut off who is silent by right.
         blocks_unknown: fdb_age_ms != FDB_AGE_MIN_MS && rng.chance(250),
         clients: clients(rng),
+        contest: rng.pick(&[Contest::Defend, Contest::Defend, Contest::Strict, Contest::Yield]),
         ..Setting::calm(seed)
     }
 }

@@ -30,7 +30,7 @@ use std::{
 pub use finding::Finding;
 pub use outcome::{Broken, Outcome, Violation};
 pub use plan::{Plan, PlanError, Timed};
-pub use setting::{Setting, Timing};
+pub use setting::{Contest, Setting, Timing};
 pub use simplest::Effort;
 pub use summary::Summary;
 

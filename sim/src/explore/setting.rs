@@ -5,6 +5,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use porter_core::{ConflictProbing, OnConflict};
 use serde::{Deserialize, Serialize};
 
 use crate::{Client, Manifest, Options, Step, Trial, Weather, World, world::timings};
@@ -58,6 +59,9 @@ pub struct Setting {
     /// The hosts outside; one like Linux, if none is named.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// How replicas mind who else has an address.
+    #[serde(default)]
+    pub contest: Contest,
     /// Nodes that stay, with their replicas, as broken as they are when all else is mended.
     #[serde(default)]
     pub outside: Vec<u8>,
@@ -76,6 +80,21 @@ pub enum Timing {
     NoMargin,
     /// 15 s, without a margin, and with requests so patient that old answers still count.
     Patient,
+}
+
+/// How replicas mind who else has an address.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contest {
+    /// They try it out before it is given, and say that it is theirs.
+    Defend,
+    /// They ask nobody.
+    #[default]
+    Ignore,
+    /// They try it out by the timers of RFC 5227.
+    Strict,
+    /// They leave it to whoever claims it.
+    Yield,
 }
 
 impl Setting {
@@ -102,6 +121,7 @@ impl Setting {
             fdb_age_ms: 0,
             blocks_unknown: false,
             clients: Vec::new(),
+            contest: Contest::Defend,
             outside: Vec::new(),
             trial: Trial::None,
         }
@@ -144,6 +164,15 @@ impl Setting {
             },
             clocks_ppm: if self.clocks_ppm.is_empty() { vec![0] } else { self.clocks_ppm.clone() },
             checks_proxies: self.checks_proxies,
+            conflict_probing: match self.contest {
+                Contest::Ignore => None,
+                Contest::Defend | Contest::Yield => Some(ConflictProbing::fast()),
+                Contest::Strict => Some(ConflictProbing::rfc5227()),
+            },
+            on_conflict: match self.contest {
+                Contest::Yield => OnConflict::Yield,
+                Contest::Defend | Contest::Ignore | Contest::Strict => OnConflict::Defend,
+            },
             clients: self.clients.clone(),
             fdb_age: (self.fdb_age_ms > 0).then(|| millis(self.fdb_age_ms)),
             blocks_unknown: self.blocks_unknown,

@@ -67,7 +67,7 @@ fn simplest(plan: &Plan, effort: Effort, fails: impl Fn(&Plan) -> bool) -> Plan 
 type Change = fn(&mut Setting);
 
 /// What makes a world smaller or quieter.
-fn settings() -> [Change; 25] {
+fn settings() -> [Change; 26] {
     [
         |it| it.services = 1,
         |it| it.services = it.services.div_ceil(2),
@@ -89,6 +89,7 @@ fn settings() -> [Change; 25] {
         |it| it.sends_late = false,
         |it| it.timing = super::Timing::Default,
         |it| it.checks_proxies = false,
+        |it| it.contest = super::Contest::Ignore,
         |it| it.outside = Vec::new(),
         |it| it.trial = Trial::None,
         |it| it.asks_every_ms = 0,

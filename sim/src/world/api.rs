@@ -66,6 +66,7 @@ impl Api {
                     ServiceChange::Status(status) => {
                         service.ingress = status.ingress;
                         status.announced.apply(&mut service.announced);
+                        status.conflict.apply(&mut service.conflict);
                     }
                 }
                 Ok(match self.put_service(name.clone(), service) {
@@ -294,7 +295,7 @@ mod tests {
         let ingress = vec![porter_core::Ingress::Address(std::net::IpAddr::from(address))];
         ServiceChange::Status(porter_core::ServiceStatus {
             ingress,
-            announced: porter_core::ConditionChange::Keep,
+            ..porter_core::ServiceStatus::default()
         })
     }
 

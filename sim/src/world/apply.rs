@@ -34,6 +34,7 @@ impl World {
                     Some((_, known)) => {
                         service.ingress = known.ingress.clone();
                         service.announced = known.announced.clone();
+                        service.conflict = known.conflict.clone();
                         let annotations = std::mem::take(&mut service.metadata.annotations);
                         service.metadata = known.metadata.clone();
                         service.metadata.annotations.extend(annotations);

@@ -67,6 +67,11 @@ impl Frame {
         }
     }
 
+    /// Whether it asks who has an address, and says nothing of the asker (RFC 5227 section 2.1.1).
+    pub(crate) fn is_conflict_probe(&self) -> bool {
+        matches!(self.says, Says::WhoHas { asker, .. } if asker.0.is_unspecified())
+    }
+
     /// Whether it is an announcement in the eyes of Linux (`arp_is_garp`): a host speaks of itself
     /// to everybody.
     pub(crate) fn is_gratuitous(&self) -> bool {

@@ -140,7 +140,9 @@ impl Host {
             {
                 let says = Says::IsAt { target: *target, mac: self.mac, to: *asker };
                 self.frames.push_back(Frame { src: self.mac, dst: asker.1, says });
-                self.learn(asker.0, asker.1, false, true, now);
+                if !frame.is_conflict_probe() {
+                    self.learn(asker.0, asker.1, false, true, now);
+                }
             }
             Says::IsAt { .. } | Says::WhoHas { .. } => {
                 let (address, mac) = frame.claim().expect("both say who they are");

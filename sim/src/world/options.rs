@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use porter_core::LeaseTiming;
+use porter_core::{ConflictProbing, LeaseTiming, OnConflict};
 
 use super::{client::Client, rng::Rng};
 
@@ -21,6 +21,10 @@ pub struct Options {
     pub clocks_ppm: Vec<i32>,
     /// Whether replicas ask kube-proxy on the nodes how it is.
     pub checks_proxies: bool,
+    /// How replicas try an address out before it is given, if they do.
+    pub conflict_probing: Option<ConflictProbing>,
+    /// What replicas do about an EIP that somebody else claims.
+    pub on_conflict: OnConflict,
     /// The hosts outside the cluster; one like Linux, if none is named.
     pub clients: Vec<Client>,
     /// After how long without a frame from it the switch forgets a MAC; `None`: never.
@@ -66,6 +70,8 @@ impl Options {
             weather: Weather::calm(),
             clocks_ppm: vec![0],
             checks_proxies: false,
+            conflict_probing: Some(ConflictProbing::fast()),
+            on_conflict: OnConflict::Defend,
             clients: vec![Client::Linux],
             fdb_age: None,
             blocks_unknown: false,

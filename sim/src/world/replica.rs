@@ -13,7 +13,7 @@ use std::{
 
 use porter_core::{
     Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Limits, Link,
-    LinkName, Output, Probing, Silence, Speaker, Unroutable, WhoHas, Write,
+    LinkName, Output, Probe, Probing, Silence, Speaker, Unroutable, WhoHas, Write,
 };
 
 use super::{
@@ -146,6 +146,8 @@ impl World {
             lease: self.options.timing,
             probing: Probing::default(),
             checks_proxies: self.options.checks_proxies,
+            conflict_probing: self.options.conflict_probing,
+            on_conflict: self.options.on_conflict,
         };
         replica.process = Some(Process {
             identity: config.identity.clone(),
@@ -330,6 +332,7 @@ impl World {
                 process.until = until;
                 self.task_after(id, Duration::ZERO, Task::CatchUp);
             }
+            Output::Probe(probe) if probe.is_for_conflicts() => self.contest(id, &probe),
             Output::Probe(probe) => self.probe(id, &probe),
             Output::Publish(answers, generation) => {
                 let announces = process.announces_until.since(self.now);
@@ -439,6 +442,16 @@ impl World {
             for frame in Frame::announcement(self.nodes[id].mac, is_at.target, is_at.mac) {
                 self.speak(id, frame, |process| &mut process.announces_until);
             }
+        }
+    }
+
+    /// Checks the deadline and asks who else has an address.
+    fn contest(&mut self, id: ReplicaId, probe: &Probe) {
+        let now = self.local(id);
+        let Some(process) = &self.replicas[id].process else { return };
+        if now < process.until {
+            let frame = Frame::who_has(probe.target, probe.sender);
+            self.speak(id, frame, |process| &mut process.announces_until);
         }
     }
 

@@ -274,7 +274,9 @@ impl World {
 
     /// Notes a frame by which a replica speaks for an EIP.
     pub(super) fn note_speech(&mut self, id: ReplicaId, frame: &Frame) {
-        let Some((eip, mac)) = frame.claim() else { return };
+        let Some((eip, mac)) = frame.claim().filter(|_| !frame.is_conflict_probe()) else {
+            return;
+        };
         let by = self.nodes[id].name.clone();
         let node = self.nodes.iter().find(|node| node.macs.contains(&mac));
         let (Some(node), Some(Recorder { trace, told, .. })) = (node, &mut self.recorder) else {

@@ -104,7 +104,13 @@ pub(crate) fn write(write: &Write) -> String {
                 }
                 ConditionChange::Keep | ConditionChange::Remove => String::new(),
             };
-            format!("Service {name} {version} ingress [{}]{announced}", ingress(&status.ingress))
+            let conflict = match &status.conflict {
+                ConditionChange::Set(Condition { reason, .. }) => format!(" conflict: {reason}"),
+                ConditionChange::Remove => " no conflict".to_owned(),
+                ConditionChange::Keep => String::new(),
+            };
+            let ingress = ingress(&status.ingress);
+            format!("Service {name} {version} ingress [{ingress}]{announced}{conflict}")
         }
         Write::Service(name, version, ServiceChange::Metadata(change)) => {
             format!("Service {name} {version} {}", metadata(change))

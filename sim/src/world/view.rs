@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error, fmt, net::IpAddr, time::Duration};
 
-use porter_core::{MacAddr, NodeName, ServiceName, TrafficPolicy, keys};
+use porter_core::{Condition, MacAddr, NodeName, ServiceName, TrafficPolicy, keys};
 
 use super::{Client, Options, Step, World, host::Outcome, manifest, replica::ReplicaId};
 
@@ -71,6 +71,11 @@ impl World {
     /// The addresses in a Service's status: its `EXTERNAL-IP`.
     pub fn external_ip(&self, service: &ServiceName) -> Vec<IpAddr> {
         self.api.services.get(service).into_iter().flat_map(|(_, svc)| svc.shown()).collect()
+    }
+
+    /// What is said of who else claims an address of a Service.
+    pub fn conflict(&self, service: &ServiceName) -> Option<&Condition> {
+        self.api.services.get(service)?.1.conflict.as_ref()
     }
 
     /// Whether a Service is there, deleted but not gone included.

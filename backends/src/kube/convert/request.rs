@@ -167,7 +167,7 @@ mod tests {
             generation: 0,
             since: Timestamp(1_500_000),
         });
-        let status = ServiceStatus { ingress, announced };
+        let status = ServiceStatus { ingress, announced, ..ServiceStatus::default() };
         let (method, uri, content_type, body) = sent(&service(ServiceChange::Status(status)));
         assert_eq!(method, "PATCH");
         assert_eq!(content_type, "application/strategic-merge-patch+json");
@@ -183,7 +183,7 @@ mod tests {
                                            "conditions": [condition] } });
         assert_eq!(body, expected);
         let sent_status = |announced| {
-            let status = ServiceStatus { ingress: vec![], announced };
+            let status = ServiceStatus { announced, ..ServiceStatus::default() };
             sent(&service(ServiceChange::Status(status))).3["status"].clone()
         };
         let removed = json!([{ "type": "porter.kubesphere.io/Announced", "$patch": "delete" }]);

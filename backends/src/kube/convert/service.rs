@@ -3,7 +3,8 @@
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort};
 use porter_core::{
     ConditionChange, Family, Ingress, Input, Kind, Listing, Port, ServiceName, ServiceStatus,
-    TrafficPolicy, Version, keys::ANNOUNCED,
+    TrafficPolicy, Version,
+    keys::{ANNOUNCED, CONFLICT},
 };
 use serde_json::{Value, json};
 
@@ -50,6 +51,7 @@ impl Watched for Service {
                 == Some("RequireDualStack"),
             ingress: ingress.into_iter().flatten().map(entry).collect(),
             announced: conditions.and_then(|conditions| condition::fact(conditions, ANNOUNCED)),
+            conflict: conditions.and_then(|conditions| condition::fact(conditions, CONFLICT)),
         })
     }
 
@@ -87,7 +89,7 @@ fn entry(entry: &LoadBalancerIngress) -> Ingress {
     }
 }
 
-/// A strategic merge patch of the status subresource: these entries and no others, and the condition
+/// A strategic merge patch of the status subresource: these entries and no others, and the conditions
 /// beside those of other types, which it leaves alone.
 pub(super) fn status_patch(version: Version, status: &ServiceStatus) -> Value {
     let ingress = status.ingress.iter().map(|entry| match entry {
@@ -100,17 +102,17 @@ pub(super) fn status_patch(version: Version, status: &ServiceStatus) -> Value {
         true => Value::Null,
         false => json!(ingress),
     };
-    match &status.announced {
-        ConditionChange::Keep => {}
-        ConditionChange::Set(announced) => {
-            patch["status"]["conditions"] = json!([condition::body(ANNOUNCED, announced)]);
-        }
+    let changes = [(ANNOUNCED, &status.announced), (CONFLICT, &status.conflict)];
+    let changes = changes.into_iter().filter_map(|(kind, change)| match change {
+        ConditionChange::Keep => None,
+        ConditionChange::Set(condition) => Some(condition::body(kind, condition)),
         // Only where there is one: what an API server makes of a directive without a list to apply it
         // to differs by version.
-        ConditionChange::Remove => {
-            let directive = json!([{ "type": ANNOUNCED, "$patch": "delete" }]);
-            patch["status"]["conditions"] = directive;
-        }
+        ConditionChange::Remove => Some(json!({ "type": kind, "$patch": "delete" })),
+    });
+    let changes: Vec<_> = changes.collect();
+    if !changes.is_empty() {
+        patch["status"]["conditions"] = json!(changes);
     }
     patch
 }
@@ -241,7 +243,7 @@ mod tests {
         ]);
         let service = of_status(json!({ "loadBalancer": { "ingress": foreign } }));
         assert_eq!(service.shown().next(), None);
-        let status = ServiceStatus { ingress: service.ingress, announced: ConditionChange::Keep };
+        let status = ServiceStatus { ingress: service.ingress, ..ServiceStatus::default() };
         let patch = status_patch(Version(1), &status);
         assert_eq!(patch["status"]["loadBalancer"]["ingress"], foreign);
     }
@@ -263,7 +265,13 @@ mod tests {
         let others = condition("LoadBalancerPortsError", "Elsewhere");
         let ours = condition("porter.kubesphere.io/Announced", "Announced");
         let service = of_status(json!({ "conditions": [others, ours] }));
-        assert_eq!(service.announced.unwrap().reason, "Announced");
+        assert_eq!(
+            (service.announced.unwrap().reason.as_str(), service.conflict),
+            ("Announced", None)
+        );
+        let conflict = condition("porter.kubesphere.io/AddressConflict", "ForeignHost");
+        let service = of_status(json!({ "conditions": [ours, conflict] }));
+        assert_eq!(service.conflict.unwrap().reason, "ForeignHost");
         assert_eq!(of_status(json!({ "conditions": [others] })).announced, None);
     }
 }

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     Answers, Config, Generation, Got, Identity, Input, Instant, IsAt, LeaseTiming, Link, LinkName,
-    Listing, MacAddr, Node, NodeName, Output, Probing, Read, ReadError, ReadId, Timestamp, Version,
-    Write, WriteError, WriteId, Written,
+    Listing, MacAddr, Node, NodeName, OnConflict, Output, Probing, Read, ReadError, ReadId,
+    Timestamp, Version, Write, WriteError, WriteId, Written,
 };
 
 /// Longer than anything in the core waits.
@@ -95,6 +95,8 @@ impl Replica {
             lease: LeaseTiming::default(),
             probing: Probing::default(),
             checks_proxies: false,
+            conflict_probing: None,
+            on_conflict: OnConflict::Defend,
         };
         let silent = (Generation::default(), None);
         let responder =

@@ -1,0 +1,517 @@
+//! Who else speaks for an EIP, and whether somebody has an address that is to become one.
+//!
+//! Heads up: read RFC 5227 sections 2.1 and 2.4 first. Porter differs from a host in that it speaks for
+//! many addresses and for other hosts' MACs, and in that those who contradict it are mostly its own
+//! cluster: a node whose kernel answers, or a second Porter.
+//!
+//! An address that nobody holds is *tried out* before it is given: a few probes that name no sender,
+//! and nobody may answer. What is held is *watched*: every claim to it that is heard counts, and once in
+//! a while the LAN is asked, since most who have an address say so only then. A claim is believed when
+//! it was seen twice, a second apart: one frame may have been on its way since before it was overtaken.
+//! For the same reason none counts shortly after a term began, when another replica was entitled to
+//! speak. What is believed is forgotten when two further questions found nobody.
+//!
+//! | who claims | how it is told |
+//! |---|---|
+//! | a strange host | it says that the address is at its own Ethernet address, which no node has |
+//! | a node's kernel | likewise, and a node has it |
+//! | another speaker: a second Porter, another load balancer | it says that the address is elsewhere than at its own Ethernet address |
+//!
+//! All questions are sent by whoever holds the Lease, and before its deadline.
+
+mod probing;
+mod roll;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use pnet::util::MacAddr;
+
+pub use self::probing::ConflictProbing;
+pub(crate) use self::roll::Roll;
+use crate::{Instant, IsAt, Link, LinkName, NodeName, Probe, Size, random::Random};
+
+/// From the beginning of a term on, for how long others may be heard who were entitled to speak: longer
+/// than any frame is on its way.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long after it was first seen a claim has to be seen again to be believed.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+/// How often the LAN is asked for an EIP, before jitter.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// How often it is while somebody claims it, and how often it is defended at most: `DEFEND_INTERVAL`
+/// of RFC 5227 section 1.1.
+const DEFEND_EVERY: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How long after it was last seen a claim is over: two questions in between brought nobody.
+const OVER_AFTER: Duration = Duration::from_millis(25_000);
+/// How many claims to one EIP are told apart: who floods the link does not fill memory.
+const CLAIMS_MAX: usize = 4;
+/// The least time between two questions about what is held: 50 a second.
+const CHECK_PACE: Duration = Duration::from_millis(20);
+/// The least time between two probes of what is tried out: somebody waits for it.
+const TRIAL_PACE: Duration = Duration::from_millis(2);
+/// For how long it counts that nobody had an address.
+const CLEAR_FOR: Duration = Duration::from_secs(60);
+/// How many addresses are tried out at a time. What goes beyond is given untried.
+const TRIALS_MAX: usize = 4_096;
+/// If the end of a trial is noticed later than this, an answer may be waiting still: it is asked again.
+const LATE_AFTER: Duration = Duration::from_millis(100);
+/// How often it is asked again for that.
+const LATE_MAX: u8 = 3;
+
+/// What to do about an EIP that somebody else claims.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnConflict {
+    /// Say that it is ours, once in ten seconds at most, and raise the alarm (RFC 5227 section 2.4 c).
+    #[default]
+    Defend,
+    /// Raise the alarm and say nothing until the claim is over (section 2.4 a). What a node's kernel
+    /// claims is defended nevertheless: that node is misconfigured, and no rightful owner.
+    Yield,
+}
+
+/// How many conflicts a leader knows of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Disputes {
+    /// EIPs that a strange host claims.
+    pub by_strangers: usize,
+    /// EIPs that a node's kernel answers for.
+    pub by_nodes: usize,
+    /// EIPs that another speaker claims: a second Porter, another load balancer.
+    pub by_speakers: usize,
+    /// Addresses that were not given, since somebody has them.
+    pub set_aside: usize,
+}
+
+/// An address on a link.
+pub(crate) type Place = (LinkName, IpAddr);
+
+/// Somebody who claims an address.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Rival {
+    pub(crate) who: Claimant,
+    /// Where the address is said to be.
+    pub(crate) mac: MacAddr,
+    /// Who says so: the Ethernet source; zero if that is not known.
+    pub(crate) via: MacAddr,
+}
+
+/// Who claims an address. The worst comes first: what hosts send goes out of the cluster.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Claimant {
+    /// A host that is no node.
+    Stranger,
+    /// One that speaks for others, and the node that it runs on, if it is one.
+    Speaker(Option<NodeName>),
+    /// A node, for itself.
+    Node(NodeName),
+}
+
+/// What is known of those who claim what is ours, in one term.
+#[derive(Clone, Debug)]
+pub(crate) struct Conflicts {
+    probing: Option<ConflictProbing>,
+    policy: OnConflict,
+    random: Random,
+    begun_at: Instant,
+    watches: BTreeMap<Place, Watch>,
+    /// When each that is watched is asked for, and when the time for an answer is over.
+    checks: BTreeSet<(Instant, Place)>,
+    ends: BTreeSet<(Instant, Place)>,
+    trials: BTreeMap<Place, Trial>,
+    /// When each trial goes on.
+    tries: BTreeSet<(Instant, Place)>,
+    check_free_at: Instant,
+    trial_free_at: Instant,
+    /// Of whom something else is known than before.
+    changes: BTreeSet<Place>,
+    /// What was found to be in use.
+    found: VecDeque<(Place, Rival)>,
+    /// What is to be said once more.
+    defences: BTreeSet<Place>,
+    outputs: VecDeque<Probe>,
+}
+
+/// An EIP that is watched.
+#[derive(Clone, Debug)]
+struct Watch {
+    due_at: Instant,
+    /// Whether it was asked for, and the time for an answer runs.
+    asks: bool,
+    /// Whether it is known whether anybody claims it: the LAN was asked in this term.
+    known: bool,
+    /// When a claim was seen first and last, by MAC and Ethernet source.
+    claims: BTreeMap<(MacAddr, MacAddr), Sighting>,
+    defended_at: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Sighting {
+    who: Claimant,
+    first_at: Instant,
+    last_at: Instant,
+    believed: bool,
+}
+
+/// An address that is tried out.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    due_at: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// So many probes are still to be sent, and so many more if answers may be waiting.
+    Asks { left: u8, late: u8 },
+    /// Nobody answered.
+    Clear,
+}
+
+impl Conflicts {
+    pub(crate) fn new(probing: Option<ConflictProbing>, policy: OnConflict, seed: u64) -> Self {
+        Self {
+            probing,
+            policy,
+            random: Random::new(seed),
+            begun_at: Instant::ZERO,
+            watches: BTreeMap::new(),
+            checks: BTreeSet::new(),
+            ends: BTreeSet::new(),
+            trials: BTreeMap::new(),
+            tries: BTreeSet::new(),
+            check_free_at: Instant::ZERO,
+            trial_free_at: Instant::ZERO,
+            changes: BTreeSet::new(),
+            found: VecDeque::new(),
+            defences: BTreeSet::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Forgets everything: a term begins or ends.
+    pub(crate) fn handle_term(&mut self, now: Instant) {
+        let random = Random::new(self.random.next());
+        let Self { probing, policy, .. } = *self;
+        *self = Self { random, begun_at: now, ..Self::new(probing, policy, 0) };
+    }
+
+    /// Takes in that something is said of an EIP on a link, or nothing any more.
+    pub(crate) fn handle_spoken(&mut self, place: Place, spoken: bool, now: Instant) {
+        self.end_trial(place);
+        if !spoken {
+            if let Some(watch) = self.watches.remove(&place) {
+                self.checks.remove(&(watch.due_at, place));
+                self.ends.remove(&(watch.due_at, place));
+            }
+            self.defences.remove(&place);
+            return;
+        }
+        if self.watches.contains_key(&place) {
+            return;
+        }
+        // Spread out, since a leader begins to speak of all EIPs at once.
+        let spread = u64::try_from(CHECK_EVERY.as_millis()).expect("it is a constant");
+        let wait = Duration::from_millis(self.random.next() % spread);
+        let due_at = now.max(self.begun_at + GRACE) + wait;
+        let watch =
+            Watch { due_at, asks: false, known: false, claims: BTreeMap::new(), defended_at: None };
+        self.watches.insert(place, watch);
+        self.checks.insert((due_at, place));
+    }
+
+    /// Whether a claim to an address is of interest.
+    pub(crate) fn minds(&self, place: Place) -> bool {
+        self.watches.contains_key(&place) || self.trials.contains_key(&place)
+    }
+
+    /// Takes in a claim to an address, of which `answer` is said, and who makes it.
+    pub(crate) fn handle_heard(
+        &mut self,
+        claim: &IsAt,
+        who: Claimant,
+        answer: Option<MacAddr>,
+        now: Instant,
+    ) {
+        let place = (claim.link, claim.target);
+        let settled = now >= self.begun_at + GRACE;
+        let rival = Rival { who, mac: claim.mac, via: claim.via };
+        if self.trials.contains_key(&place) {
+            let answers = claim.to.is_some_and(|(to, _)| to.is_unspecified());
+            let own = claim.via == claim.mac;
+            // What nobody asked for may be what the leader before said of one that held it.
+            if answers || settled || own && rival.who == Claimant::Stranger {
+                self.end_trial(place);
+                self.found.push_back((place, rival));
+            }
+            return;
+        }
+        let Some(watch) = self.watches.get_mut(&place).filter(|_| settled) else { return };
+        let key = (claim.mac, claim.via);
+        if !watch.claims.contains_key(&key) && watch.claims.len() >= CLAIMS_MAX {
+            return;
+        }
+        let sighting = watch.claims.entry(key).or_insert_with(|| Sighting {
+            who: rival.who.clone(),
+            first_at: now,
+            last_at: now,
+            believed: false,
+        });
+        sighting.last_at = now;
+        let named = std::mem::replace(&mut sighting.who, rival.who) != sighting.who;
+        let believes = !sighting.believed && now >= sighting.first_at + CONFIRM_AFTER;
+        sighting.believed |= believes;
+        if believes || named && sighting.believed {
+            self.changes.insert(place);
+        }
+        let soon = sighting.first_at + CONFIRM_AFTER;
+        let believed = sighting.believed;
+        // Who says the same as we do misleads nobody.
+        let misleads = answer.is_some_and(|answer| answer != claim.mac);
+        if misleads && watch.defended_at.is_none_or(|at| now >= at + DEFEND_EVERY) {
+            watch.defended_at = Some(now);
+            self.defences.insert(place);
+        }
+        // It is asked whether that one stays with it.
+        if !believed && !watch.asks && watch.due_at > soon {
+            self.checks.remove(&(watch.due_at, place));
+            watch.due_at = soon;
+            self.checks.insert((soon, place));
+        }
+    }
+
+    /// Has an address tried out, unless that cannot be or was done. Says whether it may be given.
+    pub(crate) fn try_out(
+        &mut self,
+        place: Place,
+        links: &BTreeMap<LinkName, Link>,
+        now: Instant,
+    ) -> bool {
+        let Some(probing) = self.probing.filter(|_| self.can_ask(place, links).is_some()) else {
+            return true;
+        };
+        if let Some(trial) = self.trials.get(&place) {
+            return trial.stage == Stage::Clear;
+        }
+        if self.trials.len() >= TRIALS_MAX {
+            return true;
+        }
+        let due_at = now + probing.wait(&mut self.random);
+        let stage = Stage::Asks { left: probing.count(), late: LATE_MAX };
+        self.trials.insert(place, Trial { due_at, stage });
+        self.tries.insert((due_at, place));
+        false
+    }
+
+    /// Whether an address may be given by what was found out of it.
+    pub(crate) fn is_clear(&self, place: Place, links: &BTreeMap<LinkName, Link>) -> bool {
+        let Some(_) = self.probing.filter(|_| self.can_ask(place, links).is_some()) else {
+            return true;
+        };
+        match self.trials.get(&place) {
+            Some(trial) => trial.stage == Stage::Clear,
+            None => self.trials.len() >= TRIALS_MAX,
+        }
+    }
+
+    /// Takes in the passage of time, at which this replica may speak.
+    pub(crate) fn handle_timeout(&mut self, links: &BTreeMap<LinkName, Link>, now: Instant) {
+        while let Some(place) = take_due(&mut self.ends, now) {
+            self.end_check(place, now);
+        }
+        while now >= self.trial_free_at
+            && let Some(place) = take_due(&mut self.tries, now)
+        {
+            self.go_on(place, links, now);
+        }
+        while now >= self.check_free_at
+            && let Some(place) = take_due(&mut self.checks, now)
+        {
+            self.check(place, links, now);
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let first = |due: &BTreeSet<(Instant, Place)>| due.first().map(|(at, _)| *at);
+        let trial = first(&self.tries).map(|at| at.max(self.trial_free_at));
+        let check = first(&self.checks).map(|at| at.max(self.check_free_at));
+        [first(&self.ends), trial, check].into_iter().flatten().min()
+    }
+
+    /// The next question to be put on the LAN.
+    #[must_use]
+    pub(crate) fn poll_output(&mut self) -> Option<Probe> {
+        self.outputs.pop_front()
+    }
+
+    /// An address that was tried out and is in use, and who has it.
+    #[must_use]
+    pub(crate) fn poll_found(&mut self) -> Option<(Place, Rival)> {
+        self.found.pop_front()
+    }
+
+    /// An address of which something else is known than before.
+    #[must_use]
+    pub(crate) fn poll_change(&mut self) -> Option<Place> {
+        self.changes.pop_first()
+    }
+
+    /// An EIP that is to be announced, since somebody else did.
+    #[must_use]
+    pub(crate) fn poll_defence(&mut self) -> Option<Place> {
+        self.defences.pop_first()
+    }
+
+    /// Those who are known to claim an EIP; `None`: nothing is known in this term.
+    pub(crate) fn rivals(&self, place: Place) -> Option<BTreeSet<Rival>> {
+        let watch = self.watches.get(&place)?;
+        let believed = watch.claims.iter().filter(|(_, sighting)| sighting.believed);
+        let rivals = believed.map(|(&(mac, via), it)| Rival { who: it.who.clone(), mac, via });
+        let rivals: BTreeSet<_> = rivals.collect();
+        (watch.known || !rivals.is_empty()).then_some(rivals)
+    }
+
+    /// Whether an EIP is left to somebody else.
+    pub(crate) fn yields(&self, place: Place) -> bool {
+        let foreign =
+            |sighting: &Sighting| sighting.believed && !matches!(sighting.who, Claimant::Node(_));
+        let watch = self.watches.get(&place).filter(|_| self.policy == OnConflict::Yield);
+        watch.is_some_and(|watch| watch.claims.values().any(foreign))
+    }
+
+    /// How many conflicts are known.
+    pub(crate) fn disputes(&self) -> Disputes {
+        let mut disputes = Disputes::default();
+        for watch in self.watches.values() {
+            let believed = || watch.claims.values().filter(|sighting| sighting.believed);
+            let any = |is: fn(&Claimant) -> bool| usize::from(believed().any(|it| is(&it.who)));
+            disputes.by_strangers += any(|who| matches!(who, Claimant::Stranger));
+            disputes.by_nodes += any(|who| matches!(who, Claimant::Node(_)));
+            disputes.by_speakers += any(|who| matches!(who, Claimant::Speaker(_)));
+        }
+        disputes
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.outputs.len() + self.found.len() + self.changes.len() + self.defences.len()
+    }
+
+    /// How many addresses are tried out, or were shortly ago.
+    pub(crate) fn size_of_trials(&self) -> Size {
+        Size::new("addresses tried out", self.trials.len().max(self.tries.len()), TRIALS_MAX)
+    }
+
+    /// How much is remembered, where something is said of so many EIPs, or was until shortly ago.
+    pub(crate) fn sizes(&self, eips: usize) -> [Size; 3] {
+        let claims = self.watches.values().map(|watch| watch.claims.len()).sum();
+        [
+            Size::new("EIPs watched", self.watches.len(), eips),
+            Size::new("EIPs to be asked for", self.checks.len() + self.ends.len(), eips),
+            Size::new("claims to EIPs", claims, eips * CLAIMS_MAX),
+        ]
+    }
+
+    /// Sends the next probe of a trial, or ends it.
+    fn go_on(&mut self, place: Place, links: &BTreeMap<LinkName, Link>, now: Instant) {
+        let Some(Trial { due_at, stage }) = self.trials.remove(&place) else { return };
+        let own = self.can_ask(place, links);
+        let (stage, span) = match (stage, self.probing, own) {
+            (Stage::Clear, _, _) => {
+                self.changes.insert(place);
+                return;
+            }
+            (Stage::Asks { left: 0, late }, Some(probing), Some(_))
+                if late > 0 && now > due_at + LATE_AFTER =>
+            {
+                self.put(place, own);
+                (Stage::Asks { left: 0, late: late - 1 }, probing.settle())
+            }
+            (Stage::Asks { left, late }, Some(probing), Some(_)) if left > 0 => {
+                self.put(place, own);
+                self.trial_free_at = now + TRIAL_PACE;
+                let span = match left {
+                    1 => probing.settle(),
+                    _ => probing.gap(&mut self.random),
+                };
+                (Stage::Asks { left: left - 1, late }, span)
+            }
+            // Nobody answered; or nobody can be asked any more, and the watch will tell.
+            (Stage::Asks { .. }, _, _) => {
+                self.changes.insert(place);
+                (Stage::Clear, CLEAR_FOR)
+            }
+        };
+        let due_at = now + span;
+        self.trials.insert(place, Trial { due_at, stage });
+        self.tries.insert((due_at, place));
+    }
+
+    fn end_trial(&mut self, place: Place) {
+        if let Some(trial) = self.trials.remove(&place) {
+            self.tries.remove(&(trial.due_at, place));
+        }
+    }
+
+    /// Asks the LAN for an EIP.
+    fn check(&mut self, place: Place, links: &BTreeMap<LinkName, Link>, now: Instant) {
+        let own = self.can_ask(place, links).filter(|_| self.probing.is_some());
+        if own.is_some() {
+            self.put(place, own);
+            self.check_free_at = now + CHECK_PACE;
+        }
+        let watch = self.watches.get_mut(&place).expect("what is asked for is watched");
+        watch.asks = true;
+        watch.due_at = now + ANSWER_WITHIN;
+        self.ends.insert((watch.due_at, place));
+    }
+
+    /// Draws the conclusions from who answered, and who did not.
+    fn end_check(&mut self, place: Place, now: Instant) {
+        let watch = self.watches.get_mut(&place).expect("what was asked for is watched");
+        let before = watch.claims.values().filter(|it| it.believed).count();
+        watch.claims.retain(|_, sighting| now < sighting.last_at + OVER_AFTER);
+        let after = watch.claims.values().filter(|it| it.believed).count();
+        // Of what was seen once it is not known yet.
+        let certain = watch.claims.values().all(|sighting| sighting.believed);
+        if certain && !std::mem::replace(&mut watch.known, true) || before != after {
+            self.changes.insert(place);
+        }
+        let span = match certain {
+            false => CONFIRM_AFTER,
+            true if watch.claims.is_empty() => self.random.about(CHECK_EVERY),
+            true => DEFEND_EVERY.saturating_sub(ANSWER_WITHIN),
+        };
+        watch.asks = false;
+        watch.due_at = now + span;
+        self.checks.insert((watch.due_at, place));
+    }
+
+    /// The link's own MAC, if the address may be asked for there.
+    fn can_ask(&self, (link, address): Place, links: &BTreeMap<LinkName, Link>) -> Option<MacAddr> {
+        let link = links.get(&link).filter(|link| link.carrier)?;
+        link.address_beside(address).map(|_| link.mac)
+    }
+
+    fn put(&mut self, (link, target): Place, own: Option<MacAddr>) {
+        let nobody = match target {
+            IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let probe = own.map(|own| Probe { link, target, to: None, sender: (nobody, own) });
+        self.outputs.extend(probe);
+    }
+}
+
+/// The first of which the time has come.
+fn take_due(due: &mut BTreeSet<(Instant, Place)>, now: Instant) -> Option<Place> {
+    due.first().filter(|(at, _)| *at <= now)?;
+    due.pop_first().map(|(_, place)| place)
+}

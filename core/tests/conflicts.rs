@@ -1,0 +1,393 @@
+//! Somebody else has an address of ours: before it is given, and afterwards.
+
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::*;
+use porter_core::{ConflictProbing, Disputes, Input, Instant, IsAt, MacAddr, OnConflict, Silence};
+
+/// A host that is no node.
+const STRANGER: MacAddr = MacAddr(2, 0x99, 0, 0, 0, 1);
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A leader whom nobody contradicts, before its first Service.
+fn leading(on_conflict: OnConflict) -> Bench {
+    let mut bench = Bench::with(Some(ConflictProbing::fast()), on_conflict);
+    bench.lead();
+    // Who led before is not heard any more.
+    bench.run(secs(6));
+    bench
+}
+
+/// A leader that answers for `web` with node3, at 172.22.0.188.
+fn serving(on_conflict: OnConflict) -> Bench {
+    let mut bench = leading(on_conflict);
+    bench.endpoints(&web(), &["node3"]);
+    bench.service(&web(), Some(asking()));
+    bench.run(secs(10));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    bench.events.clear();
+    bench.announced.clear();
+    bench.probed.clear();
+    bench
+}
+
+/// Somebody tells everybody that an address is at `mac`.
+fn claim(bench: &mut Bench, last: u8, (mac, via): (MacAddr, MacAddr)) {
+    let claim = IsAt { link: eth0(), target: eip(last), mac, to: None, via };
+    bench.tell(Input::Heard(claim));
+}
+
+/// What is said of who else claims an address of `web`.
+fn conflict(bench: &Bench) -> Option<String> {
+    let said = bench.shown(&web()).conflict.as_ref()?;
+    assert!(said.met);
+    Some(format!("{}: {}", said.reason, said.message))
+}
+
+// Before an address is given.
+
+#[test]
+fn an_address_is_asked_for_three_times_and_given_when_nobody_has_it() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.endpoints(&web(), &["node3"]);
+    let from = bench.now;
+    bench.api.put_service(&web(), Some(asking()));
+    bench.pump();
+    bench.run(Duration::from_millis(399));
+    assert_eq!(bench.used().len(), 0, "{:?}", bench.written);
+    bench.run(Duration::from_millis(400));
+    let asked = bench.probed.iter().map(|(at, to)| (at.since(from).as_millis(), *to));
+    let asked: Vec<_> = asked.collect();
+    assert_eq!(asked, [(0, eip(188)), (100, eip(188)), (200, eip(188))]);
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
+    assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn what_was_given_is_not_tried_out_again_by_who_leads_next_nor_when_it_moves() {
+    let mut bench = serving(OnConflict::Defend);
+    bench.endpoints(&web(), &["node4"]);
+    assert_eq!(bench.ask(188), Some(mac(10)));
+    bench.restart();
+    bench.prepare();
+    bench.run(secs(9));
+    assert_eq!(bench.ask(188), Some(mac(10)));
+    assert_eq!(bench.probed, []);
+}
+
+#[test]
+fn an_address_that_a_host_has_is_set_aside_and_another_is_given() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.apply(&web(), asking());
+    bench.run(secs(1));
+    assert_eq!(bench.shown(&web()).ingress, [shows(189)]);
+    let found =
+        format!("172.22.0.188 is set aside: a host that is no node has it on eth0, at {STRANGER}");
+    assert_eq!(bench.ready("pool"), format!("True Served: served on eth0; {found}"));
+    assert_eq!(bench.told("AddressInUse"), [found]);
+    assert_eq!(bench.speaker.disputes(), Disputes { set_aside: 1, ..Disputes::default() });
+
+    bench.rivals.clear();
+    bench.run(TEN_MINUTES);
+    assert_eq!(bench.ready("pool"), "True Served: served on eth0");
+    bench.apply(&named("next"), asking());
+    bench.run(secs(1));
+    assert_eq!(bench.shown(&named("next")).ingress, [shows(188)]);
+}
+
+#[test]
+fn who_asks_for_an_address_that_a_host_has_is_told_and_gets_it_when_it_is_free() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.rivals.insert(eip(195), (STRANGER, STRANGER));
+    bench.apply(&web(), annotated(ADDRESS, "172.22.0.195"));
+    bench.run(secs(4));
+    assert_eq!(bench.shown(&web()).ingress, []);
+    assert_eq!(bench.said(&web()), (false, "AddressInUse"));
+    let message = format!(
+        "172.22.0.195 is not given: a host that is no node has it on eth0, at {STRANGER}; name \
+         another, or take it off there, and it is tried again within ten minutes"
+    );
+    assert_eq!(bench.message(&web()), message);
+
+    bench.rivals.clear();
+    bench.run(TEN_MINUTES);
+    assert_eq!(bench.shown(&web()).ingress, [shows(195)]);
+    assert_eq!(bench.said(&web()), (true, "Announced"));
+}
+
+#[test]
+fn a_pool_of_which_a_node_answers_for_every_address_names_that_node() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.eip(&pool(), Some(layer2("172.22.0.188-172.22.0.189")));
+    for last in [188, 189] {
+        bench.rivals.insert(eip(last), (mac(10), mac(10)));
+    }
+    bench.apply(&web(), asking());
+    bench.run(secs(4));
+    assert_eq!(bench.said(&web()), (false, "AddressInUse"));
+    let message = bench.message(&web());
+    assert!(message.contains("172.22.0.188 is set aside: node4's kernel answers"), "{message}");
+    assert!(message.contains("arp_ignore=1, and 1 more likewise"), "{message}");
+}
+
+#[test]
+fn an_address_is_given_untried_where_nobody_can_be_asked() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.eip(&pool(), Some(layer2("10.7.0.1-10.7.0.9")));
+    bench.apply(&web(), asking());
+    assert_eq!(
+        bench.shown(&web()).shown().collect::<Vec<_>>(),
+        ["10.7.0.1".parse::<std::net::IpAddr>().unwrap()]
+    );
+    assert_eq!(bench.probed, []);
+}
+
+#[test]
+fn by_the_timers_of_rfc_5227_it_takes_seven_seconds_at_most() {
+    let mut bench = Bench::with(Some(ConflictProbing::rfc5227()), OnConflict::Defend);
+    assert_eq!(ConflictProbing::rfc5227().lasts_at_most(), secs(7));
+    bench.lead();
+    bench.apply(&web(), asking());
+    bench.run(Duration::from_millis(3_700));
+    assert_eq!(bench.used().len(), 0);
+    bench.run(Duration::from_millis(3_550));
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
+    let gaps: Vec<_> = bench.probed.windows(2).map(|pair| pair[1].0.since(pair[0].0)).collect();
+    assert!(
+        gaps.len() == 2 && gaps.iter().all(|gap| (secs(1)..=secs(2)).contains(gap)),
+        "{gaps:?}"
+    );
+}
+
+// Afterwards.
+
+#[test]
+fn a_host_that_claims_an_address_is_named_until_it_stops() {
+    let mut bench = serving(OnConflict::Defend);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(70));
+    let message = format!(
+        "a host that is no node of this cluster claims 172.22.0.188 on eth0, at {STRANGER}: take the \
+         address off that host, or give the Service another"
+    );
+    assert_eq!(conflict(&bench), Some(format!("ForeignHost: {message}")));
+    assert_eq!(bench.told("AddressConflict"), [&*message]);
+    assert_eq!(bench.speaker.disputes().by_strangers, 1);
+    // It is answered all the same.
+    assert_eq!((bench.said(&web()), bench.ask(188)), ((true, "Announced"), Some(mac(9))));
+
+    bench.rivals.clear();
+    bench.run(secs(60));
+    assert_eq!(conflict(&bench), None);
+    assert_eq!(bench.told("AddressConflictOver").len(), 1);
+    assert_eq!(bench.speaker.disputes(), Disputes::default());
+}
+
+#[test]
+fn a_node_whose_kernel_answers_is_named_with_what_to_do() {
+    let mut bench = serving(OnConflict::Defend);
+    // Also the one that is answered with: once that is another, it will mislead.
+    for last in [9, 10] {
+        bench.rivals.insert(eip(188), (mac(last), mac(last)));
+        bench.run(secs(110));
+        let said = conflict(&bench).unwrap();
+        let node = if last == 9 { "node3" } else { "node4" };
+        assert!(
+            said.starts_with(&format!("NodeAnswers: {node}'s kernel answers for 172.22.0.188"))
+        );
+        assert!(said.contains("strictARP") && said.contains("arp_ignore=1"), "{said}");
+    }
+    assert_eq!(bench.speaker.disputes().by_nodes, 1);
+}
+
+#[test]
+fn a_node_that_may_not_be_answered_is_known_by_its_mac_nevertheless() {
+    let mut bench = serving(OnConflict::Defend);
+    let mut sick = node(11);
+    sick.ready = false;
+    bench.node("node5", Some(sick));
+    bench.rivals.insert(eip(188), (mac(11), mac(11)));
+    bench.run(secs(70));
+    assert!(conflict(&bench).unwrap().starts_with("NodeAnswers: node5's kernel"));
+}
+
+#[test]
+fn another_speaker_is_told_from_a_kernel_and_named_by_the_node_it_runs_on() {
+    let mut bench = serving(OnConflict::Defend);
+    bench.rivals.insert(eip(188), (mac(9), mac(10)));
+    bench.run(secs(70));
+    let said = conflict(&bench).unwrap();
+    assert!(said.starts_with("OtherSpeaker: another Porter, or another load balancer, on node4"));
+    assert_eq!(bench.speaker.disputes().by_speakers, 1);
+    bench.rivals.clear();
+    bench.run(secs(60));
+    bench.rivals.insert(eip(188), (STRANGER, MacAddr(2, 0x99, 0, 0, 0, 2)));
+    bench.run(secs(70));
+    let said = conflict(&bench).unwrap();
+    assert!(
+        said.starts_with("OtherSpeaker: another load balancer, or a proxy at 02:99:00:00:00:02"),
+        "{said}"
+    );
+}
+
+#[test]
+fn two_porters_that_find_each_other_do_not_write_in_turns() {
+    let mut bench = serving(OnConflict::Defend);
+    bench.rivals.insert(eip(188), (mac(9), mac(10)));
+    bench.run(secs(70));
+    bench.written.clear();
+    for _ in 0..20 {
+        // The other one has its own words for it, or has not heard of us yet.
+        for said in [None, Some("another Porter, or another load balancer, on node1 ..")] {
+            bench.edit_service(&web(), |service| {
+                let Some(conflict) = &mut service.conflict else { return };
+                match said {
+                    Some(said) => conflict.message = said.to_owned(),
+                    None => conflict.reason = "NodeAnswers".to_owned(),
+                }
+            });
+            bench.run(Duration::from_millis(500));
+        }
+    }
+    assert!(bench.written.len() <= 15, "{}", bench.written.len());
+}
+
+#[test]
+fn one_claim_is_contradicted_at_once_and_believed_only_if_it_comes_again() {
+    let mut bench = serving(OnConflict::Defend);
+    claim(&mut bench, 188, (STRANGER, STRANGER));
+    bench.run(Duration::from_millis(10));
+    assert_eq!(bench.announced.iter().map(|it| it.mac).collect::<Vec<_>>(), [mac(9)]);
+    bench.run(secs(40));
+    assert_eq!(conflict(&bench), None);
+    assert!(bench.probed.iter().any(|(_, of)| *of == eip(188)), "it was asked for");
+}
+
+#[test]
+fn an_address_is_defended_once_in_ten_seconds_however_often_it_is_claimed() {
+    let mut bench = serving(OnConflict::Defend);
+    let from = bench.now;
+    for _ in 0..600 {
+        claim(&mut bench, 188, (STRANGER, STRANGER));
+        bench.run(Duration::from_millis(100));
+    }
+    let told = bench.announced.len();
+    assert!((6..=8).contains(&told), "{told} announcements in {:?}", bench.now.since(from));
+}
+
+#[test]
+fn who_says_the_same_as_we_do_is_not_contradicted() {
+    let mut bench = serving(OnConflict::Defend);
+    for _ in 0..100 {
+        claim(&mut bench, 188, (mac(9), mac(9)));
+        bench.run(Duration::from_millis(100));
+    }
+    assert_eq!(bench.announced, []);
+}
+
+#[test]
+fn what_the_one_who_led_before_said_is_no_conflict() {
+    let mut bench = Bench::with(Some(ConflictProbing::fast()), OnConflict::Defend);
+    bench.endpoints(&web(), &["node3"]);
+    bench.api.put_service(&web(), Some(asking()));
+    bench.prepare();
+    while !bench.speaker.leads(bench.now) {
+        bench.run(Duration::from_millis(50));
+    }
+    for _ in 0..40 {
+        claim(&mut bench, 188, (mac(10), mac(10)));
+        bench.run(Duration::from_millis(100));
+    }
+    bench.run(secs(70));
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
+    assert_eq!(conflict(&bench), None);
+}
+
+#[test]
+fn a_claim_to_what_is_not_ours_is_nobody_s_business() {
+    let mut bench = serving(OnConflict::Defend);
+    for _ in 0..30 {
+        claim(&mut bench, 190, (STRANGER, STRANGER));
+        bench.run(Duration::from_millis(100));
+    }
+    assert_eq!((conflict(&bench), bench.speaker.disputes()), (None, Disputes::default()));
+}
+
+#[test]
+fn an_address_that_is_yielded_is_silent_until_nobody_claims_it() {
+    let mut bench = serving(OnConflict::Yield);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    assert_eq!(bench.answers.entry(eth0(), eip(188)), Some(Err(Silence::Conflict)));
+    assert_eq!(bench.said(&web()), (false, "LeftToAnother"));
+    assert!(conflict(&bench).unwrap().starts_with("ForeignHost"));
+
+    bench.rivals.clear();
+    bench.run(secs(60));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    assert_eq!((bench.said(&web()), conflict(&bench)), ((true, "Announced"), None));
+}
+
+#[test]
+fn what_a_node_s_kernel_claims_is_not_yielded() {
+    let mut bench = serving(OnConflict::Yield);
+    bench.rivals.insert(eip(188), (mac(10), mac(10)));
+    bench.run(secs(75));
+    assert!(conflict(&bench).unwrap().starts_with("NodeAnswers"));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn a_conflict_is_repeated_by_nobody_who_leads_next_and_ends_with_it() {
+    let mut bench = serving(OnConflict::Defend);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    let said = bench.shown(&web()).conflict.clone();
+    bench.restart();
+    bench.prepare();
+    bench.events.clear();
+    bench.run(secs(80));
+    assert_eq!(bench.shown(&web()).conflict, said);
+    assert_eq!(bench.told("AddressConflict"), [""; 0]);
+    bench.rivals.clear();
+    bench.restart();
+    bench.prepare();
+    bench.run(secs(90));
+    assert_eq!(conflict(&bench), None);
+}
+
+#[test]
+fn a_service_that_goes_takes_its_conflict_along() {
+    let mut bench = serving(OnConflict::Defend);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    assert!(conflict(&bench).is_some());
+    bench.edit_service(&web(), |service| service.load_balancer = false);
+    bench.calm();
+    assert_eq!(conflict(&bench), None);
+}
+
+#[test]
+fn a_hundred_addresses_are_asked_for_at_fifty_a_second_at_most() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.eip(&pool(), Some(layer2("172.22.0.100-172.22.0.220")));
+    let names: Vec<_> = (0..100).map(|i| format!("web-{i}")).collect();
+    bench.apply_all(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    bench.run(secs(2));
+    bench.probed.clear();
+    bench.run(secs(130));
+    let times: Vec<Instant> = bench.probed.iter().map(|(at, _)| *at).collect();
+    assert!((150..=250).contains(&times.len()), "{}", times.len());
+    let close = times.windows(2).filter(|pair| pair[1].since(pair[0]) < Duration::from_millis(20));
+    assert_eq!(close.count(), 0);
+    assert_eq!(bench.speaker.sizes().excesses().count(), 0);
+}

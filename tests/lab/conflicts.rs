@@ -1,0 +1,123 @@
+//! Others who have an address of the pool, on real kernels: a host, a node's kernel, a second Porter.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::{
+    lab::{self, Lab},
+    reasons,
+};
+
+const SERVICE: &str = "mylbapp-svc-layer2";
+const NODES: [&str; 3] = ["node1", "node3", "node4"];
+
+/// A lab, and a node in it that the leader does not run on: nobody hears its own host.
+struct Contested {
+    lab: Lab,
+    node: &'static str,
+    _directory: TempDir,
+}
+
+impl Contested {
+    /// `None` where there is nothing to claim an address with.
+    fn start() -> Option<Self> {
+        let has_ip = Command::new("ip").arg("-V").output().is_ok_and(|ran| ran.status.success());
+        if !lab::has_kubectl() || !has_ip {
+            return None;
+        }
+        let directory = TempDir::new().expect("there is room for a directory");
+        let lab = Lab::start(directory.path());
+        lab.wait_for("The lab stays up");
+        let mut contested = Self { lab, node: NODES[0], _directory: directory };
+        let lease = "kubectl -n porter-system get lease porter-speaker";
+        let holder = contested.shell(&format!("{lease} -o jsonpath={{.spec.holderIdentity}}"));
+        let apart = NODES.into_iter().find(|node| !holder.contains(node));
+        contested.node = apart.expect("one of three leads");
+        Some(contested)
+    }
+
+    fn shell(&self, script: &str) -> String {
+        let ran = self.lab.run("bash", &["-c", script]);
+        let said = [ran.stdout, ran.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    fn on(&self, station: &str, script: &str) {
+        let ran = self.lab.run(lab::PORTER, &["lab", "exec", station, "--", "bash", "-c", script]);
+        assert!(ran.status.success(), "{station}: {script}: {ran:?}");
+    }
+
+    /// Whether the kernel of the node tells who asks about addresses of other links, too.
+    fn set_strict(&self, strict: bool) {
+        let key = "/proc/sys/net/ipv4/conf/all/arp_ignore";
+        self.on(self.node, &format!("echo {} > {key}", u8::from(strict)));
+    }
+
+    /// What is said of who else claims the guide's EIP: reason and message.
+    fn conflict(&self) -> String {
+        let path = "{range .status.conditions[?(@.type==\"porter.kubesphere.io/AddressConflict\")]}\
+                    {.reason}: {.message}{end}";
+        self.shell(&format!("kubectl get svc {SERVICE} -o jsonpath='{path}'"))
+    }
+
+    fn until_said(&self, what: &[&str]) {
+        lab::until(what[0], || {
+            let said = self.conflict();
+            what.iter().all(|what| said.contains(what))
+        });
+    }
+}
+
+#[test]
+fn a_host_and_a_node_s_kernel_that_claim_an_eip_are_told_apart_and_named() {
+    let Some(lab) = Contested::start() else { return };
+    let node = lab.node;
+    lab.on("client", "ip address add 172.22.0.188/24 dev eth0");
+    lab.until_said(&["ForeignHost: a host that is no node", "at 52:54:ac:16:00:64"]);
+
+    // kube-proxy has given every node the EIP, and this one is not told to keep it to itself.
+    lab.set_strict(false);
+    let kernel = format!("{node}'s kernel answers for 172.22.0.188 on eth0");
+    lab.until_said(&["ForeignHost", &kernel, "arp_ignore=1"]);
+
+    lab.on("client", "ip address del 172.22.0.188/24 dev eth0");
+    lab.until_said(&[&format!("NodeAnswers: {kernel}")]);
+
+    lab.set_strict(true);
+    lab::until("nobody claims it any more", || lab.conflict().is_empty());
+    let events =
+        lab.shell(&format!("kubectl get events --field-selector regarding.name={SERVICE}"));
+    let events = events + &lab.shell("kubectl get events");
+    assert!(events.contains("AddressConflict"), "{events}");
+    assert!(lab.lab.stop().success());
+}
+
+#[test]
+fn an_address_on_the_loopback_of_a_node_without_arp_ignore_is_not_given() {
+    let Some(lab) = Contested::start() else { return };
+    lab.set_strict(false);
+    lab.on(lab.node, "ip address add 172.22.0.189/32 dev lo");
+    let next = reasons::service("next", "eip-sample-layer2", "", 80);
+    lab.shell(&format!("kubectl apply -f - <<EOF\n{next}EOF\n"));
+    lab::until("the one after it is given", || {
+        let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
+        lab.shell(&format!("kubectl get svc next -o {path}")) == "172.22.0.190"
+    });
+    let said = lab.shell("kubectl describe eip eip-sample-layer2");
+    let named = format!("172.22.0.189 is set aside: {}'s kernel answers for it on eth0", lab.node);
+    assert!(said.contains(&named), "{said}");
+    assert!(lab.lab.stop().success());
+}
+
+#[test]
+fn a_second_porter_is_told_from_a_kernel() {
+    let Some(lab) = Contested::start() else { return };
+    let agent = ["lab", "exec", lab.node, "--", lab::PORTER, "agent", "--lease-name", "second"];
+    let mut second = lab.lab.spawn(lab::PORTER, &agent);
+    let named = "OtherSpeaker: another Porter, or another load balancer, on ";
+    lab.until_said(&[named, "says that 172.22.0.188 is at"]);
+    second.kill().expect("it runs");
+    second.wait().expect("it is a child of ours");
+    assert!(lab.lab.stop().success());
+}
