@@ -156,11 +156,18 @@ impl Station {
         said.err().unwrap_or(Outcome::Announced)
     }
 
-    /// Asks for a node's MAC. Needs no permission, as it speaks for no EIP.
+    /// Asks for a node's MAC, which speaks for no EIP and needs no permission; or who else has an
+    /// address, which is up to whoever may speak for it.
     pub(crate) fn probe(&self, probe: &Probe) -> Outcome {
-        match wire::probe(probe).map(|frame| voice::send(&frame, &self.speaker)) {
-            Some(Ok(())) => Outcome::Probed,
-            Some(Err(_)) | None => Outcome::Unsent,
+        let Some(frame) = wire::probe(probe) else { return Outcome::Unsent };
+        let send = || voice::send(&frame, &self.speaker);
+        if probe.is_for_conflicts() {
+            let said = self.common.voice.say(send, &self.common.outcomes);
+            return said.err().unwrap_or(Outcome::Probed);
+        }
+        match send() {
+            Ok(()) => Outcome::Probed,
+            Err(_) => Outcome::Unsent,
         }
     }
 
