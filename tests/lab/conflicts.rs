@@ -1,6 +1,10 @@
 //! Others who have an address of the pool, on real kernels: a host, a node's kernel, a second Porter.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tempfile::TempDir;
 
@@ -10,9 +14,12 @@ use crate::{
 };
 
 const SERVICE: &str = "mylbapp-svc-layer2";
+/// Longer than it takes until every EIP was asked for, by a leader that has time.
+const PATIENCE: Duration = Duration::from_secs(150);
 const NODES: [&str; 3] = ["node1", "node3", "node4"];
 
-/// A lab, and a node in it that the leader does not run on: nobody hears its own host.
+/// A lab, and a node in it that the leader does not run on, since nobody hears its own host, and that is
+/// not the one that is answered.
 struct Contested {
     lab: Lab,
     node: &'static str,
@@ -32,8 +39,11 @@ impl Contested {
         let mut contested = Self { lab, node: NODES[0], _directory: directory };
         let lease = "kubectl -n porter-system get lease porter-speaker";
         let holder = contested.shell(&format!("{lease} -o jsonpath={{.spec.holderIdentity}}"));
-        let apart = NODES.into_iter().find(|node| !holder.contains(node));
-        contested.node = apart.expect("one of three leads");
+        let record = "{.metadata.annotations.layer2\\.porter\\.kubesphere\\.io/v1alpha1}";
+        let answered =
+            contested.shell(&format!("kubectl get svc {SERVICE} -o jsonpath='{record}'"));
+        let apart = NODES.into_iter().find(|node| !holder.contains(node) && *node != answered);
+        contested.node = apart.expect("one of three leads, and one is answered");
         Some(contested)
     }
 
@@ -62,10 +72,15 @@ impl Contested {
     }
 
     fn until_said(&self, what: &[&str]) {
-        lab::until(what[0], || {
+        let limit = Instant::now() + PATIENCE;
+        loop {
             let said = self.conflict();
-            what.iter().all(|what| said.contains(what))
-        });
+            if what.iter().all(|what| said.contains(what)) {
+                return;
+            }
+            assert!(Instant::now() < limit, "waited for {what:?}, and {said:?} is said");
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
