@@ -197,7 +197,7 @@ impl Cluster {
     }
 
     /// Takes in an Eip as a write of ours has left it: of what it records, only what the write
-    /// changed is news.
+    /// changed is news. It may be gone, if it was deleted and the write was what it waited for.
     pub(crate) fn handle_eip_written(
         &mut self,
         name: EipName,
@@ -211,14 +211,17 @@ impl Cluster {
             });
             pairs.collect()
         };
-        let before = holders(self.eips.get(&name));
+        let on = |eip: Option<&Eip>| eip.filter(|eip| ipam::is_layer2(eip)).map(Interface::of);
+        let (before, was_on) = (holders(self.eips.get(&name)), on(self.eips.get(&name)));
         if !self.eips.apply_written(name.clone(), version, eip) {
             return Concern::default();
         }
-        let after = holders(self.eips.get(&name));
-        let services = before.symmetric_difference(&after).map(|(_, holder)| holder.clone());
-        let services = services.collect();
-        Concern { services, eips: BTreeSet::from([name]), ..Concern::default() }
+        let (after, is_on) = (holders(self.eips.get(&name)), on(self.eips.get(&name)));
+        let mut concern = self.reach_changed(was_on != is_on);
+        let holders = before.symmetric_difference(&after).map(|(_, holder)| holder.clone());
+        concern.services.extend(holders);
+        concern.eips.insert(name);
+        concern
     }
 
     fn handle_slice(&mut self, name: SliceName, version: Version, slice: Option<Slice>) -> Concern {

@@ -130,6 +130,16 @@ fn an_eip_that_goes_takes_no_other_on_its_interface_with_it() {
 }
 
 #[test]
+fn a_link_is_listened_on_for_as_long_as_an_eip_is_on_it() {
+    let mut bench = Bench::leading();
+    assert_eq!(bench.listening, [eth0()].into());
+    // What it was is told by the verdict on the write that let it go, and once more by the watch.
+    bench.delete_eip(&pool());
+    bench.calm();
+    assert_eq!(bench.listening, [].into());
+}
+
+#[test]
 fn an_eip_and_its_service_that_are_deleted_together_leave_nothing() {
     let mut bench = Bench::serving();
     bench.watches = false;

@@ -45,6 +45,8 @@ pub(crate) struct Bench {
     pub(crate) left: bool,
     /// The groups that it is in.
     pub(crate) groups: BTreeSet<(LinkName, Ipv6Addr)>,
+    /// The links that are to be listened on.
+    pub(crate) listening: BTreeSet<LinkName>,
     /// Nodes' addresses that nobody answers for on the LAN.
     pub(crate) mute: BTreeSet<IpAddr>,
     /// Who answers for an EIP, or what is to become one: where it is said to be, and by whom.
@@ -157,6 +159,7 @@ impl Bench {
             written: Vec::new(),
             left: false,
             groups: BTreeSet::new(),
+            listening: BTreeSet::new(),
             mute: BTreeSet::new(),
             rivals: BTreeMap::new(),
             probed: Vec::new(),
@@ -372,10 +375,10 @@ impl Bench {
             Output::Join(link, group) => {
                 assert!(self.groups.insert((link, group)), "{group} is joined already");
             }
-            Output::Listen(_) => {}
             Output::Quit(link, group) => {
                 assert!(self.groups.remove(&(link, group)), "{group} was not joined");
             }
+            Output::Listen(links) => self.listening = links,
             Output::Permit(until) => self.until = until,
             Output::Probe(probe) if probe.is_for_conflicts() => self.contest(probe),
             Output::Probe(probe) => {
