@@ -150,6 +150,7 @@ impl Neighbors {
     /// Takes in which links there are: of others nothing is remembered.
     pub(crate) fn handle_links(&mut self, links: &BTreeMap<LinkName, Link>) {
         self.down.retain(|link| links.contains_key(link));
+        self.links.retain(|link, _| links.contains_key(link));
     }
 
     /// Takes in that a term begins. Nodes that are silent behind a link that is suspected now are

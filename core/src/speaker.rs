@@ -154,15 +154,17 @@ impl Speaker {
             }
             Input::Got(id, got) => self.handle_got(id, got, now),
             Input::Written(id, verdict) => self.handle_written(id, verdict, now),
-            Input::Heard(claim) => {
+            // What arrived on a link that is gone since says nothing of one that comes after it.
+            Input::Heard(claim) if self.cluster.links.contains_key(&claim.link) => {
                 let changed = self.neighbors.handle_heard(&claim, now);
                 self.handle_neighbors(changed, now);
                 self.handle_claim(&claim, now);
             }
-            Input::Stirred(link) => {
+            Input::Stirred(link) if self.cluster.links.contains_key(&link) => {
                 let changed = self.neighbors.handle_stirred(link, now);
                 self.handle_neighbors(changed, now);
             }
+            Input::Heard(_) | Input::Stirred(_) => {}
             Input::Checked(node, health) => {
                 let changed = self.proxies.handle_checked(&node, health, now);
                 self.handle_neighbors(changed, now);

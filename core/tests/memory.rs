@@ -5,7 +5,7 @@
 mod bench;
 
 use bench::*;
-use porter_core::{EipName, Input, LinkName, ServiceName, SliceName, Unusable, WriteError};
+use porter_core::{EipName, Input, IsAt, LinkName, ServiceName, SliceName, Unusable, WriteError};
 
 /// More than any table may remember of a cluster that never has more than a few objects at once.
 const ROUNDS: u8 = 60;
@@ -97,5 +97,19 @@ fn links_of_pods_leave_nothing_behind() {
         let name = LinkName::new(&format!("veth{number}")).unwrap();
         bench.tell(Input::Link(name, Ok(link())));
         bench.tell(Input::Link(name, Err(Unusable::Missing)));
+    });
+}
+
+#[test]
+fn what_is_heard_on_links_that_are_gone_leaves_nothing_behind() {
+    let mut bench = Bench::serving();
+    come_and_go(&mut bench, |bench, number| {
+        let name = LinkName::new(&format!("veth{number}")).unwrap();
+        bench.tell(Input::Link(name, Ok(link())));
+        bench.tell(Input::Stirred(name));
+        bench.tell(Input::Link(name, Err(Unusable::Missing)));
+        let (target, mac) = (eip(9), mac(9));
+        bench.tell(Input::Heard(IsAt { link: name, target, mac, to: None, via: mac }));
+        bench.tell(Input::Stirred(name));
     });
 }
