@@ -50,6 +50,10 @@ pub type Sighting<T> = (<T as Watched>::Name, Version, Option<<T as Watched>::Fa
 /// Why an object cannot be taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
+    /// Its name, or its namespace, would make another path of the one that it is written under. The API
+    /// server has no such objects.
+    #[error("{0} has a name that no object can have: {1:?}")]
+    Misnamed(String, String),
     /// It has no name, so that nothing can be said about it.
     #[error("{0} without a name")]
     Nameless(String),
@@ -70,11 +74,21 @@ pub fn read<T: Watched>(object: Value) -> Result<Sighting<T>, Unreadable> {
     let Some(name) = metadata.name.as_deref().filter(|name| !name.is_empty()) else {
         return Err(Unreadable::Nameless(kind.into()));
     };
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    if let Some(bad) = [name, namespace].into_iter().find(|name| !fits_a_path(name)) {
+        return Err(Unreadable::Misnamed(kind.into(), bad.into()));
+    }
     let version = metadata.resource_version.as_deref().unwrap_or_default();
     let version = version_of(version)
         .ok_or_else(|| Unreadable::Version(format!("{kind} {name}"), version.into()))?;
-    let name = T::named(metadata.namespace.as_deref().unwrap_or_default(), name);
-    Ok((name, version, object.fact()))
+    Ok((T::named(namespace, name), version, object.fact()))
+}
+
+/// Whether a path takes a name as it is. More are refused to objects of our kinds, which have names
+/// of DNS.
+fn fits_a_path(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    name.bytes().all(fits) && !matches!(name, "." | "..")
 }
 
 /// The order of a `resourceVersion`, if it has one.
@@ -103,6 +117,16 @@ mod tests {
             let expected =
                 format!("Service web has resourceVersion {version:?}, which is no number");
             assert_eq!(refusal, expected);
+        }
+    }
+
+    #[test]
+    fn an_object_whose_name_would_be_another_path_is_refused() {
+        for bad in ["a b", "a/b", "a?b", "a#b", "a%2fb", "\u{e9}", "a\n", ".", ".."] {
+            let told = format!("Service has a name that no object can have: {bad:?}");
+            assert_eq!(refusal(json!({ "name": bad, "resourceVersion": "7" })), told);
+            let metadata = json!({ "name": "web", "namespace": bad, "resourceVersion": "7" });
+            assert_eq!(refusal(metadata), told);
         }
     }
 
