@@ -61,7 +61,10 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
-async fn answer(store: Store, request: Request) -> Response {
+/// Answers one request from the store, without any network.
+///
+/// The body of the answer to a watch goes on for as long as the watch does.
+pub async fn answer(store: Store, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let query = match Query::of(&parts.uri) {
         Ok(query) => query,

@@ -6,8 +6,8 @@
 //! authentication, no admission plugins and no controllers: whoever needs a scheduler or an
 //! EndpointSlice controller brings one that speaks to the [`Store`].
 //!
-//! [`Store`] is the whole behaviour, synchronous and usable without any network; [`serve`] puts it on a
-//! listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults and
+//! [`Store`] is the whole behaviour, synchronous and usable without any network; [`answer`] is the same in requests and
+//! answers, and [`serve`] puts it on a listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults and
 //! rules in CEL of the definition) and `rules` (what a built-in kind adds), and reaches the objects in `state`;
 //! `history` remembers what changed, for watches. `patch` and `apply` make the object that is to be written out of the
 //! one that is there; `managed_fields` notes who changed what. [`serve_with`] also takes what should go wrong: requests
@@ -48,7 +48,7 @@ mod writes;
 
 pub use faults::{Fault, Faults, Met, Requests, Verb};
 pub use history::{Event, EventKind, Watch};
-pub use http::{serve, serve_with};
+pub use http::{answer, serve, serve_with};
 pub use patch::Patch;
 pub use resource::Resource;
 pub use selector::Selectors;
