@@ -13,8 +13,8 @@ use porter_backends::kube::{
 };
 use porter_core::{
     Condition, ConditionChange, Config, EipChange, Identity, Input, Instant, LeaseRecord,
-    LeaseTiming, Listing, MetadataChange, Namespaced, Probing, ServiceChange, ServiceStatus,
-    Speaker, Timestamp, Version, Write,
+    LeaseTiming, Listing, MetadataChange, Namespaced, OnConflict, Probing, ServiceChange,
+    ServiceStatus, Speaker, Timestamp, Version, Write,
 };
 use porter_sim::Manifest;
 use serde_json::{Value, json};
@@ -93,6 +93,8 @@ impl Replica {
             lease: LeaseTiming::default(),
             probing: Probing::default(),
             checks_proxies: true,
+            conflict_probing: None,
+            on_conflict: OnConflict::default(),
         };
         Self(Speaker::new(config, 7))
     }
@@ -144,7 +146,8 @@ fn service((name, version, service): Sighting<Service>) {
     };
     request(&Write::Service(name.clone(), version, ServiceChange::Metadata(change)));
     let announced = ConditionChange::between(None::<&Condition>, service.announced);
-    let status = ServiceStatus { ingress: service.ingress, announced };
+    let conflict = ConditionChange::between(None::<&Condition>, service.conflict);
+    let status = ServiceStatus { ingress: service.ingress, announced, conflict };
     request(&Write::Service(name, version, ServiceChange::Status(status)));
 }
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use porter_core::{
-    Config, Generation, Got, Identity, Input, Instant, IsAt, LeaseTiming, LinkName, MacAddr,
-    Output, Probing, ProxyHealth, Read, ReadId, Speaker, Timestamp, Write, WriteId,
+    Config, ConflictProbing, Generation, Got, Identity, Input, Instant, IsAt, LeaseTiming,
+    LinkName, MacAddr, OnConflict, Output, Probing, ProxyHealth, Read, ReadId, Speaker, Timestamp,
+    Write, WriteId,
 };
 
 use super::{
@@ -51,14 +52,19 @@ impl Replica {
     /// A replica that has not heard of anything, set up as the script says.
     pub(super) fn new(script: &mut Script<'_>) -> Self {
         let lease = LeaseTiming::default();
+        let probing = script.pick(&[Probing::default(), Probing::fast()]);
+        let checks_proxies = script.below(2) == 1;
+        let seed = script.pick(&[7, 1, u64::MAX]);
+        let on_conflict = if seed == 1 { OnConflict::Yield } else { OnConflict::Defend };
         let config = Config {
             identity: Identity::from(facts::ME),
             epoch: Timestamp(0),
             lease,
-            probing: script.pick(&[Probing::default(), Probing::fast()]),
-            checks_proxies: script.below(2) == 1,
+            probing,
+            checks_proxies,
+            conflict_probing: (seed == 1).then(ConflictProbing::fast),
+            on_conflict,
         };
-        let seed = script.pick(&[7, 1, u64::MAX]);
         Self {
             speaker: Speaker::new(config, seed),
             now: Instant::ZERO,
@@ -260,7 +266,10 @@ impl Replica {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Check(node, _) => self.answers.push_back(Input::Checked(node, self.proxies)),
-            Output::Probe(probe) if !self.mute.contains(&probe.target) => {
+            // Nobody has an address that is to be given.
+            Output::Probe(probe)
+                if !probe.sender.0.is_unspecified() && !self.mute.contains(&probe.target) =>
+            {
                 let last = match probe.target {
                     IpAddr::V4(target) => target.octets()[3],
                     IpAddr::V6(target) => target.octets()[15],
