@@ -14,6 +14,8 @@ use crate::{
 };
 
 const SERVICE: &str = "mylbapp-svc-layer2";
+const EIP_V6: &str = include_str!("../../deploy/examples/dual-stack/eip-sample-layer2-ipv6.yaml");
+const SERVICE_V6: &str = include_str!("../../deploy/examples/dual-stack/mylbapp-dual-stack.yaml");
 /// Longer than it takes until every EIP was asked for, by a leader that has time.
 const PATIENCE: Duration = Duration::from_secs(150);
 const NODES: [&str; 3] = ["node1", "node3", "node4"];
@@ -134,5 +136,22 @@ fn a_second_porter_is_told_from_a_kernel() {
     lab.until_said(&[named, "says that 172.22.0.188 is at"]);
     second.kill().expect("it runs");
     second.wait().expect("it is a child of ours");
+    assert!(lab.lab.stop().success());
+}
+
+#[test]
+fn an_ipv6_address_that_a_host_has_is_not_given() {
+    let Some(lab) = Contested::start() else { return };
+    lab.on("client", "ip address add fd00:172:22::188/64 dev eth0 nodad");
+    lab.shell(&format!("kubectl apply -f - <<EOF\n{EIP_V6}EOF\n"));
+    lab.shell(&format!("kubectl apply -f - <<EOF\n{SERVICE_V6}EOF\n"));
+    lab::until("the one after it is given", || {
+        let path = "jsonpath={.status.loadBalancer.ingress[1].ip}";
+        lab.shell(&format!("kubectl get svc mylbapp-svc-dual-stack -o {path}"))
+            == "fd00:172:22::189"
+    });
+    let said = lab.shell("kubectl describe eip eip-sample-layer2-ipv6");
+    let named = "fd00:172:22::188 is set aside: a host that is no node";
+    assert!(said.contains(named) && said.contains("52:54:ac:16:00:64"), "{said}");
     assert!(lab.lab.stop().success());
 }
