@@ -198,7 +198,8 @@ mod tests {
     #[test]
     fn what_is_not_needed_is_taken_away_and_what_is_becomes_short_and_round() {
         let plan = simplest(&long(), Effort::default(), fails);
-        assert_eq!(plan.setting, Setting { replicas: 2, ..Setting::calm(1) });
+        let contest = super::super::Contest::Ignore;
+        assert_eq!(plan.setting, Setting { replicas: 2, contest, ..Setting::calm(1) });
         let [Timed(stalled_at, Step::Stall(1, millis)), Timed(deleted_at, Step::DeleteLease)] =
             plan.faults[..]
         else {
