@@ -213,7 +213,13 @@ impl Neighbors {
                     silent.push(target);
                 }
                 Some(Closed::Late | Closed::Answered) | None => {}
-                Some(Closed::Decided) => changed = true,
+                Some(Closed::Decided) => {
+                    changed = true;
+                    // It may have been asked as one that is lost, and would be asked late again.
+                    if station.mac().is_some() && self.used.contains(&target) {
+                        station.rest(self.probing.interval(), station.sent_at());
+                    }
+                }
             }
             if station.obstacle() != obstacle {
                 self.changes.insert(target, station.obstacle());

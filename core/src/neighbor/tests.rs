@@ -118,6 +118,20 @@ fn of_two_rivals_nobody_can_tell_which_is_the_node() {
 }
 
 #[test]
+fn a_node_whose_rival_is_gone_is_asked_as_often_as_any_from_then_on() {
+    let mut neighbors = looking();
+    neighbors.handle_used(BTreeSet::from([target()]), Instant::ZERO);
+    run(&mut neighbors, Instant::from_millis(5_000), |_| vec![MAC, OTHER]);
+    assert_eq!(last_change(&mut neighbors), Some(Obstacle::AmbiguousMac));
+    let known_at = (5_000..).map(Instant::from_millis).find(|now| {
+        run(&mut neighbors, *now, |_| vec![MAC]);
+        neighbors.mac(target()).is_some()
+    });
+    let asked_at = neighbors.poll_timeout().unwrap();
+    assert!(asked_at <= known_at.unwrap() + Probing::default().interval(), "{asked_at}");
+}
+
+#[test]
 fn rivals_that_take_turns_displace_nobody() {
     let mut neighbors = looking();
     assert!(neighbors.poll_output().is_some());
