@@ -127,6 +127,7 @@ fn every_fault_is_chosen_and_so_is_every_kind_of_host_and_switch() {
     assert!(share(|setting| setting.blocks_unknown) >= 50);
     assert!(share(|setting| setting.fdb_age_ms > 0) >= 100);
     assert!(share(|setting| setting.lan_duplicates > 0) >= 100);
+    assert!(share(|setting| setting.dual_stack) >= 200);
 }
 
 #[test]

@@ -50,6 +50,21 @@ proptest! {
     }
 
     #[test]
+    fn whatever_happens_to_a_dual_stack_cluster_all_agree_about_both_families_afterwards(
+        seed in any::<u64>(),
+        clients in prop::collection::vec(prop::sample::select(Client::ALL.to_vec()), 1..4),
+        steps in prop::collection::vec(
+            prop_oneof![step(), step_of_hardware(), step_of_strangers()],
+            0..40,
+        ),
+    ) {
+        let options = Options { dual_stack: true, clients, ..Options::swarm(seed) };
+        let mut world = World::with_guide(options, seed);
+        world.steps(&steps);
+        agree(&mut world);
+    }
+
+    #[test]
     fn at_the_edge_of_every_margin_there_is_one_voice(
         seed in any::<u64>(),
         steps in prop::collection::vec(step_at_the_edge(), 0..30),

@@ -5,6 +5,7 @@
 
 mod api;
 mod conflicts;
+mod dual_stack;
 mod failover;
 mod fitness;
 mod guide;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use porter_core::{
-    Eip, EipName, Got, Input, Listing, Node, NodeName, Service, ServiceName, Slice, SliceName,
-    TrafficPolicy, Version, Written,
+    Eip, EipName, Family, Got, Input, Listing, Node, NodeName, Service, ServiceName, Slice,
+    SliceName, TrafficPolicy, Version, Written,
 };
 
 /// What all replicas were told.
@@ -105,11 +105,17 @@ impl Known {
         owners.next().filter(|_| owners.next().is_none()).map(|(name, _)| name)
     }
 
-    /// Whether a Service has an endpoint that one of the nodes would send to.
-    pub(super) fn has_endpoint(&self, name: &ServiceName, nodes: &[&NodeName]) -> bool {
+    /// Whether a Service has an endpoint of a family that one of the nodes would send to.
+    pub(super) fn has_endpoint(
+        &self,
+        name: &ServiceName,
+        family: Family,
+        nodes: &[&NodeName],
+    ) -> bool {
         let service = self.services.0.get(name).and_then(|(_, service)| service.as_ref());
         let local = service.is_some_and(|service| service.policy == TrafficPolicy::Local);
-        let slices = self.slices.iter().filter(|slice| slice.service == *name);
+        let of_it = |slice: &&Slice| slice.service == *name && slice.family == family;
+        let slices = self.slices.iter().filter(of_it);
         slices.flat_map(|slice| &slice.endpoints).any(|endpoint| {
             let near = endpoint.node.as_ref().is_some_and(|node| nodes.contains(&node));
             (endpoint.ready || endpoint.serving) && (near || !local)

@@ -12,9 +12,9 @@
 //! | S5 | another's MAC as the Ethernet source | `sources` |
 //! | S6 | an answer for what no Service holds, or for a node's own address | `assigned` |
 //! | S7 | a node that comes before one that was told, in the order of commits | `commits` |
-//! | S8 | frames that are not right byte by byte, replies to no question, endless announcements | `bytes`, `replies`, `announcements` |
+//! | S8 | frames that are not right byte by byte, replies to no question, endless announcements | `bytes`, `ndp`, `replies`, `announcements` |
 //! | S9 | an answer without an endpoint, under `Local` without one on that node | `endpoints` |
-//! | S10 | bytes that are read as what they are not, or that end the parser | `bytes` |
+//! | S10 | bytes that are read as what they are not, or that end the parser | `bytes`, `ndp` |
 //! | S11 | more remembered than there is a limit for, or a reason | `sizes` |
 //!
 //! The others look at what is on record: who holds an address (`addresses`), what a write changes
@@ -31,6 +31,7 @@ mod deadlines;
 mod divergence;
 mod endpoints;
 mod known;
+mod ndp;
 mod probes;
 mod proofs;
 mod replies;
@@ -44,10 +45,11 @@ mod writes;
 use std::{collections::BTreeMap, fmt};
 
 use porter_core::{
-    Input, Instant, Output, ServiceName, Speaker, WhoHas, Write, keys,
+    Input, Instant, Output, Probe, ServiceName, Speaker, WhoHas, Write, keys,
     wire::{Dropped, Heard},
 };
 
+pub(crate) use ndp::mend_checksum;
 pub(crate) use sometimes::Sometimes;
 
 use crate::world::{Api, Frame, Moment, NodeHost, World};
@@ -150,6 +152,11 @@ impl Checks {
         bytes::read(bytes, read)
     }
 
+    /// A replica asks where a node is.
+    pub(crate) fn probed(&self, probe: &Probe) -> Result<(), Violation> {
+        bytes::probed(probe)
+    }
+
     /// Objects have changed at the API server.
     pub(crate) fn committed(&mut self, api: &Api) -> Result<(), Violation> {
         self.seen.committed(api);
@@ -170,7 +177,7 @@ impl Checks {
         };
         let asks = frame.is_conflict_probe();
         sources::check(&world.nodes[id], frame)?;
-        bytes::spoken(frame)?;
+        bytes::spoken(frame, world.nodes[id].address6)?;
         // A clock that is off by more than is bounded makes more of the time that a frame takes to leave.
         if !self.voices.counts() {
             self.deadlines.spoken(world, id, from, frame)?;

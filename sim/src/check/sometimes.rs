@@ -22,6 +22,7 @@ pub(crate) enum Sometimes {
     Contradicted,
     CrashUnacknowledged,
     Deaf,
+    Defended,
     DisputedByNode,
     DisputedByStranger,
     FollowerPaused,
@@ -47,13 +48,14 @@ pub(crate) enum Sometimes {
 }
 
 impl Sometimes {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Ambiguous,
         Self::ClaimRefused,
         Self::Conflict,
         Self::Contradicted,
         Self::CrashUnacknowledged,
         Self::Deaf,
+        Self::Defended,
         Self::DisputedByNode,
         Self::DisputedByStranger,
         Self::FollowerPaused,
@@ -85,6 +87,7 @@ impl Sometimes {
             Self::DisputedByNode => "a node's kernel was found to answer for an EIP",
             Self::DisputedByStranger => "a strange host was found to claim an EIP",
             Self::SetAside => "an address was not given, since somebody had it",
+            Self::Defended => "a host was kept from taking an EIP that it asked for",
             Self::FollowerPaused => "a follower stood still for longer than a claim lasts",
             Self::HandedOver => "the Lease was handed over to one that was fitter",
             Self::HeldDown => "a node that had come back was chosen last",

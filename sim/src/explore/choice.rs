@@ -34,6 +34,8 @@ impl Plan {
             _ => swarm(seed, rng),
         };
         setting.trial = rng.pick(&Trial::ALL);
+        // By chance of its own, so that the others stay what they are.
+        setting.dual_stack = Rng::new(seed ^ 0x6475_616c).chance(250);
         let beyond = rng.below(6) == 0;
         if beyond {
             for i in 0..usize::from(setting.replicas) {

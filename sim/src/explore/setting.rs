@@ -56,6 +56,9 @@ pub struct Setting {
     /// Whether the switch drops frames to a MAC that it does not know.
     #[serde(default)]
     pub blocks_unknown: bool,
+    /// Whether hosts and Services have addresses of IPv6, too.
+    #[serde(default)]
+    pub dual_stack: bool,
     /// The hosts outside; one like Linux, if none is named.
     #[serde(default)]
     pub clients: Vec<Client>,
@@ -120,6 +123,7 @@ impl Setting {
             lan_duplicates: 0,
             fdb_age_ms: 0,
             blocks_unknown: false,
+            dual_stack: false,
             clients: Vec::new(),
             contest: Contest::Defend,
             outside: Vec::new(),
@@ -176,6 +180,7 @@ impl Setting {
             clients: self.clients.clone(),
             fdb_age: (self.fdb_age_ms > 0).then(|| millis(self.fdb_age_ms)),
             blocks_unknown: self.blocks_unknown,
+            dual_stack: self.dual_stack,
         }
     }
 }

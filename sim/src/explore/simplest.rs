@@ -67,7 +67,7 @@ fn simplest(plan: &Plan, effort: Effort, fails: impl Fn(&Plan) -> bool) -> Plan 
 type Change = fn(&mut Setting);
 
 /// What makes a world smaller or quieter.
-fn settings() -> [Change; 26] {
+fn settings() -> [Change; 27] {
     [
         |it| it.services = 1,
         |it| it.services = it.services.div_ceil(2),
@@ -81,6 +81,7 @@ fn settings() -> [Change; 26] {
         |it| it.lan_duplicates = 0,
         |it| it.fdb_age_ms = 0,
         |it| it.blocks_unknown = false,
+        |it| it.dual_stack = false,
         |it| it.clients = Vec::new(),
         |it| it.clients.truncate(1),
         |it| it.lost_requests = 0,

@@ -133,7 +133,7 @@ impl World {
         let mut node = match self.api.nodes.get(&name) {
             Some((_, node)) => node.clone(),
             None => {
-                let addresses = vec![self.nodes[i].address];
+                let addresses = self.nodes[i].has();
                 Node { ready: true, addresses, ..Node::default() }
             }
         };

@@ -41,6 +41,13 @@ impl Client {
         Self::HeedsReplies,
     ];
 
+    /// What it is like where IPv6 is concerned: there is no locktime, an announcement has one form, and
+    /// even routers have the timers of RFC 4861. Only who heeds no announcement does so here, too
+    /// (`drop_unsolicited_na`).
+    pub(super) fn for_v6(self) -> Self {
+        if self == Self::Deaf { Self::Deaf } else { Self::Windows }
+    }
+
     /// For how long an entry resists a plain reply that names another MAC (`locktime` of Linux).
     pub(super) fn locktime(self) -> Duration {
         match self {

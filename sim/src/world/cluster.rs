@@ -32,6 +32,8 @@ pub(crate) struct Exposed {
     pub(crate) selector: Labels,
     pub(crate) ports: Vec<Port>,
     pub(crate) cluster_ip: String,
+    /// `spec.ipFamilies`: of each there is a slice. IPv4 alone, if none is named.
+    pub(crate) families: Vec<Family>,
 }
 
 /// A port of a Service.
@@ -125,32 +127,48 @@ impl Cluster {
         scheduled
     }
 
-    /// The EndpointSlice of every Service.
+    /// The EndpointSlices of every Service, one for each of its families.
     pub(crate) fn slices(&self, nodes: &Objects<NodeName, Node>) -> BTreeMap<SliceName, Slice> {
-        let slice = |(service, exposed): (&ServiceName, &Exposed)| {
-            let endpoints = self.pods_of(service, exposed).map(|pod| {
-                let node = pod.node.as_ref();
-                let node_is_ready =
-                    node.and_then(|node| nodes.get(node)).is_some_and(|(_, node)| node.ready);
-                Endpoint {
-                    node: node.cloned(),
-                    ready: pod.phase == Phase::Ready && node_is_ready,
-                    serving: matches!(pod.phase, Phase::Ready | Phase::Terminating)
-                        && node_is_ready,
-                    terminating: pod.phase == Phase::Terminating,
-                }
-            });
-            let name = SliceName::new(&service.namespace, &format!("{}-x7k2p", service.name));
-            (
-                name,
-                Slice {
-                    service: service.clone(),
-                    family: Family::V4,
-                    endpoints: endpoints.collect(),
-                },
-            )
+        let slices = |(service, exposed): (&ServiceName, &Exposed)| {
+            let endpoints = self.endpoints(service, exposed, nodes);
+            let families = match exposed.families.is_empty() {
+                true => vec![Family::V4],
+                false => exposed.families.clone(),
+            };
+            let service = service.clone();
+            families.into_iter().map(move |family| {
+                let suffix = match family {
+                    Family::V4 => "x7k2p",
+                    Family::V6 => "z6v6d",
+                };
+                let name = format!("{}-{suffix}", service.name);
+                let (service, endpoints) = (service.clone(), endpoints.clone());
+                let name = SliceName::new(&service.namespace, &name);
+                (name, Slice { service, family, endpoints })
+            })
         };
-        self.exposed.iter().map(slice).collect()
+        self.exposed.iter().flat_map(slices).collect()
+    }
+
+    /// The endpoints of a Service. A pod has an address of each family.
+    fn endpoints(
+        &self,
+        service: &ServiceName,
+        exposed: &Exposed,
+        nodes: &Objects<NodeName, Node>,
+    ) -> Vec<Endpoint> {
+        let endpoint = |pod: &Pod| {
+            let node = pod.node.as_ref();
+            let node_is_ready =
+                node.and_then(|node| nodes.get(node)).is_some_and(|(_, node)| node.ready);
+            Endpoint {
+                node: node.cloned(),
+                ready: pod.phase == Phase::Ready && node_is_ready,
+                serving: matches!(pod.phase, Phase::Ready | Phase::Terminating) && node_is_ready,
+                terminating: pod.phase == Phase::Terminating,
+            }
+        };
+        self.pods_of(service, exposed).map(endpoint).collect()
     }
 
     /// Whether what arrives at `node` for the Service reaches a pod, on a node that `runs`.

@@ -6,8 +6,7 @@ use porter_core::{Input, Kind, Namespaced, NodeName, ServiceName, TrafficPolicy}
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DRIFT_PPM, Event, Manifest, Subject, Weather, World, api_faults::Refusal, manifest,
-    replica::Task,
+    DRIFT_PPM, Event, Manifest, Subject, Weather, World, api_faults::Refusal, family, replica::Task,
 };
 use crate::check::Sometimes;
 
@@ -177,7 +176,11 @@ impl World {
             }
             Step::Clock(i, ppm) => self.set_clock(replica(i), *ppm),
             Step::Cable(node, plugged) => self.set_cable(*node, *plugged),
-            Step::Claim(number, claims) => self.claim(eip(*number), *claims),
+            Step::Claim(number, claims) => {
+                for eip in self.eips(*number) {
+                    self.claim(eip, *claims);
+                }
+            }
             Step::CloneMac(node, other) => self.clone_mac(*node, *other),
             Step::Cordon(node, cordoned) => self.cordon(&self.node(*node), *cordoned),
             Step::Crash(i) => self.crash(replica(i)),
@@ -355,7 +358,9 @@ impl World {
 
     fn ping_eip(&mut self, number: u8) {
         for i in 0..self.n_clients() {
-            self.hosts[i].ping(eip(number), self.now);
+            for eip in self.eips(number) {
+                self.hosts[i].ping(eip, self.now);
+            }
             self.drain_host(i);
         }
     }
@@ -397,8 +402,11 @@ impl World {
         if self.api.services.contains_key(&name) {
             return;
         }
-        for manifest in manifest::guide() {
-            if let Manifest::Service(_, service, exposed) = manifest {
+        for manifest in self.manifests() {
+            if let Manifest::Service(_, mut service, mut exposed) = manifest {
+                if self.is_dual_stack() {
+                    family::give(i % N_SERVICES_MAX, &mut service, &mut exposed);
+                }
                 self.changes(Subject::Object(name.to_string()), "is created");
                 self.apply(&Manifest::Service(name.clone(), service, exposed));
             }
@@ -411,6 +419,13 @@ fn span(millis: u32) -> Duration {
 }
 
 impl World {
+    /// The addresses that steps call by this number, one of each family.
+    pub(super) fn eips(&self, number: u8) -> Vec<IpAddr> {
+        let eip = eip(number);
+        let beside = family::beside(eip).filter(|_| self.is_dual_stack());
+        [eip].into_iter().chain(beside).collect()
+    }
+
     /// Whether steps call an address by a number, as the address of an EIP.
     pub(super) fn is_in_pool(&self, address: IpAddr) -> bool {
         (0..N_EIPS).any(|number| eip(number) == address)

@@ -278,7 +278,7 @@ impl World {
 
     /// A kubelet tells the address of its node.
     pub(super) fn handle_registered(&mut self, i: usize) {
-        let addresses = vec![self.nodes[i].address];
+        let addresses = self.nodes[i].has();
         if self.api.nodes.get(&self.nodes[i].name).is_some_and(|(_, it)| it.addresses != addresses)
         {
             self.put_node(i, |node| node.addresses = addresses);
@@ -322,6 +322,11 @@ impl World {
 }
 
 impl NodeHost {
+    /// Its own addresses, one of each family.
+    pub(super) fn has(&self) -> Vec<IpAddr> {
+        [self.address].into_iter().chain(self.address6).collect()
+    }
+
     /// Whether what is sent to an EIP is taken on here.
     pub(super) fn forwards(&self) -> bool {
         self.powered && self.carrier && self.proxied

@@ -3,7 +3,8 @@
 //! Heads up: read `arp_process` and `neigh_update` of Linux first. What counts here is which frame
 //! replaces a cached MAC and when a host asks again: a reply within the locktime is ignored unless it
 //! is gratuitous in Linux's sense, an entry goes stale after some half a minute, and a stale one is
-//! probed by unicast before everybody is asked.
+//! probed by unicast before everybody is asked. For IPv6 read `ndisc_recv_na`: there is no locktime, and
+//! the flags of an advertisement decide.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,6 +18,7 @@ use porter_core::{MacAddr, NodeName};
 use super::{
     client::Client,
     clock::Moment,
+    family::{ALL_NODES, ALL_ROUTERS, asked_in},
     frame::{Frame, Says},
 };
 
@@ -33,9 +35,12 @@ pub(crate) struct Host {
     name: String,
     kind: Client,
     address: IpAddr,
+    address6: Option<IpAddr>,
     mac: MacAddr,
     /// Addresses that it takes for its own, and that are not.
     claims: BTreeSet<IpAddr>,
+    /// Addresses of IPv6 that it is about to take, unless somebody has them: until when it waits.
+    tentative: BTreeMap<IpAddr, Moment>,
     /// For how long a confirmed entry is good: 15 to 45 s, drawn once (RFC 4861 section 6.3.2).
     reachable_for: Duration,
     neighbours: BTreeMap<IpAddr, Neighbour>,
@@ -84,16 +89,18 @@ impl Host {
     pub(crate) fn new(
         name: &str,
         kind: Client,
-        (address, mac): (IpAddr, MacAddr),
+        (address, address6, mac): (IpAddr, Option<IpAddr>, MacAddr),
         reachable_for: Duration,
     ) -> Self {
         Self {
             name: name.to_owned(),
             kind,
             address,
+            address6,
             mac,
             claims: BTreeSet::new(),
-            reachable_for: kind.keeps_for(reachable_for),
+            tentative: BTreeMap::new(),
+            reachable_for,
             neighbours: BTreeMap::new(),
             pings: Vec::new(),
             frames: VecDeque::new(),
@@ -102,6 +109,7 @@ impl Host {
 
     /// Sends an echo request. The number is how [`Self::outcome`] knows it.
     pub(crate) fn ping(&mut self, target: IpAddr, now: Moment) -> u32 {
+        let asker = (self.own(target), self.mac);
         let number = u32::try_from(self.pings.len()).expect("a host sends few pings");
         self.pings.push((target, Outcome::Waiting));
         let neighbour = self.neighbours.entry(target).or_insert(Neighbour {
@@ -114,7 +122,7 @@ impl Host {
             State::Failed => {
                 neighbour.waiting.push(number);
                 neighbour.state = State::Incomplete { asked: 1, next_at: now + RETRANS };
-                self.frames.push_back(Frame::who_has(target, (self.address, self.mac)));
+                self.frames.push_back(Frame::who_has(target, asker));
             }
             State::Incomplete { .. } => neighbour.waiting.push(number),
             State::Stale => {
@@ -131,32 +139,38 @@ impl Host {
     /// Takes in a frame from the LAN.
     pub(crate) fn handle_frame(&mut self, frame: &Frame, now: Moment) {
         let to_us = frame.dst == self.mac;
-        if !to_us && !frame.dst.is_broadcast() {
+        if !to_us && !self.is_in_group(frame.dst) {
             return;
         }
         match &frame.says {
-            Says::WhoHas { target, asker }
-                if *target == self.address || self.claims.contains(target) =>
-            {
-                let says = Says::IsAt { target: *target, mac: self.mac, to: *asker };
-                self.frames.push_back(Frame { src: self.mac, dst: asker.1, says });
+            Says::WhoHas { target, asker } if self.has(*target) || self.claims.contains(target) => {
+                self.frames.push_back(Frame::own_answer(self.mac, *target, *asker));
                 if !frame.is_conflict_probe() {
-                    self.learn(asker.0, asker.1, false, true, now);
+                    self.learn(*asker, false, true, now);
                 }
             }
             Says::IsAt { .. } | Says::WhoHas { .. } => {
-                let (address, mac) = frame.claim().expect("both say who they are");
+                let Some((address, mac)) = frame.claim() else { return };
                 let is_reply = matches!(frame.says, Says::IsAt { .. });
+                if is_reply {
+                    self.tentative.remove(&address);
+                }
+                let kind = self.kind_for(address);
                 let gratuitous = frame.is_gratuitous();
-                let Some(known) = self.neighbours.get(&address) else { return };
-                if gratuitous && !self.kind.heeds(frame) {
+                // Only a router begins to know what it was not asked for (RFC 9131 section 6.1).
+                let begins = self.kind == Client::Router && frame.dst == ALL_ROUTERS;
+                let updated_at = self.neighbours.get(&address).map(|known| known.updated_at);
+                if updated_at.is_none() && !begins || gratuitous && !kind.heeds(frame) {
                     return;
                 }
-                let unlocked = now.since(known.updated_at) > self.kind.locktime();
-                let overrides = gratuitous || unlocked;
-                self.learn(address, mac, is_reply && to_us, overrides, now);
+                let unlocked = updated_at.is_none_or(|at| now.since(at) > kind.locktime());
+                let overrides = match address {
+                    IpAddr::V4(_) => gratuitous || unlocked,
+                    IpAddr::V6(_) => frame.overrides(),
+                };
+                self.learn((address, mac), is_reply && to_us, overrides, now);
             }
-            Says::Pong { to, number, by } if *to == self.address => {
+            Says::Pong { to, number, by } if self.has(*to) => {
                 let ping = &mut self.pings[*number as usize].1;
                 *ping = Outcome::Answered { by: by.clone(), at: now };
             }
@@ -166,11 +180,19 @@ impl Host {
 
     /// Takes in the passage of time.
     pub(crate) fn handle_timeout(&mut self, now: Moment) {
+        for (address, _) in self.tentative.extract_if(.., |_, until| *until <= now) {
+            self.claims.insert(address);
+            self.frames.extend(Frame::announcement(self.mac, address, self.mac));
+        }
+        let own =
+            |target: IpAddr| if target.is_ipv4() { Some(self.address) } else { self.address6 };
         for (&target, neighbour) in &mut self.neighbours {
             if neighbour.due_at().is_none_or(|due_at| due_at > now) {
                 continue;
             }
-            let ask = Frame::who_has(target, (self.address, self.mac));
+            let kind = if target.is_ipv4() { self.kind } else { self.kind.for_v6() };
+            let asker = own(target).expect("nobody knows a host of a family that it has not");
+            let ask = Frame::who_has(target, (asker, self.mac));
             let next_at = now + RETRANS;
             neighbour.state = match neighbour.state {
                 State::Delay { .. } => State::Probe { asked: 1, next_at },
@@ -180,9 +202,7 @@ impl Host {
                 State::Probe { asked, .. } if asked < ASKED_MAX => {
                     State::Probe { asked: asked + 1, next_at }
                 }
-                State::Reachable { .. } if self.kind.refreshes() => {
-                    State::Probe { asked: 1, next_at }
-                }
+                State::Reachable { .. } if kind.refreshes() => State::Probe { asked: 1, next_at },
                 State::Reachable { .. } | State::Stale => State::Stale,
                 State::Failed | State::Incomplete { .. } | State::Probe { .. } => State::Failed,
             };
@@ -209,7 +229,8 @@ impl Host {
 
     /// When to call [`Self::handle_timeout`], if nothing happens before.
     pub(crate) fn poll_timeout(&self) -> Option<Moment> {
-        self.neighbours.values().filter_map(Neighbour::due_at).min()
+        let due = self.neighbours.values().filter_map(Neighbour::due_at);
+        due.chain(self.tentative.values().copied()).min()
     }
 
     /// What became of a ping.
@@ -231,25 +252,44 @@ impl Host {
         self.kind
     }
 
-    /// Its own address and MAC.
+    /// Its own address of IPv4 and its MAC.
     pub(crate) fn identity(&self) -> (IpAddr, MacAddr) {
         (self.address, self.mac)
     }
 
-    /// Addresses that it takes for its own, and that are not.
+    /// All of its own addresses, each with its MAC.
+    pub(crate) fn identities(&self) -> Vec<(IpAddr, MacAddr)> {
+        [self.address].into_iter().chain(self.address6).map(|it| (it, self.mac)).collect()
+    }
+
+    /// Addresses that it takes for its own, and that are not, or is about to.
     pub(crate) fn claims(&self) -> BTreeSet<IpAddr> {
-        self.claims.clone()
+        self.claims.iter().chain(self.tentative.keys()).copied().collect()
+    }
+
+    /// How many addresses it is about to take, unless somebody has them.
+    pub(crate) fn n_tentative(&self) -> usize {
+        self.tentative.len()
     }
 
     /// Takes an address for its own, and says so to everybody, or gives it back. Says whether that
-    /// is new.
-    pub(crate) fn claim(&mut self, address: IpAddr, claims: bool) -> bool {
-        match claims {
-            true => {
+    /// is new. One of IPv6 it asks for first, for a second, and leaves it if anybody answers (RFC 4862
+    /// section 5.4).
+    pub(crate) fn claim(&mut self, address: IpAddr, claims: bool, now: Moment) -> bool {
+        match (claims, address) {
+            (true, IpAddr::V4(_)) => {
                 self.frames.extend(Frame::announcement(self.mac, address, self.mac));
                 self.claims.insert(address)
             }
-            false => self.claims.remove(&address),
+            (true, IpAddr::V6(_)) if self.claims.contains(&address) => false,
+            (true, IpAddr::V6(_)) => {
+                self.frames.push_back(Frame::is_free(self.mac, address));
+                self.tentative.insert(address, now + RETRANS).is_none()
+            }
+            (false, _) => {
+                let tentative = self.tentative.remove(&address).is_some();
+                self.claims.remove(&address) || tentative
+            }
         }
     }
 
@@ -261,27 +301,31 @@ impl Host {
     /// `neigh_update`: takes in that `address` is at `mac`.
     fn learn(
         &mut self,
-        address: IpAddr,
-        mac: MacAddr,
+        (address, mac): (IpAddr, MacAddr),
         confirms: bool,
         overrides: bool,
         now: Moment,
     ) {
+        let kind = self.kind_for(address);
         let neighbour = self.neighbours.entry(address).or_insert(Neighbour {
             mac: None,
             state: State::Failed,
             updated_at: now,
             waiting: Vec::new(),
         });
-        let confirms = confirms || self.kind.refreshes();
+        let confirms = confirms || kind.refreshes();
         let same = neighbour.is_valid() && neighbour.mac == Some(mac);
-        if neighbour.is_valid() && !same && !overrides || same && !confirms {
+        let resists = neighbour.is_valid() && !same && !overrides;
+        if resists && address.is_ipv6() && matches!(neighbour.state, State::Reachable { .. }) {
+            neighbour.state = State::Stale; // Who contradicts it is not believed, nor quite ignored.
+        }
+        if resists || same && !confirms {
             return;
         }
         let before = neighbour.state;
         neighbour.mac = Some(mac);
         neighbour.state = match confirms {
-            true => State::Reachable { until: now + self.reachable_for },
+            true => State::Reachable { until: now + kind.keeps_for(self.reachable_for) },
             false => State::Stale,
         };
         if !same || !matches!(before, State::Reachable { .. }) {
@@ -296,11 +340,35 @@ impl Host {
         }
     }
 
+    /// What it is like where an address of this family is concerned.
+    fn kind_for(&self, address: IpAddr) -> Client {
+        if address.is_ipv4() { self.kind } else { self.kind.for_v6() }
+    }
+
+    /// Its own address of a target's family.
+    fn own(&self, target: IpAddr) -> IpAddr {
+        let own = if target.is_ipv4() { Some(self.address) } else { self.address6 };
+        own.expect("a host without an address of IPv6 is not sent there")
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        address == self.address || self.address6 == Some(address)
+    }
+
+    /// Whether it takes in what is sent to a group.
+    fn is_in_group(&self, group: MacAddr) -> bool {
+        let mut own = self.address6.iter().chain(&self.claims).chain(self.tentative.keys());
+        group.is_broadcast()
+            || group == ALL_NODES
+            || group == ALL_ROUTERS && self.kind == Client::Router
+            || own.any(|address| asked_in(*address) == group)
+    }
+
     /// Sends a ping to the MAC that is known for its target.
     fn send(&mut self, number: u32) {
         let target = self.pings[number as usize].0;
         let dst = self.neighbours[&target].mac.expect("a neighbour that is sent to has a MAC");
-        let says = Says::Ping { from: self.address, target, number };
+        let says = Says::Ping { from: self.own(target), target, number };
         self.frames.push_back(Frame { src: self.mac, dst, says });
     }
 }
@@ -347,155 +415,4 @@ impl fmt::Display for Host {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
-    const SELF: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 100));
-    const CLIENT: MacAddr = MacAddr(2, 0, 0, 0, 0, 100);
-    const SPEAKER: MacAddr = MacAddr(2, 0, 0, 0, 0, 1);
-    const OLD: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
-    const NEW: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
-
-    fn at(millis: u64) -> Moment {
-        Moment::ZERO + Duration::from_millis(millis)
-    }
-
-    fn reply(mac: MacAddr) -> Frame {
-        let says = Says::IsAt { target: EIP, mac, to: (SELF, CLIENT) };
-        Frame { src: SPEAKER, dst: CLIENT, says }
-    }
-
-    fn host(kind: Client) -> Host {
-        Host::new("client", kind, (SELF, CLIENT), Duration::from_secs(30))
-    }
-
-    /// A host that has just learned that the EIP is at `OLD`.
-    fn host_that_knows(kind: Client) -> Host {
-        let mut host = host(kind);
-        host.ping(EIP, at(0));
-        host.handle_frame(&reply(OLD), at(1));
-        while host.poll_frame().is_some() {}
-        host
-    }
-
-    fn drive(host: &mut Host, until: Moment) -> Vec<(Moment, Frame)> {
-        let mut sent = Vec::new();
-        while let Some(due_at) = host.poll_timeout().filter(|due_at| *due_at <= until) {
-            host.handle_timeout(due_at);
-            while let Some(frame) = host.poll_frame() {
-                sent.push((due_at, frame));
-            }
-        }
-        sent
-    }
-
-    #[test]
-    fn a_host_asks_three_times_and_then_gives_up() {
-        let mut host = host(Client::Linux);
-        let ping = host.ping(EIP, at(0));
-        assert_eq!(host.poll_frame(), Some(Frame::who_has(EIP, (SELF, CLIENT))));
-        let asked_again: Vec<_> = drive(&mut host, at(9_000)).into_iter().map(|(t, _)| t).collect();
-        assert_eq!(asked_again, [at(1_000), at(2_000)]);
-        assert_eq!(*host.outcome(ping), Outcome::Unreachable);
-        assert_eq!(host.neighbour(EIP), None);
-    }
-
-    #[test]
-    fn within_the_locktime_only_a_gratuitous_frame_replaces_a_mac() {
-        let to_everybody = |mut frame: Frame, to: MacAddr| {
-            frame.dst = MacAddr::broadcast();
-            frame.says = Says::IsAt { target: EIP, mac: NEW, to: (EIP, to) };
-            frame
-        };
-        let [request, reply_to_itself] = Frame::announcement(SPEAKER, EIP, NEW);
-        let reply_to_broadcast = to_everybody(reply(NEW), MacAddr::broadcast());
-        let cases = [
-            (request.clone(), 200, NEW),
-            (reply_to_itself, 200, NEW),
-            (reply_to_broadcast.clone(), 200, OLD),
-            (reply_to_broadcast, 1_300, NEW),
-            (reply(NEW), 200, OLD),
-            (reply(NEW), 1_300, NEW),
-        ];
-        for (frame, age, mac) in cases {
-            let mut host = host_that_knows(Client::Linux);
-            host.handle_frame(&frame, at(1 + age));
-            assert_eq!(host.neighbour(EIP), Some(mac), "{frame} after {age} ms");
-        }
-    }
-
-    #[test]
-    fn an_announcement_completes_a_host_that_waits_and_starts_no_entry_otherwise() {
-        let [request, _] = Frame::announcement(SPEAKER, EIP, NEW);
-        let mut host = host(Client::Linux);
-        host.handle_frame(&request, at(0));
-        assert_eq!(host.neighbour(EIP), None);
-
-        let ping = host.ping(EIP, at(10));
-        host.handle_frame(&request, at(400));
-        assert_eq!(host.neighbour(EIP), Some(NEW));
-        let says = Says::Ping { from: SELF, target: EIP, number: ping };
-        assert_eq!(host.poll_frame().map(|frame| frame.dst), Some(MacAddr::broadcast()));
-        assert_eq!(host.poll_frame(), Some(Frame { src: CLIENT, dst: NEW, says }));
-    }
-
-    #[test]
-    fn a_stale_entry_is_probed_at_its_mac_before_everybody_is_asked() {
-        let mut host = host_that_knows(Client::Linux);
-        drive(&mut host, at(31_000));
-        host.ping(EIP, at(40_000));
-        assert_eq!(host.poll_frame().map(|frame| frame.dst), Some(OLD));
-        let sent = drive(&mut host, at(60_000));
-        let asked: Vec<_> = sent.iter().map(|(t, frame)| (*t, frame.dst)).collect();
-        assert_eq!(asked, [(at(45_000), OLD), (at(46_000), OLD), (at(47_000), OLD)]);
-        host.ping(EIP, at(60_000));
-        assert_eq!(host.poll_frame(), Some(Frame::who_has(EIP, (SELF, CLIENT))));
-    }
-
-    #[test]
-    fn hosts_differ_in_which_frames_replace_a_mac() {
-        use Client::{Deaf, HeedsReplies, HeedsRequests, Linux, Router, Windows};
-        let [request, reply_to_itself] = Frame::announcement(SPEAKER, EIP, NEW);
-        let cases = [
-            (request, [Linux, Windows, Router, HeedsRequests].as_slice()),
-            (reply_to_itself, &[Linux, Windows, Router, HeedsReplies]),
-            (reply(NEW), &[Windows, Router]),
-        ];
-        assert!(!cases.iter().any(|(_, takers)| takers.contains(&Deaf)));
-        for (frame, takers) in cases {
-            for kind in Client::ALL {
-                let mut host = host_that_knows(kind);
-                host.handle_frame(&frame, at(201));
-                let mac = if takers.contains(&kind) { NEW } else { OLD };
-                assert_eq!(host.neighbour(EIP), Some(mac), "{frame} at {kind:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_router_asks_after_four_hours_where_it_knows_and_then_forgets() {
-        let mut host = host_that_knows(Client::Router);
-        let old = 4 * 3_600_000 + 1;
-        let sent = drive(&mut host, at(old + 60_000));
-        let asked: Vec<_> = sent.iter().map(|(t, frame)| (*t, frame.dst)).collect();
-        assert_eq!(asked, [0, 1_000, 2_000].map(|later| (at(old + later), OLD)));
-        assert_eq!(host.neighbour(EIP), None);
-    }
-
-    #[test]
-    fn a_host_that_claims_an_address_says_so_and_answers_for_it_until_it_leaves_it() {
-        let mut stranger = host(Client::Linux);
-        assert!(stranger.claim(EIP, true));
-        let announced: Vec<_> = std::iter::from_fn(|| stranger.poll_frame()).collect();
-        assert_eq!(announced, Frame::announcement(CLIENT, EIP, CLIENT));
-        let question = Frame::who_has(EIP, (IpAddr::from([172, 22, 0, 7]), OLD));
-        stranger.handle_frame(&question, at(0));
-        assert_eq!(stranger.poll_frame().and_then(|it| it.claim()), Some((EIP, CLIENT)));
-        assert!(stranger.claim(EIP, false));
-        stranger.handle_frame(&question, at(1));
-        assert_eq!(stranger.poll_frame(), None);
-    }
-}
+mod tests;

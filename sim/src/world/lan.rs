@@ -64,11 +64,11 @@ impl Switch {
         self.n_ports - 1
     }
 
-    /// Whether a frame is dropped where it comes in, behind which is the host `bound`.
-    pub(crate) fn refuses(&self, frame: &Frame, bound: (IpAddr, MacAddr)) -> bool {
+    /// Whether a frame is dropped where it comes in, behind which is the host with the addresses `bound`.
+    pub(crate) fn refuses(&self, frame: &Frame, bound: &[(IpAddr, MacAddr)]) -> bool {
         let Guards { inspects, filters, binds: _ } = self.guards;
         filters && frame.is_gratuitous()
-            || inspects && frame.claim().is_some_and(|claim| claim != bound)
+            || inspects && frame.claim().is_some_and(|claim| !bound.contains(&claim))
     }
 
     /// The ports that a frame leaves by which came in by `from`.
@@ -80,7 +80,7 @@ impl Switch {
         let mut ports = match known {
             Some(port) if port == from => Vec::new(),
             Some(port) => vec![port],
-            None if self.blocks_unknown && !frame.dst.is_broadcast() => Vec::new(),
+            None if self.blocks_unknown && !frame.dst.is_multicast() => Vec::new(),
             None => (0..self.n_ports).filter(|port| *port != from).collect(),
         };
         ports.retain(|port| !self.parted.contains(&(from, *port)));
@@ -173,12 +173,12 @@ mod tests {
     fn a_switch_that_inspects_lets_each_host_speak_of_itself_alone() {
         let (mut switch, _) = switch(None, false);
         let [announcement, _] = Frame::announcement(A, EIP, NODE);
-        assert!(!switch.refuses(&announcement, (ADDRESS, A)));
+        assert!(!switch.refuses(&announcement, &[(ADDRESS, A)]));
         switch.guards.inspects = true;
-        assert!(switch.refuses(&announcement, (ADDRESS, A)));
-        assert!(!switch.refuses(&ask(A, B), (ADDRESS, A)));
+        assert!(switch.refuses(&announcement, &[(ADDRESS, A)]));
+        assert!(!switch.refuses(&ask(A, B), &[(ADDRESS, A)]));
         switch.guards = Guards { filters: true, ..Guards::default() };
-        assert!(switch.refuses(&announcement, (EIP, NODE)));
+        assert!(switch.refuses(&announcement, &[(EIP, NODE)]));
     }
 
     #[test]

@@ -7,10 +7,13 @@ use std::{error, fmt};
 
 use k8s_openapi::api::core::v1;
 use porter_backends::kube::{self, convert};
-use porter_core::{Eip, EipName, Namespaced, Service, ServiceName};
+use porter_core::{Eip, EipName, Family, Namespaced, Service, ServiceName};
 use serde_json::{Value, json};
 
-use super::cluster::{Exposed, Labels, Port, Workload};
+use super::{
+    cluster::{Exposed, Labels, Port, Workload},
+    family,
+};
 
 /// An object that a person applies.
 #[derive(Clone, Debug)]
@@ -108,6 +111,31 @@ pub(crate) fn guide() -> Vec<Manifest> {
     .collect()
 }
 
+/// The guide's manifests for a dual-stack cluster: one Eip more, and a Service of two families.
+pub(crate) fn dual_stack() -> Vec<Manifest> {
+    let eip = Manifest::read(EIP_V6).expect("this is an Eip");
+    let guide = guide().into_iter().map(|manifest| match manifest {
+        Manifest::Service(name, mut service, mut exposed) => {
+            family::give(0, &mut service, &mut exposed);
+            Manifest::Service(name, service, exposed)
+        }
+        Manifest::Deployment(..) | Manifest::Eip(..) | Manifest::Ignored { .. } => manifest,
+    });
+    eip.into_iter().chain(guide).collect()
+}
+
+/// The IPv6 addresses that go with the EIPs that steps name.
+const EIP_V6: &str = "
+apiVersion: network.kubesphere.io/v1alpha2
+kind: Eip
+metadata:
+  name: eip-sample-layer2-v6
+spec:
+  address: fd22::bc-fd22::fa
+  interface: eth0
+  protocol: layer2
+";
+
 fn deployment(namespace: &str, name: &str, object: &Value) -> Manifest {
     let n_pods = object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
     let labels = labels(object, "/spec/template/metadata/labels");
@@ -129,7 +157,18 @@ fn exposed(object: &Value) -> Exposed {
         selector: labels(object, "/spec/selector"),
         ports: ports.filter_map(port).collect(),
         cluster_ip: String::new(),
+        families: families(object),
     }
+}
+
+fn families(object: &Value) -> Vec<Family> {
+    let named = object.pointer("/spec/ipFamilies").and_then(Value::as_array).into_iter().flatten();
+    let family = |name: &Value| match name.as_str()? {
+        "IPv4" => Some(Family::V4),
+        "IPv6" => Some(Family::V6),
+        _ => None,
+    };
+    named.filter_map(family).collect()
 }
 
 fn labels(object: &Value, pointer: &str) -> Labels {

@@ -11,6 +11,7 @@ mod apply;
 mod client;
 mod clock;
 mod cluster;
+mod family;
 mod fault;
 mod frame;
 mod hardware;
@@ -47,6 +48,8 @@ pub use view::Unreachable;
 
 pub(crate) use api::Api;
 pub(crate) use clock::Clock;
+pub(crate) use cluster::Exposed;
+pub(crate) use family::{ALL_NODES, ALL_ROUTERS, asked_in};
 pub(crate) use frame::{Frame, Says};
 pub(crate) use options::{DRIFT_PPM, timings};
 pub(crate) use replica::{Process, Replica};
@@ -106,6 +109,8 @@ pub struct World {
 pub(crate) struct NodeHost {
     pub(crate) name: NodeName,
     pub(crate) address: IpAddr,
+    /// Its address of IPv6, in a dual-stack world.
+    pub(crate) address6: Option<IpAddr>,
     pub(crate) mac: MacAddr,
     pub(crate) clock: Clock,
     /// Every MAC that it ever had.
@@ -192,14 +197,17 @@ impl World {
             let mac = MacAddr(0x52, 0x54, 0x22, 0x40, 0x2a, 0x66_u8.wrapping_add(i as u8));
             let clock = Clock::new(booted, ppm);
             let name = NodeName::from(name.as_str());
+            let address = address.into();
+            let address6 = family::beside(address).filter(|_| world.is_dual_stack());
             let node = NodeHost {
                 name,
-                address: address.into(),
+                address,
+                address6,
                 mac,
                 clock,
                 macs: vec![mac],
                 others: Vec::new(),
-                addresses: vec![address.into()],
+                addresses: [address].into_iter().chain(address6).collect(),
                 also: None,
                 answers_eips: false,
                 suspended_until: Moment::ZERO,
@@ -303,7 +311,8 @@ impl World {
         let mac = MacAddr(0x52, 0x54, 0x22, 0x50, 0, number);
         let reachable_for = Duration::from_secs(15) + self.rng.up_to(Duration::from_secs(30));
         self.switch.plug();
-        self.hosts.push(Host::new(name, kind, (address, mac), reachable_for));
+        let address6 = family::beside(address).filter(|_| self.is_dual_stack());
+        self.hosts.push(Host::new(name, kind, (address, address6, mac), reachable_for));
     }
 
     /// An address in the nodes' subnet.

@@ -31,6 +31,8 @@ pub struct Options {
     pub fdb_age: Option<Duration>,
     /// Whether the switch drops frames to a MAC that it does not know.
     pub blocks_unknown: bool,
+    /// Whether hosts and Services have addresses of IPv6, too.
+    pub dual_stack: bool,
 }
 
 /// How late things come, and how often never.
@@ -75,6 +77,7 @@ impl Options {
             clients: vec![Client::Linux],
             fdb_age: None,
             blocks_unknown: false,
+            dual_stack: false,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
     time::Duration,
 };
@@ -72,6 +72,8 @@ pub(crate) struct Process {
     announces_until: Moment,
     answers_until: Moment,
     listens: BTreeSet<LinkName>,
+    /// In which groups of IPv6 it hears questions.
+    pub(super) groups: BTreeSet<Ipv6Addr>,
     /// The holder of the Lease that the transcript named last.
     holder: Option<Identity>,
     /// For when it was last asked to be woken.
@@ -161,6 +163,7 @@ impl World {
             announces_until: Moment::ZERO,
             answers_until: Moment::ZERO,
             listens: BTreeSet::new(),
+            groups: BTreeSet::new(),
             holder: None,
             wake_at: None,
             requests: BTreeMap::new(),
@@ -327,7 +330,8 @@ impl World {
                 self.end(id);
             }
             Output::Listen(links) => process.listens = links,
-            Output::Join(..) | Output::Quit(..) => {}
+            Output::Join(_, group) => drop(process.groups.insert(group)),
+            Output::Quit(_, group) => drop(process.groups.remove(&group)),
             Output::Permit(until) => {
                 process.until = until;
                 self.task_after(id, Duration::ZERO, Task::CatchUp);
@@ -483,10 +487,13 @@ impl World {
 
     pub(super) fn link_of(&self, id: ReplicaId) -> Link {
         let node = &self.nodes[id];
-        let net = ipnet::IpNet::new(node.address, 24).expect("24 bits are a prefix");
+        let net = |address: IpAddr| {
+            let len = if address.is_ipv4() { 24 } else { 64 };
+            ipnet::IpNet::new(address, len).expect("it is a prefix of its family")
+        };
         Link {
             mac: node.mac,
-            addresses: vec![net],
+            addresses: node.has().into_iter().map(net).collect(),
             gateways: BTreeSet::new(),
             carrier: node.carrier,
         }

@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use porter_core::{IsAt, MacAddr, Probe, wire};
 
 use super::{
-    Client, Subject, World, eth0,
+    Client, Subject, World, eth0, family,
     frame::{Frame, Says},
     lan::Guards,
     rng::Rng,
 };
+use crate::check;
 
 /// How many frames that make no sense come at once.
 const N_GARBLED: u8 = 20;
@@ -51,7 +52,7 @@ impl World {
             return;
         }
         let i = self.stranger();
-        if self.hosts[i].claim(eip, claims) {
+        if self.hosts[i].claim(eip, claims, self.now) {
             match claims {
                 true => self.fails(Subject::World, format!("has a stranger that claims {eip}")),
                 false => self.changes(Subject::World, format!("has a stranger that leaves {eip}")),
@@ -64,13 +65,12 @@ impl World {
     /// Has the strange host announce a node's address as its own, once. It answers nobody who asks.
     pub fn spoof(&mut self, node: usize) {
         let node = &self.nodes[node % self.nodes.len()];
-        let (address, subject) = (node.address, Subject::Node(node.name.clone()));
+        let (addresses, subject) = (node.has(), Subject::Node(node.name.clone()));
         self.fails(subject, "has its address announced by a stranger");
         let i = self.stranger();
         let (port, mac) = (self.nodes.len() + i, self.hosts[i].identity().1);
-        for frame in Frame::announcement(mac, address, mac) {
-            self.send(port, &frame);
-        }
+        let frames = addresses.into_iter().flat_map(|it| Frame::announcement(mac, it, mac));
+        frames.for_each(|frame| self.send(port, &frame));
     }
 
     /// The strange host, which is plugged in when it is needed first.
@@ -127,8 +127,14 @@ impl World {
 
     fn garbled(&self, rng: &mut Rng) -> Vec<u8> {
         let node = &self.nodes[usize::from(byte(rng)) % self.nodes.len()];
-        let target = rng.pick(&[node.address, self.address_in_net(188)]);
-        let (own, client) = (self.hosts[0].identity().1, self.hosts[0].identity());
+        let of_v6 = self.is_dual_stack() && rng.chance(500);
+        let (address, pool) = match node.address6.filter(|_| of_v6) {
+            Some(address) => (address, family::v6(188)),
+            None => (node.address, self.address_in_net(188)),
+        };
+        let target = rng.pick(&[address, pool]);
+        let identities = self.hosts[0].identities();
+        let (own, client) = (self.hosts[0].identity().1, identities[usize::from(of_v6)]);
         let is_at = IsAt { link: eth0(), target, mac: node.mac, to: Some(client), via: client.1 };
         let probe = Probe { link: eth0(), target, to: None, sender: client };
         let frame = match rng.below(3) {
@@ -136,7 +142,7 @@ impl World {
             1 => wire::announcements(&own.into(), &is_at).map(|[request, _]| request),
             _ => wire::probe(&probe),
         };
-        let mut bytes = frame.expect("these are addresses of IPv4").bytes().to_vec();
+        let mut bytes = frame.expect("these are addresses of one family").bytes().to_vec();
         match rng.below(4) {
             0 => bytes.truncate(usize::from(byte(rng)) % bytes.len()),
             1 => bytes.extend((0..byte(rng)).map(|_| byte(rng))),
@@ -147,6 +153,9 @@ impl World {
                     bytes[i] ^= byte(rng);
                 }
             }
+        }
+        if of_v6 {
+            check::mend_checksum(&mut bytes); // It would be dropped for that, whatever else it says.
         }
         bytes
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, error, fmt, net::IpAddr, time::Duration};
 
 use porter_core::{Condition, MacAddr, NodeName, ServiceName, TrafficPolicy, keys};
 
-use super::{Client, Options, Step, World, host::Outcome, manifest, replica::ReplicaId};
+use super::{Client, Manifest, Options, Step, World, host::Outcome, manifest, replica::ReplicaId};
 
 /// Nobody answered a ping.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,10 +30,15 @@ impl World {
     /// A cluster with the guide's manifests applied.
     pub fn with_guide(options: Options, seed: u64) -> Self {
         let mut world = Self::new(options, seed);
-        for manifest in manifest::guide() {
+        for manifest in world.manifests() {
             world.apply(&manifest);
         }
         world
+    }
+
+    /// The guide's manifests, for the families that there are.
+    pub(super) fn manifests(&self) -> Vec<Manifest> {
+        if self.is_dual_stack() { manifest::dual_stack() } else { manifest::guide() }
     }
 
     /// The replica that may speak now, by its own clock.

@@ -9,6 +9,7 @@ use porter_core::{
 
 use super::{
     Event, NodeHost, World, eth0,
+    family::{ALL_NODES, asked_in},
     frame::{Frame, Says},
     lan::Port,
     replica::{Incarnation, ReplicaId, Task},
@@ -22,7 +23,7 @@ impl World {
             return;
         }
         self.note_double(frame);
-        let refused = self.switch.refuses(frame, self.host_behind(from));
+        let refused = self.switch.refuses(frame, &self.host_behind(from));
         self.note_claim(frame, refused);
         if refused || self.is_lost(from) {
             return;
@@ -82,11 +83,14 @@ impl World {
         self.queue.push(at, Event::Frame(port, frame.clone()));
     }
 
-    /// The address and the MAC of the host behind a port.
-    fn host_behind(&self, port: Port) -> (IpAddr, MacAddr) {
+    /// The addresses of the host behind a port, each with its MAC.
+    fn host_behind(&self, port: Port) -> Vec<(IpAddr, MacAddr)> {
         match port.checked_sub(self.nodes.len()) {
-            None => (self.nodes[port].address, self.nodes[port].mac),
-            Some(i) => self.hosts[i].identity(),
+            None => {
+                let node = &self.nodes[port];
+                node.has().into_iter().map(|address| (address, node.mac)).collect()
+            }
+            Some(i) => self.hosts[i].identities(),
         }
     }
 
@@ -97,7 +101,11 @@ impl World {
         match port.checked_sub(self.nodes.len()) {
             None => self.handle_frame_at_node(port, frame),
             Some(i) => {
+                let n_tentative = self.hosts[i].n_tentative();
                 self.hosts[i].handle_frame(frame, self.now);
+                if self.hosts[i].n_tentative() < n_tentative {
+                    self.checks.seen.hit(Sometimes::Defended);
+                }
                 self.drain_host(i);
             }
         }
@@ -119,7 +127,9 @@ impl World {
 
     /// Puts a question about a node's MAC on the LAN.
     pub(super) fn probe(&mut self, id: ReplicaId, probe: &Probe) {
-        let dst = probe.to.unwrap_or_else(MacAddr::broadcast);
+        let verdict = self.checks.probed(probe);
+        self.owe(verdict);
+        let dst = probe.to.unwrap_or_else(|| asked_in(probe.target));
         let says = Says::WhoHas { target: probe.target, asker: probe.sender };
         self.send(id, &Frame { src: self.nodes[id].mac, dst, says });
     }
@@ -141,34 +151,49 @@ impl World {
     /// EIP, and a replica that runs there listens to every question and every claim.
     fn handle_frame_at_node(&mut self, port: Port, frame: &Frame) {
         let node = &self.nodes[port];
-        if frame.dst != node.mac && !frame.dst.is_broadcast() {
+        if frame.dst != node.mac && !self.is_in_group(port, frame.dst) {
             return;
         }
-        let (name, address, mac) = (node.name.clone(), node.address, node.mac);
-        let has = |target| target == address || node.also == Some(target);
+        let (name, own, mac) = (node.name.clone(), node.has(), node.mac);
+        let has = |target| own.contains(&target) || node.also == Some(target);
         match frame.says {
             Says::WhoHas { target, asker }
                 if asker.0 != target && (has(target) || self.answers_eip(port, target)) =>
             {
-                let says = Says::IsAt { target, mac, to: asker };
-                self.send(port, &Frame { src: mac, dst: asker.1, says });
+                self.send(port, &Frame::own_answer(mac, target, asker));
             }
             Says::Ping { from, target, number } => {
-                if target == address || self.delivers(&name, target) {
+                if own.contains(&target) || self.delivers(&name, target) {
                     let says = Says::Pong { to: from, number, by: name };
                     self.send(port, &Frame { src: mac, dst: frame.src, says });
                 }
             }
             Says::Bytes(_) | Says::IsAt { .. } | Says::Pong { .. } | Says::WhoHas { .. } => {}
         }
-        if self.listens(port) {
+        if self.listens(port) && self.is_passed_on(port, frame) {
             self.overhear(port, frame);
+        }
+    }
+
+    /// Whether a node's kernel passes a frame on to who listens there. A solicitation that a host sends
+    /// to the MAC that it knows is for the address that it asks for, and goes the way of all packets to
+    /// it; the socket for neighbor discovery sees what is for groups and for the node alone.
+    fn is_passed_on(&self, node: usize, frame: &Frame) -> bool {
+        match frame.says {
+            Says::WhoHas { target, .. } if target.is_ipv6() => {
+                frame.dst.is_multicast() || self.nodes[node].has().contains(&target)
+            }
+            Says::Bytes(_)
+            | Says::IsAt { .. }
+            | Says::Ping { .. }
+            | Says::Pong { .. }
+            | Says::WhoHas { .. } => true,
         }
     }
 
     /// Hands a frame to the replica on the node where it arrived.
     fn overhear(&mut self, id: ReplicaId, frame: &Frame) {
-        let via = frame.src;
+        let via = via(frame);
         let task = match frame.says {
             Says::Bytes(ref bytes) => {
                 let read = wire::parse(eth0(), self.nodes[id].mac, bytes);
@@ -181,12 +206,15 @@ impl World {
                 }
             }
             Says::WhoHas { target, asker } if asker.0 != target => {
+                // Who asks from nowhere does not tell its MAC, where IPv6 is concerned.
+                let told = !asker.0.is_unspecified() || target.is_ipv4();
+                let asker = (asker.0, if told { asker.1 } else { MacAddr::zero() });
                 Task::Answer(WhoHas { link: eth0(), target, asker, via })
             }
             Says::IsAt { .. } | Says::WhoHas { .. } => {
-                let (target, mac) = frame.claim().expect("both say who they are");
+                let Some((target, mac)) = frame.claim() else { return };
                 let to = match frame.says {
-                    Says::IsAt { to, .. } if !frame.is_gratuitous() => Some(to),
+                    Says::IsAt { to, .. } if frame.is_addressed() => Some(to),
                     // An announcement is addressed to nobody, whatever its form.
                     Says::IsAt { .. } | Says::WhoHas { .. } => None,
                     Says::Bytes(_) | Says::Ping { .. } | Says::Pong { .. } => return,
@@ -202,10 +230,11 @@ impl World {
         self.task_after(id, std::time::Duration::ZERO, task);
     }
 
-    /// Whether a node's kernel answers for what is kube-proxy's business.
+    /// Whether a node's kernel answers for what is kube-proxy's business. For IPv6 none does: it is
+    /// asked in the group of the address, which it is in on the link that has the address alone.
     fn answers_eip(&self, node: usize, address: IpAddr) -> bool {
         let node = &self.nodes[node];
-        node.answers_eips && node.proxied && self.is_eip(address)
+        address.is_ipv4() && node.answers_eips && node.proxied && self.is_eip(address)
     }
 
     /// Whether some Service shows an address.
@@ -226,5 +255,29 @@ impl World {
             service.shown().any(|shown| shown == eip)
                 && self.cluster.delivers(node, name, service.policy, runs)
         })
+    }
+}
+
+/// The Ethernet address at the other end of a message, or what tells of it: neighbor discovery does
+/// not look at the Ethernet source.
+fn via(frame: &Frame) -> MacAddr {
+    match frame.says {
+        Says::WhoHas { target, asker } if target.is_ipv6() => match asker.0.is_unspecified() {
+            true => ALL_NODES,
+            false => asker.1,
+        },
+        // What was solicited comes from the address that it is about. To everybody a kernel speaks for
+        // itself, and a replica from an address of its own.
+        Says::IsAt { target, mac, .. } if target.is_ipv6() => {
+            match frame.is_addressed() || frame.src == mac {
+                true => mac,
+                false => MacAddr::zero(),
+            }
+        }
+        Says::Bytes(_)
+        | Says::IsAt { .. }
+        | Says::Ping { .. }
+        | Says::Pong { .. }
+        | Says::WhoHas { .. } => frame.src,
     }
 }

@@ -1,6 +1,6 @@
 //! L1: one replica leads, and a node that can serve it is on record for every Service.
 
-use porter_core::ServiceName;
+use porter_core::{Family, ServiceName};
 
 use super::{AGREEMENT_MAX, ASKED_FOR, REFRESH_MAX, World, owed};
 
@@ -40,7 +40,10 @@ impl World {
             let serves = self.number(&node).is_some_and(|i| self.nodes[i].forwards());
             owed(serves, || format!("{service} is at a node that is on the LAN, not at {node}"))?;
             let eips = self.external_ip(&service);
-            owed(!eips.is_empty(), || format!("{service} has an address"))?;
+            for family in self.families_of(&service) {
+                let has = eips.iter().any(|eip| Family::of(*eip) == family);
+                owed(has, || format!("{service} has an address of {family}"))?;
+            }
         }
         self.reaches_all()
     }
