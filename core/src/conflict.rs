@@ -34,7 +34,7 @@ use pnet::util::MacAddr;
 
 pub use self::probing::ConflictProbing;
 pub(crate) use self::roll::Roll;
-use crate::{Instant, IsAt, Link, LinkName, NodeName, Probe, Size, random::Random};
+use crate::{Instant, IsAt, Link, LinkName, NodeName, Probe, Silence, Size, random::Random};
 
 /// From the beginning of a term on, for how long others may be heard who were entitled to speak: longer
 /// than any frame is on its way.
@@ -202,23 +202,32 @@ impl Conflicts {
         *self = Self { random, begun_at: now, ..Self::new(probing, policy, 0) };
     }
 
-    /// Takes in that something is said of an EIP on a link, or nothing any more.
-    pub(crate) fn handle_spoken(&mut self, place: Place, spoken: bool, now: Instant) {
+    /// Takes in what is said of an EIP on a link, if anything is.
+    pub(crate) fn handle_spoken(
+        &mut self,
+        place: Place,
+        said: Option<Result<MacAddr, Silence>>,
+        now: Instant,
+    ) {
         self.end_trial(place);
-        if !spoken {
+        let Some(said) = said else {
             if let Some(watch) = self.watches.remove(&place) {
                 self.checks.remove(&(watch.due_at, place));
                 self.ends.remove(&(watch.due_at, place));
             }
             self.defences.remove(&place);
             return;
-        }
+        };
         if self.watches.contains_key(&place) {
             return;
         }
         // Spread out, since a leader begins to speak of all EIPs at once.
         let spread = u64::try_from(CHECK_EVERY.as_millis()).expect("it is a constant");
-        let wait = Duration::from_millis(self.random.next() % spread);
+        let wait = match said {
+            // Left by an earlier leader, it is not answered before it was asked for.
+            Err(Silence::Conflict) => Duration::ZERO,
+            Ok(_) | Err(_) => Duration::from_millis(self.random.next() % spread),
+        };
         let due_at = now.max(self.begun_at + GRACE) + wait;
         let watch =
             Watch { due_at, asks: false, known: false, claims: BTreeMap::new(), defended_at: None };
@@ -379,12 +388,18 @@ impl Conflicts {
         (watch.known || !rivals.is_empty()).then_some(rivals)
     }
 
-    /// Whether an EIP is left to somebody else.
-    pub(crate) fn yields(&self, place: Place) -> bool {
-        let foreign =
-            |sighting: &Sighting| sighting.believed && !matches!(sighting.who, Claimant::Node(_));
-        let watch = self.watches.get(&place).filter(|_| self.policy == OnConflict::Yield);
-        watch.is_some_and(|watch| watch.claims.values().any(foreign))
+    /// Whether an EIP that is at `mac` is left to somebody else. What an earlier leader left is not taken
+    /// back before it is known whether anybody still claims it.
+    pub(crate) fn yields(&self, place: Place, mac: MacAddr, left: bool) -> bool {
+        // Who says the same as we would misleads nobody.
+        let foreign = |(claim, sighting): (&(MacAddr, MacAddr), &Sighting)| {
+            let kernel = matches!(sighting.who, Claimant::Node(_));
+            sighting.believed && !kernel && claim.0 != mac
+        };
+        let claimed = |watch: &Watch| watch.claims.iter().any(foreign);
+        let watch = self.watches.get(&place);
+        let unknown = watch.is_none_or(|watch| !watch.known);
+        self.policy == OnConflict::Yield && (left && unknown || watch.is_some_and(claimed))
     }
 
     /// How many conflicts are known.
@@ -468,6 +483,12 @@ impl Conflicts {
             self.check_free_at = now + CHECK_PACE;
         }
         let watch = self.watches.get_mut(&place).expect("what is asked for is watched");
+        if links.get(&place.0).is_none_or(|link| !link.carrier) {
+            // Nobody is heard, which proves nothing.
+            watch.due_at = now + DEFEND_EVERY;
+            self.checks.insert((watch.due_at, place));
+            return;
+        }
         watch.asks = true;
         watch.due_at = now + ANSWER_WITHIN;
         self.ends.insert((watch.due_at, place));

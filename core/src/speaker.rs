@@ -585,8 +585,8 @@ impl Speaker {
         }
         for (link, eip) in self.publication.publish() {
             self.announcer.handle_silence(link, eip);
-            let spoken = self.publication.entry(link, eip).is_some();
-            self.conflicts.handle_spoken((link, eip), spoken, now);
+            let said = self.publication.entry(link, eip);
+            self.conflicts.handle_spoken((link, eip), said, now);
         }
         if let Standing::Speak(..) = &self.standing
             && let Some(until) = self.election.until()

@@ -7,7 +7,9 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{ConflictProbing, Disputes, Input, Instant, IsAt, MacAddr, OnConflict, Silence};
+use porter_core::{
+    ConflictProbing, Disputes, Input, Instant, IsAt, Link, MacAddr, OnConflict, Silence,
+};
 
 /// A host that is no node.
 const STRANGER: MacAddr = MacAddr(2, 0x99, 0, 0, 0, 1);
@@ -390,4 +392,48 @@ fn a_hundred_addresses_are_asked_for_at_fifty_a_second_at_most() {
     let close = times.windows(2).filter(|pair| pair[1].since(pair[0]) < Duration::from_millis(20));
     assert_eq!(close.count(), 0);
     assert_eq!(bench.speaker.sizes().excesses().count(), 0);
+}
+
+#[test]
+fn what_an_earlier_leader_left_to_its_owner_is_left_to_it_by_who_leads_next() {
+    let mut bench = serving(OnConflict::Yield);
+    // It answers when it is asked and says nothing by itself, as Linux.
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    assert_eq!((bench.ask(188), bench.said(&web())), (None, (false, "LeftToAnother")));
+    bench.restart();
+    bench.prepare();
+    bench.announced.clear();
+    for _ in 0..100 {
+        bench.run(secs(1));
+        assert_eq!(bench.ask(188), None);
+    }
+    assert_eq!(bench.announced, []);
+
+    bench.rivals.clear();
+    bench.restart();
+    bench.prepare();
+    bench.run(secs(30));
+    assert_eq!(bench.ask(188), Some(mac(9)), "nobody claims it any more");
+}
+
+#[test]
+fn a_conflict_is_not_over_because_nobody_can_be_asked() {
+    let mut bench = serving(OnConflict::Defend);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    assert!(bench.shown(&web()).conflict.is_some());
+    bench.tell(Input::Link(eth0(), Ok(Link { carrier: false, ..link() })));
+    bench.run(secs(90));
+    assert_eq!(bench.told("AddressConflictOver"), [""; 0]);
+    assert!(bench.shown(&web()).conflict.is_some());
+}
+
+#[test]
+fn who_says_the_same_as_we_do_silences_nobody() {
+    let mut bench = serving(OnConflict::Yield);
+    // A switch that answers for those behind others, with what it has learned (EVPN, RFC 9161).
+    bench.rivals.insert(eip(188), (mac(9), MacAddr(2, 0x99, 0, 0, 0, 2)));
+    bench.run(secs(75));
+    assert_eq!(bench.ask(188), Some(mac(9)), "{:?}", bench.said(&web()));
 }

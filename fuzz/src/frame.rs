@@ -73,7 +73,7 @@ fn answer_solicitation(question: WhoHas, told: IsAt) {
     if let (IpAddr::V6(source), IpAddr::V6(destination), true) = (target, address, has_address) {
         let message = wire::answer_icmpv6(&told).expect("a solicitation can be answered");
         let by = Delivery { source, destination, hop_limit: 255 };
-        let by_kernel = wire::parse_icmpv6(link, mac, &by, &message);
+        let by_kernel = wire::parse_icmpv6(link, &mac.into(), &by, &message);
         assert_eq!(by_kernel, Ok(heard(mac)), "{message:?}");
     }
     if is_host(mac) {

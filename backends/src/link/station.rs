@@ -221,13 +221,13 @@ impl Station {
     /// something.
     fn hear_messages(&self, memory: &mut Memory) -> io::Result<bool> {
         let Some(discovery) = &self.discovery else { return Ok(false) };
-        let own = self.own.load().mac;
+        let own = self.own.load();
         let mut buffer = [0; MESSAGE_LEN_MAX];
         let mut stirs = false;
         for _ in 0..BATCH {
             match discovery.receive(&mut buffer) {
                 Ok(Some((delivery, message))) => {
-                    let read = wire::parse_icmpv6(self.link, own, &delivery, message);
+                    let read = wire::parse_icmpv6(self.link, &own, &delivery, message);
                     stirs |= self.meet(read, memory);
                 }
                 Ok(None) => {}

@@ -90,7 +90,7 @@ fn an_address_on_a_link_that_is_down_is_not_tried_out() {
 #[test]
 fn a_flood_of_claims_fills_no_memory() {
     let mut conflicts = conflicts(OnConflict::Defend);
-    conflicts.handle_spoken(place(188), true, at(0));
+    conflicts.handle_spoken(place(188), Some(Err(Silence::NoNode)), at(0));
     for i in 0..=255 {
         let mac = MacAddr(2, 0x99, 0, 0, 0, i);
         let claim = IsAt { mac, via: mac, ..claim(188, false) };
@@ -102,14 +102,14 @@ fn a_flood_of_claims_fills_no_memory() {
         assert_eq!(asked, last != 188);
     }
     assert!(conflicts.sizes(1).iter().all(|size| size.entries <= size.at_most));
-    conflicts.handle_spoken(place(188), false, at(7_000));
+    conflicts.handle_spoken(place(188), None, at(7_000));
     assert!(conflicts.sizes(0).iter().all(|size| size.entries == 0));
 }
 
 #[test]
 fn nothing_is_asked_when_the_term_is_over() {
     let mut conflicts = conflicts(OnConflict::Defend);
-    conflicts.handle_spoken(place(188), true, at(0));
+    conflicts.handle_spoken(place(188), Some(Err(Silence::NoNode)), at(0));
     conflicts.try_out(place(189), &links(), at(0));
     conflicts.handle_term(at(10));
     assert_eq!(conflicts.poll_timeout(), None);

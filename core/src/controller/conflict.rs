@@ -194,6 +194,11 @@ fn condition(service: &Service, held: &[Holding], around: &Surroundings<'_>) -> 
     }
 }
 
+/// Whether who says this may have left an address to somebody else: all but a node's kernel.
+pub(super) fn may_be_left(said: &Condition) -> bool {
+    said.met && said.reason != "NodeAnswers"
+}
+
 /// What people are told of a condition that changes.
 pub(super) fn event(
     about: &About,

@@ -54,6 +54,8 @@ struct Answered<'a> {
     meanwhile: Option<&'a NodeName>,
     /// The node on record, whether it can be answered or not.
     recorded: Option<&'a NodeName>,
+    /// Whether an earlier leader may have left an address to somebody else.
+    left: bool,
 }
 
 /// An address to be answered, and who could be answered for it.
@@ -165,7 +167,9 @@ impl Controller {
             None => incumbent.as_ref().filter(|_| searches),
         };
         let recorded = placement::record(&service.metadata.annotations);
-        let answered = Answered { placed: placed.as_ref(), meanwhile, recorded: recorded.as_ref() };
+        let left = service.conflict.as_ref().is_some_and(super::conflict::may_be_left);
+        let (placed_at, recorded) = (placed.as_ref(), recorded.as_ref());
+        let answered = Answered { placed: placed_at, meanwhile, recorded, left };
         let (answers, changed) = self.settle(&spots, answered, head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
         if changed || self.load.placed(name) != heads.as_ref() {
@@ -445,16 +449,27 @@ fn is_settled(spots: &[Spot<'_>], far: bool, around: &Surroundings<'_>) -> bool 
 fn answer(
     spot: &Spot<'_>,
     spots: &[Spot<'_>],
-    Answered { placed, meanwhile, recorded }: Answered<'_>,
+    answered: Answered<'_>,
     around: &Surroundings<'_>,
 ) -> Result<MacAddr, Silence> {
     if around.cluster.owner(spot.address).is_some() {
         // It is the node that answers for it: a second voice would cut that node off.
         return Err(Silence::NodeAddress);
     }
-    if around.conflicts.yields((spot.link, spot.address)) {
-        return Err(Silence::Conflict);
+    let mac = placed_mac(spot, spots, answered, around)?;
+    match around.conflicts.yields((spot.link, spot.address), mac, answered.left) {
+        true => Err(Silence::Conflict),
+        false => Ok(mac),
     }
+}
+
+/// The MAC of the node that is placed, whoever else claims the address.
+fn placed_mac(
+    spot: &Spot<'_>,
+    spots: &[Spot<'_>],
+    Answered { placed, meanwhile, recorded, left: _ }: Answered<'_>,
+    around: &Surroundings<'_>,
+) -> Result<MacAddr, Silence> {
     if !spot.has_endpoint() {
         return Err(Silence::NoEndpoint);
     }

@@ -29,7 +29,8 @@ pub enum Dropped {
     /// Neither ARP nor ICMPv6. Nor ICMPv6 behind extension headers, which neighbor discovery does
     /// without.
     OtherProtocol,
-    /// A solicitation that this link sent itself: its kernel listens in groups that it speaks to.
+    /// Neighbor discovery that this link sent itself: its kernel listens in groups that it speaks to, and
+    /// some LANs send back what is for all.
     Own,
     /// The sender speaks for an address that no host has: broadcast, multicast, loopback, or, in a
     /// reply or an advertisement, none at all. Or it has none, and does not ask as duplicate address

@@ -73,15 +73,19 @@ pub fn parse(link: LinkName, own: MacAddr, frame: &[u8]) -> Result<Heard, Droppe
     }
 }
 
-/// Reads a message of ICMPv6 that arrived on `link`, whose MAC is `own`, by a socket that has taken
-/// the headers off and has found the checksum to be right.
+/// Reads a message of ICMPv6 that arrived on `link`, by a socket that has taken the headers off and has
+/// found the checksum to be right. What comes from an address of the link was sent by it, and some LANs
+/// send back what is for all.
 pub fn parse_icmpv6(
     link: LinkName,
-    own: MacAddr,
+    own: &Own,
     delivery: &Delivery,
     message: &[u8],
 ) -> Result<Heard, Dropped> {
-    ndp::parse(link, own, delivery, message)
+    if own.addresses.iter().any(|net| net.addr() == delivery.source) {
+        return Err(Dropped::Own);
+    }
+    ndp::parse(link, own.mac, delivery, message)
 }
 
 /// The answer to who asked: to `is_at.via`, which is not zero, or to all nodes if that one has no

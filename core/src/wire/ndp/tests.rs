@@ -358,11 +358,20 @@ fn what_is_no_neighbor_discovery_is_dropped() {
 #[test]
 fn a_message_without_its_headers_says_the_same() {
     let delivery = Delivery { source: CLIENT_ADDRESS, destination: GROUP, hop_limit: HOP_LIMIT };
-    let heard = parse_icmpv6(eth0(), OWN, &delivery, &question()[MESSAGE..]);
+    let heard = parse_icmpv6(eth0(), &own(), &delivery, &question()[MESSAGE..]);
     assert_eq!(heard, Ok(Heard::WhoHas(asked())));
     let routed = Delivery { hop_limit: 64, ..delivery };
-    let heard = parse_icmpv6(eth0(), OWN, &routed, &question()[MESSAGE..]);
+    let heard = parse_icmpv6(eth0(), &own(), &routed, &question()[MESSAGE..]);
     assert_eq!(heard, Err(Dropped::HopLimit));
+}
+
+#[test]
+fn what_is_for_all_and_comes_back_is_known_by_its_source() {
+    let [nodes, _] = announcements(&own(), &claim(None, MacAddr::broadcast())).unwrap();
+    let delivery = Delivery { source: OWN_ADDRESS, destination: ALL_NODES, hop_limit: HOP_LIMIT };
+    let heard = |own: &Own| parse_icmpv6(eth0(), own, &delivery, &nodes.bytes()[MESSAGE..]);
+    assert_eq!(heard(&own()), Err(Dropped::Own));
+    assert_eq!(heard(&CLIENT.into()), Ok(Heard::IsAt(claim(None, MacAddr::zero()))));
 }
 
 #[test]
