@@ -60,7 +60,8 @@ const TRIAL_PACE: Duration = Duration::from_millis(2);
 const CLEAR_FOR: Duration = Duration::from_secs(60);
 /// How many addresses are tried out at a time. What goes beyond is given untried.
 const TRIALS_MAX: usize = 4_096;
-/// If the end of a trial is noticed later than this, an answer may be waiting still: it is asked again.
+/// If this is called later than this, answers may be waiting still: whose trial should have ended by
+/// then is asked for again.
 const LATE_AFTER: Duration = Duration::from_millis(100);
 /// How often it is asked again for that.
 const LATE_MAX: u8 = 3;
@@ -129,6 +130,8 @@ pub(crate) struct Conflicts {
     tries: BTreeSet<(Instant, Place)>,
     check_free_at: Instant,
     trial_free_at: Instant,
+    /// When this was last called so late that answers may have been waiting still.
+    late_at: Option<Instant>,
     /// Of whom something else is known than before.
     changes: BTreeSet<Place>,
     /// What was found to be in use.
@@ -188,6 +191,7 @@ impl Conflicts {
             tries: BTreeSet::new(),
             check_free_at: Instant::ZERO,
             trial_free_at: Instant::ZERO,
+            late_at: None,
             changes: BTreeSet::new(),
             found: VecDeque::new(),
             defences: BTreeSet::new(),
@@ -334,6 +338,11 @@ impl Conflicts {
         while let Some(place) = take_due(&mut self.ends, now) {
             self.end_check(place, now);
         }
+        // What waits for its turn is not late.
+        let next = self.tries.first().map(|(at, _)| (*at).max(self.trial_free_at));
+        if next.is_some_and(|next| now > next + LATE_AFTER) {
+            self.late_at = Some(now);
+        }
         while now >= self.trial_free_at
             && let Some(place) = take_due(&mut self.tries, now)
         {
@@ -444,9 +453,10 @@ impl Conflicts {
                 return;
             }
             (Stage::Asks { left: 0, late }, Some(probing), Some(_))
-                if late > 0 && now > due_at + LATE_AFTER =>
+                if late > 0 && self.late_at.is_some_and(|late_at| due_at <= late_at) =>
             {
                 self.put(place, own);
+                self.trial_free_at = now + TRIAL_PACE;
                 (Stage::Asks { left: 0, late: late - 1 }, probing.settle())
             }
             (Stage::Asks { left, late }, Some(probing), Some(_)) if left > 0 => {

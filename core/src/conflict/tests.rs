@@ -126,3 +126,41 @@ fn the_timers_of_the_rfc_stay_within_what_it_says() {
     }
     assert_eq!((probing.count(), probing.settle()), (3, 2 * second));
 }
+
+/// The links, with a subnet of 65536 addresses.
+fn wide() -> BTreeMap<LinkName, Link> {
+    let mut links = links();
+    links.get_mut(&eth0()).unwrap().addresses = vec!["172.22.0.3/16".parse().unwrap()];
+    links
+}
+
+/// Tries a thousand addresses out at once, woken so late after five seconds and never else. Says how
+/// many probes went out at once at most, and how many in all.
+fn tried_out_at_once(late: u64) -> (usize, usize) {
+    let mut conflicts = conflicts(OnConflict::Defend);
+    for i in 0..1_000_u16 {
+        let [a, b] = i.to_be_bytes();
+        assert!(!conflicts.try_out((eth0(), [172, 22, 16 + a, b].into()), &wide(), at(0)));
+    }
+    let (mut most, mut total) = (0, 0);
+    let mut now = at(0);
+    let mut stalls_at = Some(at(5_000));
+    while let Some(next) = conflicts.poll_timeout().filter(|next| *next < at(20_000)) {
+        now = now.max(next);
+        if stalls_at.take_if(|at| now >= *at).is_some() {
+            now += Duration::from_millis(late);
+        }
+        conflicts.handle_timeout(&wide(), now);
+        let probes = poll(&mut conflicts);
+        most = most.max(probes);
+        total += probes;
+    }
+    (most, total)
+}
+
+#[test]
+fn what_is_asked_again_keeps_the_pace_too() {
+    assert_eq!(tried_out_at_once(0), (1, 3_000), "who waits for its turn is not late");
+    // Of a half, all had been asked that there is to ask.
+    assert_eq!(tried_out_at_once(500), (1, 3_500));
+}
