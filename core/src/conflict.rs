@@ -299,6 +299,11 @@ impl Conflicts {
         }
     }
 
+    /// Whether addresses are tried out at all.
+    pub(crate) fn tries_out(&self) -> bool {
+        self.probing.is_some()
+    }
+
     /// Has an address tried out, unless that cannot be or was done. Says whether it may be given.
     pub(crate) fn try_out(
         &mut self,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bench::*;
 use porter_core::{
-    ConflictProbing, Disputes, Input, Instant, IsAt, Link, MacAddr, OnConflict, Silence,
+    ConflictProbing, Disputes, Eip, Input, Instant, IsAt, Link, MacAddr, OnConflict, Silence,
+    Unroutable,
 };
 
 /// A host that is no node.
@@ -151,6 +152,34 @@ fn an_address_is_given_untried_where_nobody_can_be_asked() {
         ["10.7.0.1".parse::<std::net::IpAddr>().unwrap()]
     );
     assert_eq!(bench.probed, []);
+}
+
+#[test]
+fn an_address_is_tried_out_though_its_link_is_not_told_yet() {
+    let reaching = Eip {
+        interface: Some("can_reach:172.22.0.1".to_owned()),
+        ..layer2("172.22.0.188-172.22.0.200")
+    };
+    let route = |bench: &mut Bench, route| bench.tell(Input::Route(eip(1), route));
+    for first in [None, Some(Err(Unroutable::NoRoute))] {
+        let mut bench = leading(OnConflict::Defend);
+        bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+        bench.endpoints(&web(), &["node3"]);
+        bench.eip(&pool(), Some(reaching.clone()));
+        bench.api.put_service(&web(), Some(asking()));
+        bench.pump();
+        if let Some(first) = first {
+            route(&mut bench, first);
+            bench.run(secs(4));
+            assert_eq!(bench.said(&web()), (false, "NoRoute"));
+        } else {
+            bench.run(Duration::from_millis(50));
+        }
+        assert_eq!((bench.used().len(), bench.shows(&web()).len()), (0, 0));
+        route(&mut bench, Ok(eth0()));
+        bench.run(secs(5));
+        assert_eq!((bench.ask(188), bench.ask(189)), (None, Some(mac(9))));
+    }
 }
 
 #[test]

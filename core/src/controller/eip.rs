@@ -136,10 +136,14 @@ impl Controller {
     /// Whether nobody else has an address, as far as is to be found out.
     fn is_tried(&self, eip: &EipName, address: IpAddr, around: &Surroundings<'_>) -> bool {
         let cluster = around.cluster;
-        let Some(link) = cluster.link_of(eip) else { return true };
-        let holding = Holding { eip: eip.clone(), address };
-        !self.is_new(&holding, cluster)
-            || around.conflicts.is_clear((link, address), &cluster.links)
+        if !self.is_new(&Holding { eip: eip.clone(), address }, cluster) {
+            return true;
+        }
+        match cluster.link_of(eip) {
+            Some(link) => around.conflicts.is_clear((link, address), &cluster.links),
+            // By which link it is reached is told later.
+            None => !around.conflicts.tries_out() || !is_reaching(eip, cluster),
+        }
     }
 
     fn ready(&self, name: &EipName, eip: &Eip, status: &EipStatus, cluster: &Cluster) -> Word {
@@ -213,6 +217,12 @@ impl Controller {
         }
         named
     }
+}
+
+/// Whether an Eip is served on the link by which some address is reached.
+fn is_reaching(name: &EipName, cluster: &Cluster) -> bool {
+    let interface = cluster.eips.get(name).and_then(Interface::of);
+    matches!(interface, Some(Interface::Reaching(_)))
 }
 
 /// Whether every address is in a subnet of the link.

@@ -5,11 +5,13 @@ use std::{collections::BTreeSet, fmt::Write};
 use super::{
     Controller, Surroundings,
     announced::{self, Word},
+    lack::Lack,
     placing::Placing,
 };
 use crate::{
     About, Event, Family, MetadataChange, Service, ServiceChange, ServiceName, claim,
     cluster::Cluster,
+    interface::Interface,
     ipam::{Asker, Holding},
     keys,
     request::Request,
@@ -126,7 +128,9 @@ impl Controller {
         if let Some(change) = claim::due(service, request, &held[0]) {
             return Some((change, vec![]));
         }
-        let mut placing = placing?;
+        let Some(mut placing) = placing else {
+            return self.step_unrouted(name, service, request, held, around);
+        };
         if let Some(step) = step_record(name, service, request, &mut placing) {
             return Some(step);
         }
@@ -152,9 +156,26 @@ impl Controller {
             shown.contains(ours) || up.iter().any(|holding| holding.address == *ours)
         });
         let ours: Vec<_> = ours.collect();
-        let mut remarks = request.contradictions();
-        remarks.extend(request.no_address());
-        self.step_status(name, service, &ours, (word, remarks), around)
+        self.step_status(name, service, &ours, (word, remarks(request)), around)
+    }
+
+    /// What a Service is told of which no address is on record yet: what is new is tried out first, on a
+    /// link that has to be known.
+    fn step_unrouted(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        request: &Request,
+        held: &[Holding],
+        around: &mut Surroundings<'_>,
+    ) -> Option<Step> {
+        let new = held.iter().filter(|holding| self.is_new(holding, around.cluster));
+        let lack = new.filter_map(|holding| lack_of_route(holding, around.cluster)).next()?;
+        let shown: BTreeSet<_> = service.shown().collect();
+        let ours = held.iter().map(|holding| holding.address);
+        let ours: Vec<_> = ours.filter(|ours| shown.contains(ours)).collect();
+        let word = Word::not(lack.reason, lack.message);
+        self.step_status(name, service, &ours, (word, remarks(request)), around)
     }
 
     /// What a Service is told that has no address.
@@ -174,6 +195,22 @@ impl Controller {
         let request = around.cluster.request(service)?;
         self.step_status(name, service, &[], (word, request.contradictions()), around)
     }
+}
+
+/// What is remarked on what a Service asks for.
+fn remarks(request: &Request) -> Vec<String> {
+    let mut remarks = request.contradictions();
+    remarks.extend(request.no_address());
+    remarks
+}
+
+/// Why no link is known on which an address could be tried out, if so.
+fn lack_of_route(holding: &Holding, cluster: &Cluster) -> Option<Lack> {
+    let Some(Interface::Reaching(reached)) = cluster.eips.get(&holding.eip).and_then(Interface::of)
+    else {
+        return None;
+    };
+    Lack::of_route(reached, cluster)
 }
 
 /// Whether anything is said of an address on its link.
