@@ -151,13 +151,14 @@ impl Controller {
         if records && eips.iter().any(foreign) {
             // What is held was written by somebody else: that is how it is.
             self.ipam = restored(cluster);
-            self.ipam.handle_aside(&self.aside.who());
+            self.ipam.handle_aside(&self.aside.who(), self.aside.crowds());
             self.handle_all(cluster);
         }
         for name in eips.iter().filter(|name| cluster.eips.get(name).is_none()) {
             // One of this name that is created again has another record.
             self.written.remove(name);
             self.proved.remove(name);
+            self.aside.forget(name);
             self.grace.end(&Object::Eip(name.clone()));
         }
         if !eips.is_empty() {

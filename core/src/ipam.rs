@@ -54,6 +54,8 @@ pub(crate) struct Ipam {
     nodes: BTreeSet<IpAddr>,
     /// Addresses that somebody else has, which are not given for now, and who has them.
     aside: BTreeMap<IpAddr, Arc<str>>,
+    /// Eips of which somebody has more addresses than can be set aside.
+    crowds: BTreeMap<EipName, Crowd>,
 }
 
 /// An address that a Service holds.
@@ -61,6 +63,17 @@ pub(crate) struct Ipam {
 pub(crate) struct Holding {
     pub(crate) eip: EipName,
     pub(crate) address: IpAddr,
+}
+
+/// An Eip that gives nothing new for now: somebody has more of its addresses than can be set aside.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Crowd {
+    /// What its range was when that was found; another range may be better.
+    pub(crate) range: AddressRange,
+    /// The last address of it that somebody was found to have.
+    pub(crate) address: IpAddr,
+    /// Who has that.
+    pub(crate) who: Arc<str>,
 }
 
 impl Ipam {
@@ -133,8 +146,13 @@ impl Ipam {
     }
 
     /// Takes in which addresses somebody else has, and who: they are not given, and what is held is held
-    /// on.
-    pub(crate) fn handle_aside(&mut self, aside: &BTreeMap<IpAddr, Arc<str>>) {
+    /// on. And of which Eips somebody has too many.
+    pub(crate) fn handle_aside(
+        &mut self,
+        aside: &BTreeMap<IpAddr, Arc<str>>,
+        crowds: &BTreeMap<EipName, Crowd>,
+    ) {
+        self.crowds.clone_from(crowds);
         let before = std::mem::replace(&mut self.aside, aside.clone());
         for &address in aside.keys().filter(|address| !before.contains_key(address)) {
             if let Some(served) = self.served_mut(address) {
@@ -143,6 +161,14 @@ impl Ipam {
         }
         for &address in before.keys().filter(|address| !aside.contains_key(address)) {
             self.give_back(address);
+        }
+    }
+
+    /// Takes in that somebody else has one more address, and who.
+    pub(crate) fn set_aside(&mut self, address: IpAddr, who: Arc<str>) {
+        self.aside.insert(address, who);
+        if let Some(served) = self.served_mut(address) {
+            served.take(address);
         }
     }
 

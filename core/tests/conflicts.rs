@@ -143,6 +143,27 @@ fn a_pool_of_which_a_node_answers_for_every_address_names_that_node() {
 }
 
 #[test]
+fn a_large_pool_of_which_somebody_has_every_address_is_refused_until_one_is_to_be_tried_again() {
+    let mut bench = leading(OnConflict::Defend);
+    let net = "172.22.0.3/16".parse().unwrap();
+    bench.tell(Input::Link(eth0(), Ok(Link { addresses: vec![net], ..link() })));
+    bench.eip(&pool(), Some(layer2("172.22.16.0-172.22.33.255")));
+    for a in 16..34 {
+        for b in 0..=255 {
+            bench.rivals.insert([172, 22, a, b].into(), (STRANGER, STRANGER));
+        }
+    }
+    bench.apply(&web(), asking());
+    // Of 4608 addresses 500 a second are asked for.
+    bench.run(secs(13));
+    assert_eq!(bench.said(&web()), (false, "AddressInUse"));
+    let from = bench.probed.len();
+    bench.run(secs(60));
+    assert_eq!(bench.probed.len() - from, 0);
+    assert_eq!(bench.speaker.disputes().set_aside, 4_096);
+}
+
+#[test]
 fn an_address_is_given_untried_where_nobody_can_be_asked() {
     let mut bench = leading(OnConflict::Defend);
     bench.eip(&pool(), Some(layer2("10.7.0.1-10.7.0.9")));

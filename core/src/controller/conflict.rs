@@ -16,45 +16,77 @@ use pnet::util::MacAddr;
 
 use super::{Controller, Surroundings};
 use crate::{
-    About, Condition, Event, Family, Instant, LinkName, Service, ServiceName, Size,
+    About, AddressRange, Condition, EipName, Event, Family, Instant, LinkName, Service,
+    ServiceName, Size,
     cluster::Cluster,
     conflict::{Claimant, Place, Rival},
-    ipam::Holding,
+    ipam::{Crowd, Holding},
     ledger::Object,
 };
 
 /// For how long an address is set aside.
 const SET_ASIDE: Duration = Duration::from_secs(600);
-/// How many addresses are set aside at a time; the one that was found first makes room.
+/// How many addresses are set aside at a time.
 const ASIDE_MAX: usize = 4_096;
 
 /// The addresses that somebody else has.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Aside {
     /// Until when, and who has it.
     who: BTreeMap<IpAddr, (Instant, Arc<str>)>,
+    /// Eips of which another was found when there was no room.
+    crowds: BTreeMap<EipName, Crowd>,
+    at_most: usize,
+}
+
+impl Default for Aside {
+    fn default() -> Self {
+        Self { who: BTreeMap::new(), crowds: BTreeMap::new(), at_most: ASIDE_MAX }
+    }
 }
 
 impl Aside {
-    fn insert(&mut self, address: IpAddr, until: Instant, who: Arc<str>) {
-        if self.who.len() >= ASIDE_MAX
-            && let Some((&first, _)) = self.who.iter().min_by_key(|(_, (until, _))| *until)
-        {
-            self.who.remove(&first);
+    /// Sets an address of an Eip aside, and says whether there was room. If not, the Eip gives nothing
+    /// until there is: what is forgotten too early would be tried out again and again.
+    fn insert(
+        &mut self,
+        eip: &EipName,
+        range: AddressRange,
+        (address, until, who): (IpAddr, Instant, Arc<str>),
+    ) -> bool {
+        let has_room = self.who.len() < self.at_most || self.who.contains_key(&address);
+        if has_room {
+            self.who.insert(address, (until, who));
+        } else {
+            self.crowds.insert(eip.clone(), Crowd { range, address, who });
         }
-        self.who.insert(address, (until, who));
+        has_room
     }
 
     /// Forgets those whose time is over. Says whether there are any.
     fn expire(&mut self, now: Instant) -> bool {
         let before = self.who.len();
         self.who.retain(|_, (until, _)| now < *until);
-        self.who.len() < before
+        let expired = self.who.len() < before;
+        if expired {
+            self.crowds.clear();
+        }
+        expired
+    }
+
+    /// Takes in that an Eip is gone.
+    pub(super) fn forget(&mut self, eip: &EipName) {
+        self.crowds.remove(eip);
     }
 
     /// Who has which.
     pub(super) fn who(&self) -> BTreeMap<IpAddr, Arc<str>> {
         self.who.iter().map(|(address, (_, who))| (*address, who.clone())).collect()
+    }
+
+    /// The Eips that give nothing since no more can be set aside.
+    pub(super) fn crowds(&self) -> &BTreeMap<EipName, Crowd> {
+        &self.crowds
     }
 
     pub(super) fn len(&self) -> usize {
@@ -67,7 +99,7 @@ impl Aside {
     }
 
     pub(super) fn size(&self) -> Size {
-        Size::new("addresses set aside", self.who.len(), ASIDE_MAX)
+        Size::new("addresses set aside", self.who.len(), self.at_most)
     }
 }
 
@@ -91,8 +123,13 @@ impl Controller {
         if !on_link || !self.is_new(&Holding { eip: eip.clone(), address }, cluster) {
             return;
         }
-        self.aside.insert(address, now + SET_ASIDE, has(rival, link).into());
-        self.ipam.handle_aside(&self.aside.who());
+        if let Some(range) = self.ipam.range(&eip) {
+            let who: Arc<str> = has(rival, link).into();
+            match self.aside.insert(&eip, range, (address, now + SET_ASIDE, who.clone())) {
+                true => self.ipam.set_aside(address, who),
+                false => self.ipam.handle_aside(&self.aside.who(), self.aside.crowds()),
+            }
+        }
         let holders: Vec<_> = self.ipam.holders_of(address).cloned().collect();
         for holder in holders {
             self.ipam.release(&holder, Family::of(address));
@@ -125,7 +162,7 @@ impl Controller {
     /// Gives those addresses back to be given that were set aside for long enough.
     pub(super) fn end_aside(&mut self, now: Instant) {
         if self.aside.expire(now) {
-            self.ipam.handle_aside(&self.aside.who());
+            self.ipam.handle_aside(&self.aside.who(), self.aside.crowds());
             self.retry();
             let pools: Vec<_> = self.ipam.eips().cloned().collect();
             self.eips.extend(pools);
@@ -259,5 +296,27 @@ fn has(Rival { who, mac, via }: &Rival, link: LinkName) -> String {
             "{node}'s kernel answers for it on {link}, at {mac}: it is bound there, without strictARP \
              of kube-proxy or sysctl net.ipv4.conf.all.arp_ignore=1"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_is_not_forgotten_early_for_more_and_an_eip_of_more_gives_nothing() {
+        let mut aside = Aside { at_most: 2, ..Aside::default() };
+        let range = AddressRange::parse("192.0.2.1-192.0.2.9").unwrap();
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        for last in 1..=3 {
+            let until = Instant::from_millis(1_000 * u64::from(last));
+            let found = (address(last), until, "a host".into());
+            assert_eq!(aside.insert(&"pool".into(), range, found), last < 3);
+        }
+        assert_eq!(aside.who().into_keys().collect::<Vec<_>>(), [address(1), address(2)]);
+        assert_eq!(aside.crowds()[&"pool".into()].address, address(3));
+        assert!(!aside.expire(Instant::from_millis(999)) && aside.crowds().len() == 1);
+        assert!(aside.expire(Instant::from_millis(1_000)) && aside.crowds().is_empty());
+        assert_eq!(aside.who().into_keys().collect::<Vec<_>>(), [address(2)]);
     }
 }

@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Holding, Ipam, Named, PassedOver, Refusal, Standing,
+    Crowd, Holding, Ipam, Named, PassedOver, Refusal, Standing,
     capacity::entry,
     pool::{Pool, Rank, Served, Terms},
 };
@@ -38,6 +38,8 @@ struct Source<'a> {
     rank: (Rank, i64, &'a EipName),
     served: &'a Served,
     pool: &'a Pool,
+    /// Why it gives nothing new for now, if so.
+    crowd: Option<&'a Crowd>,
 }
 
 impl Ipam {
@@ -177,6 +179,9 @@ impl Ipam {
         if let Some(who) = self.aside.get(&address).filter(|_| self.owner(address).is_none()) {
             return Err(Refusal::AddressInUse { address, who: who.clone() });
         }
+        if option.crowd.is_some() && !shows && self.owner(address).is_none() {
+            return Err(self.lacking(&[option]));
+        }
         self.check_sharing(asker, address, eip)?;
         if !option.pool.record.fits(entry(address, asker.name)) {
             return Err(option.overweight());
@@ -212,7 +217,8 @@ impl Ipam {
             let terms = pool.terms.as_ref().filter(|terms| !terms.disabled && !terms.deleting)?;
             let served = pool.served.as_ref().filter(|served| served.family() == family)?;
             let (rank, priority) = terms.rank(&asker.name.namespace, asker.labels)?;
-            Some(Source { rank: (rank, priority, eip), served, pool })
+            let crowd = self.crowd(eip, served);
+            Some(Source { rank: (rank, priority, eip), served, pool, crowd })
         })
     }
 
@@ -248,7 +254,12 @@ impl Ipam {
 
     fn option<'a>(&'a self, eip: &'a EipName, rank: Rank) -> Option<Source<'a>> {
         let pool = self.pools.get(eip)?;
-        Some(Source { rank: (rank, 0, eip), served: pool.served.as_ref()?, pool })
+        let served = pool.served.as_ref()?;
+        Some(Source { rank: (rank, 0, eip), served, pool, crowd: self.crowd(eip, served) })
+    }
+
+    fn crowd(&self, eip: &EipName, served: &Served) -> Option<&Crowd> {
+        self.crowds.get(eip).filter(|crowd| crowd.range == served.range)
     }
 
     /// Why an Eip hands out nothing, if so.
@@ -272,7 +283,8 @@ impl Ipam {
 
     /// Why Eips that may serve an asker have no address for it.
     fn lacking(&self, options: &[Source<'_>]) -> Refusal {
-        let overweight = options.iter().find(|option| option.served.lowest().is_some());
+        let overweight =
+            options.iter().find(|it| it.crowd.is_none() && it.served.lowest().is_some());
         if let Some(option) = overweight {
             return option.overweight();
         }
@@ -280,7 +292,10 @@ impl Ipam {
             options.iter().map(|option| (option.rank, option.served.range)).collect();
         eips.sort_by_key(|(rank, _)| *rank);
         let eips: Vec<_> = eips.into_iter().map(|(rank, range)| (rank.2.clone(), range)).collect();
-        let mut aside = eips.iter().flat_map(|(_, range)| self.aside(*range));
+        let crowds = options.iter().filter_map(|option| option.crowd);
+        let crowds = crowds.map(|crowd| (crowd.address, &crowd.who));
+        let aside = eips.iter().flat_map(|(_, range)| self.aside(*range));
+        let mut aside = aside.chain(crowds);
         match aside.next() {
             None => Refusal::Exhausted(eips),
             Some((address, who)) => {
@@ -302,7 +317,7 @@ impl Ipam {
 impl Source<'_> {
     /// The lowest free address, if there is one and room on record.
     fn gives(&self, asker: &Asker<'_>) -> Option<IpAddr> {
-        let lowest = self.served.lowest()?;
+        let lowest = self.served.lowest().filter(|_| self.crowd.is_none())?;
         self.pool.record.fits(entry(lowest, asker.name)).then_some(lowest)
     }
 
