@@ -65,6 +65,8 @@ const TRIALS_MAX: usize = 4_096;
 const LATE_AFTER: Duration = Duration::from_millis(100);
 /// How often it is asked again for that.
 const LATE_MAX: u8 = 3;
+/// After how long a trial on a link that may carry no frames begins anew.
+const DOUBTED_FOR: Duration = Duration::from_millis(500);
 
 /// What to do about an EIP that somebody else claims.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -132,6 +134,8 @@ pub(crate) struct Conflicts {
     trial_free_at: Instant,
     /// When this was last called so late that answers may have been waiting still.
     late_at: Option<Instant>,
+    /// Links that may carry no frames, so that it proves nothing that nobody answers.
+    doubted: BTreeSet<LinkName>,
     /// Of whom something else is known than before.
     changes: BTreeSet<Place>,
     /// What was found to be in use.
@@ -192,6 +196,7 @@ impl Conflicts {
             check_free_at: Instant::ZERO,
             trial_free_at: Instant::ZERO,
             late_at: None,
+            doubted: BTreeSet::new(),
             changes: BTreeSet::new(),
             found: VecDeque::new(),
             defences: BTreeSet::new(),
@@ -338,6 +343,16 @@ impl Conflicts {
         }
     }
 
+    /// Whether a trial goes on now.
+    pub(crate) fn is_trial_due(&self, now: Instant) -> bool {
+        self.tries.first().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Takes in which links may carry no frames now; it matters if a trial goes on.
+    pub(crate) fn handle_doubted(&mut self, links: BTreeSet<LinkName>) {
+        self.doubted = links;
+    }
+
     /// Takes in the passage of time, at which this replica may speak.
     pub(crate) fn handle_timeout(&mut self, links: &BTreeMap<LinkName, Link>, now: Instant) {
         while let Some(place) = take_due(&mut self.ends, now) {
@@ -456,6 +471,9 @@ impl Conflicts {
             (Stage::Clear, _, _) => {
                 self.changes.insert(place);
                 return;
+            }
+            (Stage::Asks { .. }, Some(probing), Some(_)) if self.doubted.contains(&place.0) => {
+                (Stage::Asks { left: probing.count(), late: LATE_MAX }, DOUBTED_FOR)
             }
             (Stage::Asks { left: 0, late }, Some(probing), Some(_))
                 if late > 0 && self.late_at.is_some_and(|late_at| due_at <= late_at) =>

@@ -281,6 +281,18 @@ impl Neighbors {
         self.down.contains(&link) || self.links.get(&link).is_some_and(Health::is_suspect)
     }
 
+    /// Whether a link is suspect, or may come to be: a node that had answered does not, and nobody else was
+    /// heard since it was asked.
+    pub(crate) fn is_doubted(&self, link: LinkName) -> bool {
+        let health = self.links.get(&link).copied().unwrap_or_default();
+        let silent = |(_, station): (Target, &Station)| {
+            let lost = station.obstacle() == Some(Obstacle::Dead) || station.mac().is_none();
+            let carried = health.carried(station.proved_by_frames_since(), station.sent_at());
+            station.missed() > 0 && !lost && !carried
+        };
+        self.is_suspect(link) || !health.presumes_death() && self.behind(link).any(silent)
+    }
+
     /// Whether nothing proves that a link carries frames, though something should have been heard: by
     /// those who were heard before, or by two at least if nobody ever was.
     pub(crate) fn is_silent(&self, link: LinkName) -> bool {

@@ -665,6 +665,11 @@ impl Speaker {
     fn contest(&mut self, now: Instant) {
         let Standing::Speak(_, controller) = &mut self.standing else { return };
         if self.publication.is_clear() && self.election.leads(now) {
+            if self.conflicts.is_trial_due(now) {
+                let links = self.cluster.eips_on.keys().flatten().copied();
+                let doubted = links.filter(|link| self.neighbors.is_doubted(*link));
+                self.conflicts.handle_doubted(doubted.collect());
+            }
             self.conflicts.handle_timeout(&self.cluster.links, now);
         }
         while let Some((place, rival)) = self.conflicts.poll_found() {

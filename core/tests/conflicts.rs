@@ -164,6 +164,38 @@ fn a_large_pool_of_which_somebody_has_every_address_is_refused_until_one_is_to_b
 }
 
 #[test]
+fn that_nobody_answers_on_a_link_that_is_suspected_is_no_proof_that_nobody_has_an_address() {
+    let mut bench = serving(OnConflict::Defend);
+    // The switch forwards nothing for a while, and the carrier stays.
+    bench.mute.extend([eip(9), eip(10)]);
+    bench.endpoints(&named("next"), &["node3"]);
+    bench.api.put_service(&named("next"), Some(asking()));
+    bench.pump();
+    bench.run(secs(2));
+    assert_eq!(bench.shown(&named("next")).ingress, []);
+    // It forwards again, and who has the address is heard.
+    bench.mute.clear();
+    bench.rivals.insert(eip(189), (STRANGER, STRANGER));
+    bench.run(secs(5));
+    assert_eq!(
+        (bench.ask(188), bench.ask(189), bench.ask(190)),
+        (Some(mac(9)), None, Some(mac(9)))
+    );
+}
+
+#[test]
+fn where_there_is_no_other_station_an_address_is_given_all_the_same() {
+    let mut bench = leading(OnConflict::Defend);
+    for (name, _) in NODES.iter().filter(|(name, _)| *name != "node1") {
+        bench.node(name, None);
+    }
+    bench.mute.extend((0..=255).map(eip));
+    bench.apply(&web(), asking());
+    bench.run(secs(1));
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
+}
+
+#[test]
 fn an_address_is_given_untried_where_nobody_can_be_asked() {
     let mut bench = leading(OnConflict::Defend);
     bench.eip(&pool(), Some(layer2("10.7.0.1-10.7.0.9")));
