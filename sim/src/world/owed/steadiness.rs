@@ -26,8 +26,8 @@ impl World {
     ///
     /// Each node is left once, and then held down; in the end the leader's own has everything, or
     /// another leads. But an endpoint counts for more than a hold-down. Where the leader's own node has
-    /// none, those that have one take turns until all of them are silent at once. How long that takes is
-    /// a matter of luck; twice as many moves are too few for one world of a million.
+    /// none, those that have one take turns until all of them are silent at once, which is a matter of
+    /// luck.
     fn moves_max_behind(&self, leader: ReplicaId, service: &ServiceName) -> usize {
         let once_each = MOVES_MAX + self.nodes.len();
         match self.nodes_behind(service).contains(&self.nodes[leader].name) {
