@@ -19,6 +19,7 @@ use rtnetlink::{
     Handle, LinkBridge, LinkMacVlan, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
         AddressFamily,
+        address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
         link::MacVlanMode,
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
         route::{RouteMessage, RouteScope},
@@ -282,9 +283,21 @@ fn detect_duplicates(link: &str, detect: bool) {
     fs::write(&key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
 }
 
+/// Gives a link an address, and waits until the kernel takes what is sent there: it says that the address
+/// is added before a worker of its own makes it good.
 async fn own(netlink: &Handle, index: u32, address: Ipv6Addr) {
     let added = netlink.address().add(index, address.into(), PREFIX_V6).execute().await;
     added.expect("a link can get an address");
+    let good = async || {
+        let listed = netlink.address().get().set_link_index_filter(index);
+        let listed: Vec<AddressMessage> =
+            listed.execute().try_collect().await.expect("a kernel lists its addresses");
+        let wanted = AddressAttribute::Address(address.into());
+        let mut good =
+            listed.iter().filter(|it| !it.header.flags.contains(AddressHeaderFlags::Tentative));
+        good.any(|it| it.attributes.contains(&wanted))
+    };
+    assert!(eventually(good).await, "{address} is still tentative");
 }
 
 fn mac_of(entry: &NeighbourMessage, address: IpAddr) -> Option<MacAddr> {

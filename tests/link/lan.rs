@@ -40,7 +40,7 @@ fn a_host_that_asks_for_an_eip_learns_the_mac_of_the_node() {
 
         client.learns(EIP, NODE).await;
 
-        assert!(lan.outcomes().count(Outcome::Answered) > 0);
+        comes_to(&lan, Outcome::Answered).await;
     });
 }
 
@@ -50,6 +50,7 @@ fn a_deadline_that_has_passed_silences_a_snapshot_that_would_answer() {
         let (_cable, client) = eth0().await;
         let mut lan = leading([(EIP, Ok(NODE)), (OTHER_EIP, Ok(NODE))]).await;
         client.learns(EIP, NODE).await;
+        comes_to(&lan, Outcome::Answered).await;
         let answered = lan.outcomes().count(Outcome::Answered);
 
         lan.permit(clock::now());
@@ -370,6 +371,13 @@ pub(crate) async fn heard(lan: &mut Lan) -> IsAt {
 
 /// Waits until some frame has met this outcome.
 pub(crate) async fn comes_to(lan: &Lan, outcome: Outcome) {
-    let met = eventually(async || lan.outcomes().count(outcome) > 0).await;
-    assert!(met, "no frame has come to {outcome:?}");
+    comes_to_many(lan, outcome, 1).await;
+}
+
+/// Waits until so many frames have come to this. A frame is counted only once it has been sent: whoever
+/// got it may be looked at before.
+pub(crate) async fn comes_to_many(lan: &Lan, outcome: Outcome, count: u64) {
+    let met = eventually(async || lan.outcomes().count(outcome) >= count).await;
+    let counted = lan.outcomes().count(outcome);
+    assert!(met, "{counted} frames have come to {outcome:?}, and not {count}");
 }

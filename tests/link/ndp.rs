@@ -16,7 +16,7 @@ use tokio::time;
 use crate::{
     apart::apart,
     host::{Cable, Host, eventually},
-    lan::{EIP, NODE, OTHER_NODE, OWN, comes_to, eth0, heard, leading, name},
+    lan::{EIP, NODE, OTHER_NODE, OWN, comes_to, comes_to_many, eth0, heard, leading, name},
 };
 
 const OWN_ADDRESS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 3);
@@ -33,7 +33,7 @@ fn a_host_that_asks_for_an_eip_of_ipv6_learns_the_mac_of_the_node() {
         client.learns(EIP_V6.into(), NODE).await;
         client.learns(EIP, NODE).await;
 
-        assert!(lan.outcomes().count(Outcome::Answered) > 1);
+        comes_to_many(&lan, Outcome::Answered, 2).await;
     });
 }
 
