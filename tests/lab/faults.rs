@@ -73,14 +73,7 @@ impl Told {
 
     /// The node that the client takes for the EIP.
     fn answered(&self) -> Option<&'static str> {
-        let command = ["lab", "exec", "client", "--", "cat", "/proc/net/arp"];
-        let ran = self.lab.run(lab::PORTER, &command);
-        let table = String::from_utf8_lossy(&ran.stdout).into_owned();
-        let mac = |address: &str| {
-            let entry = table.lines().find(|line| line.split(' ').next() == Some(address))?;
-            entry.split_whitespace().nth(3).map(str::to_owned)
-        };
-        let eip = mac(SERVICE.0)?;
+        let eip = self.neighbour(SERVICE.0)?;
         // The last four bytes of a node's MAC are its address.
         let of = |address: &str| {
             let bytes: Vec<_> =
@@ -88,6 +81,32 @@ impl Told {
             bytes.iter().map(|byte| format!(":{byte:02x}")).collect::<String>()
         };
         NODES.into_iter().find(|(_, address)| eip.ends_with(&of(address))).map(|(name, _)| name)
+    }
+
+    /// The MAC that the client has in its cache for an address.
+    fn neighbour(&self, address: &str) -> Option<String> {
+        let table = self.on("client", &["cat", "/proc/net/arp"]);
+        let entry = table.lines().find(|line| line.split(' ').next() == Some(address))?;
+        entry.split_whitespace().nth(3).map(str::to_owned)
+    }
+
+    /// The MAC that a node's link has now.
+    fn mac(&self, node: &str) -> String {
+        let told = self.on(node, &["ip", "-brief", "link", "show", "eth0"]);
+        told.split_whitespace().nth(2).expect("the third column is the MAC").to_owned()
+    }
+
+    /// Changes links and addresses of a node.
+    fn ip(&self, node: &str, change: &str) {
+        self.on(node, &["ip"].into_iter().chain(change.split(' ')).collect::<Vec<_>>());
+    }
+
+    /// Runs a command on a station, and returns what it prints.
+    fn on(&self, station: &str, command: &[&str]) -> String {
+        let exec = ["lab", "exec", station, "--"];
+        let ran = self.lab.run(lab::PORTER, &[&exec, command].concat());
+        assert!(ran.status.success(), "{command:?}: {ran:?}");
+        String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
     /// The node whose agent holds the Lease.
@@ -154,6 +173,8 @@ fn faults_are_made_and_undone_from_a_second_terminal() {
     a_node_is_off_the_lan_while_its_cable_is_cut_or_it_has_no_power(&told);
     a_leader_without_the_api_server_is_replaced(&told);
     a_leader_whose_link_is_cut_or_renamed_is_replaced(&told);
+    the_client_follows_the_mac_of_each_node(&told);
+    a_leader_whose_link_is_made_again_leads_on_it(&told);
     what_cannot_be_done_is_refused_with_advice(&told);
 
     told.client_is_served();
@@ -227,24 +248,85 @@ fn a_leader_whose_link_is_cut_or_renamed_is_replaced(told: &Told) {
     told.order(&format!("heal lan {leader}"));
     assert_eq!(told.starts(leader), starts);
 
-    if Command::new("ip").arg("-V").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "CI has to provide ip");
+    if !has_ip() {
         return;
     }
     let leader = told.leader().expect("somebody holds the Lease");
     let starts = told.starts(leader);
-    let rename = |from: &str, to: &str| {
-        for change in [vec![from, "down"], vec![from, "name", to], vec![to, "up"]] {
-            let ip = ["lab", "exec", leader, "--", "ip", "link", "set"];
-            let ran = told.lab.run(lab::PORTER, &[&ip[..], &change].concat());
-            assert!(ran.status.success(), "{change:?}: {ran:?}");
-        }
-    };
-    rename("eth0", "lan0");
+    rename(told, leader, "eth0", "lan0");
     replaced(leader);
-    rename("lan0", "eth0");
+    rename(told, leader, "lan0", "eth0");
     lab::until("the node is back on the LAN", || told.is_on_the_lan(leader));
     assert_eq!(told.starts(leader), starts);
+}
+
+fn the_client_follows_the_mac_of_each_node(told: &Told) {
+    if !has_ip() {
+        return;
+    }
+    let starts = NODES.map(|(node, _)| told.starts(node));
+    told.client_is_served();
+    for (node, _) in NODES {
+        let old = told.mac(node);
+        let new = old.replacen("52:", "56:", 1);
+        assert_ne!(old, new);
+        told.ip(node, &format!("link set eth0 address {new}"));
+        lab::until("nobody takes the old MAC for the EIP", || {
+            told.neighbour(SERVICE.0).is_some_and(|mac| mac != old)
+        });
+        told.client_is_served();
+    }
+    let known = told.neighbour(SERVICE.0).expect("the client was served");
+    assert!(NODES.iter().any(|(node, _)| told.mac(node) == known), "{known}");
+    assert_eq!(NODES.map(|(node, _)| told.starts(node)), starts);
+}
+
+/// The new link has another index and MAC, and leads to the LAN through the one that was there.
+fn a_leader_whose_link_is_made_again_leads_on_it(told: &Told) {
+    if !has_ip() {
+        return;
+    }
+    let leader = told.leader().expect("somebody holds the Lease");
+    let (_, address) = NODES.into_iter().find(|(node, _)| *node == leader).expect("a node");
+    let starts = told.starts(leader);
+    rename(told, leader, "eth0", "wire0");
+    told.ip(leader, "address flush dev wire0");
+    told.ip(leader, "link add link wire0 name eth0 type macvlan");
+    told.ip(leader, &format!("address add {address}/24 dev eth0"));
+    told.ip(leader, "link set eth0 up");
+    lab::until("the node is back on the LAN", || told.is_on_the_lan(leader));
+    lab::until("it leads", || match told.leader() {
+        Some(node) if node == leader => true,
+        Some(node) => {
+            told.order(&format!("restart agent {node}"));
+            lab::until("another leads", || told.leader().is_some_and(|it| it != node));
+            false
+        }
+        None => false,
+    });
+    told.client_is_served();
+    assert_eq!(told.starts(leader), starts);
+
+    told.ip(leader, "link delete eth0");
+    lab::until("another leads", || told.leader().is_some_and(|node| node != leader));
+    told.client_is_served();
+    rename(told, leader, "wire0", "eth0");
+    told.ip(leader, &format!("address add {address}/24 dev eth0"));
+    lab::until("the node is back on the LAN", || told.is_on_the_lan(leader));
+    assert_eq!(told.starts(leader), starts);
+}
+
+/// Whether there is a program that changes links.
+fn has_ip() -> bool {
+    let has = Command::new("ip").arg("-V").output().is_ok();
+    assert!(has || std::env::var_os("CI").is_none(), "CI has to provide ip");
+    has
+}
+
+fn rename(told: &Told, node: &str, from: &str, to: &str) {
+    for change in [format!("{from} down"), format!("{from} name {to}"), format!("{to} up")] {
+        told.ip(node, &format!("link set {change}"));
+    }
 }
 
 fn what_cannot_be_done_is_refused_with_advice(told: &Told) {
