@@ -135,13 +135,16 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
 }
 
 /// The host with this MAC hears this. Nobody hears of an address that no host can have, which a
-/// question may well be about.
+/// question may well be about, nor its own solicitation.
 fn expect(own: MacAddr, frame: &Frame, meant: &Heard) {
     assert!(frame.bytes().len() >= 60, "{frame:?} is too short for Ethernet");
     let heard = hear(own, frame.bytes());
     match meant {
         Heard::IsAt(is_at) if !is_unicast(is_at.target) => {
             assert_eq!(heard, Err(Dropped::SenderAddress), "{frame:?}");
+        }
+        Heard::WhoHas(question) if question.target.is_ipv6() && question.asker.1 == own => {
+            assert_eq!(heard, Err(Dropped::Own), "{frame:?}");
         }
         Heard::IsAt(_) | Heard::WhoHas(_) => assert_eq!(heard, Ok(*meant), "{frame:?}"),
     }
