@@ -42,7 +42,7 @@ pub trait Cluster: Send {
 #[async_trait]
 pub trait Links: Send {
     /// The next fact from the LAN: [`Input::Asked`], [`Input::Heard`], [`Input::Link`],
-    /// [`Input::Route`], [`Input::Silenced`] or [`Input::Stirred`].
+    /// [`Input::Probed`], [`Input::Route`], [`Input::Silenced`] or [`Input::Stirred`].
     ///
     /// Cancel safe: dropping the future loses nothing.
     async fn next(&mut self) -> Input;

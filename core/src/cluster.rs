@@ -134,6 +134,7 @@ impl Cluster {
             | Input::Lease(_)
             | Input::Leave
             | Input::Lost(_)
+            | Input::Probed(_)
             | Input::Silenced(_)
             | Input::Stirred(_)
             | Input::Written(..) => Concern::default(),

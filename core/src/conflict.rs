@@ -5,7 +5,10 @@
 //! cluster: a node whose kernel answers, or a second Porter.
 //!
 //! An address that nobody holds is *tried out* before it is given: a few probes that name no sender,
-//! and nobody may answer. What is held is *watched*: every claim to it that is heard counts, and once in
+//! and nobody may answer. Nor may anybody else try it out meanwhile (section 2.1.1; RFC 4862 section
+//! 5.4.3): a lot decides who gives way at once, and who waits until the other would have the address and
+//! tries it out anew. So two Porters that hand out the same addresses do not follow each other from one to
+//! the next. What is held is *watched*: every claim to it that is heard counts, and once in
 //! a while the LAN is asked, since most who have an address say so only then. A claim is believed when
 //! it was seen twice, a second apart: one frame may have been on its way since before it was overtaken.
 //! For the same reason none counts shortly after a term began, when another replica was entitled to
@@ -17,12 +20,16 @@
 //! | a node's kernel | likewise, and a node has it |
 //! | another speaker: a second Porter, another load balancer | it says that the address is elsewhere than at its own Ethernet address |
 //!
+//! Who tries out what is held is answered, and gives way. That is no conflict, and told now and then,
+//! since it may be an address that was configured by mistake, or another load balancer's pool.
+//!
 //! All questions are sent by whoever holds the Lease, and before its deadline.
 
 mod probing;
 mod roll;
 #[cfg(test)]
 mod tests;
+mod trials;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -33,7 +40,8 @@ use std::{
 use pnet::util::MacAddr;
 
 pub use self::probing::ConflictProbing;
-pub(crate) use self::roll::Roll;
+use self::trials::Trial;
+pub(crate) use self::{roll::Roll, trials::TRIALS_MAX};
 use crate::{Instant, IsAt, Link, LinkName, NodeName, Probe, Silence, Size, random::Random};
 
 /// From the beginning of a term on, for how long others may be heard who were entitled to speak: longer
@@ -54,19 +62,10 @@ const OVER_AFTER: Duration = Duration::from_millis(25_000);
 const CLAIMS_MAX: usize = 4;
 /// The least time between two questions about what is held: 50 a second.
 const CHECK_PACE: Duration = Duration::from_millis(20);
-/// The least time between two probes of what is tried out: somebody waits for it.
-const TRIAL_PACE: Duration = Duration::from_millis(2);
-/// For how long it counts that nobody had an address.
-const CLEAR_FOR: Duration = Duration::from_secs(60);
-/// How many addresses are tried out at a time. What goes beyond is given untried.
-const TRIALS_MAX: usize = 4_096;
-/// If this is called later than this, answers may be waiting still: whose trial should have ended by
-/// then is asked for again.
-const LATE_AFTER: Duration = Duration::from_millis(100);
-/// How often it is asked again for that.
-const LATE_MAX: u8 = 3;
-/// After how long a trial on a link that may carry no frames begins anew.
-const DOUBTED_FOR: Duration = Duration::from_millis(500);
+/// How often it is told, at most, that somebody tries out an EIP.
+const PROBED_EVERY: Duration = Duration::from_secs(600);
+/// How often of any EIP.
+const PROBED_PACE: Duration = Duration::from_secs(10);
 
 /// What to do about an EIP that somebody else claims.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -74,8 +73,9 @@ pub enum OnConflict {
     /// Say that it is ours, once in ten seconds at most, and raise the alarm (RFC 5227 section 2.4 c).
     #[default]
     Defend,
-    /// Raise the alarm and say nothing until the claim is over (section 2.4 a). What a node's kernel
-    /// claims is defended nevertheless: that node is misconfigured, and no rightful owner.
+    /// Leave it to them, and give the Service another (section 2.4 a). One that it asks for by name it
+    /// keeps, and nothing is said of that until the claim is over. What a node's kernel claims is defended
+    /// nevertheless: that node is misconfigured, and no rightful owner.
     Yield,
 }
 
@@ -88,7 +88,7 @@ pub struct Disputes {
     pub by_nodes: usize,
     /// EIPs that another speaker claims: a second Porter, another load balancer.
     pub by_speakers: usize,
-    /// Addresses that were not given, since somebody has them.
+    /// Addresses that were not given, or were left, since somebody has them or tries to take them.
     pub set_aside: usize,
 }
 
@@ -103,6 +103,24 @@ pub(crate) struct Rival {
     pub(crate) mac: MacAddr,
     /// Who says so: the Ethernet source; zero if that is not known.
     pub(crate) via: MacAddr,
+}
+
+/// Somebody who tries out an address, to take it unless somebody has it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Prober {
+    /// Its MAC, which is not told in IPv6.
+    pub(crate) mac: Option<MacAddr>,
+    /// The node that has this MAC.
+    pub(crate) node: Option<NodeName>,
+}
+
+/// Somebody to whom an address is left that was tried out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Contender {
+    /// It has the address.
+    Has(Rival),
+    /// It tries it out, too.
+    Tries(Prober),
 }
 
 /// Who claims an address. The worst comes first: what hosts send goes out of the cluster.
@@ -126,8 +144,14 @@ pub(crate) struct Conflicts {
     watches: BTreeMap<Place, Watch>,
     /// When each that is watched is asked for, and when the time for an answer is over.
     checks: BTreeSet<(Instant, Place)>,
+    /// Those of them that somebody claims, or may: of many EIPs they come first.
+    urgent: BTreeSet<(Instant, Place)>,
     ends: BTreeSet<(Instant, Place)>,
     trials: BTreeMap<Place, Trial>,
+    /// Whether some wait for their trial, since so many go on.
+    crowded: bool,
+    /// Of which it may be another whether they are tried out.
+    moved: BTreeSet<Place>,
     /// When each trial goes on.
     tries: BTreeSet<(Instant, Place)>,
     check_free_at: Instant,
@@ -138,8 +162,12 @@ pub(crate) struct Conflicts {
     doubted: BTreeSet<LinkName>,
     /// Of whom something else is known than before.
     changes: BTreeSet<Place>,
-    /// What was found to be in use.
-    found: VecDeque<(Place, Rival)>,
+    /// What was found to be in use, or to come into use.
+    found: VecDeque<(Place, Contender)>,
+    /// Who tried out an EIP, as far as that is to be told.
+    probers: VecDeque<(Place, Prober)>,
+    /// When that was told last of any EIP.
+    probed_at: Option<Instant>,
     /// What is to be said once more.
     defences: BTreeSet<Place>,
     outputs: VecDeque<Probe>,
@@ -156,6 +184,8 @@ struct Watch {
     /// When a claim was seen first and last, by MAC and Ethernet source.
     claims: BTreeMap<(MacAddr, MacAddr), Sighting>,
     defended_at: Option<Instant>,
+    /// When it was told last that somebody tries it out.
+    probed_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -164,21 +194,6 @@ struct Sighting {
     first_at: Instant,
     last_at: Instant,
     believed: bool,
-}
-
-/// An address that is tried out.
-#[derive(Clone, Copy, Debug)]
-struct Trial {
-    due_at: Instant,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
-    /// So many probes are still to be sent, and so many more if answers may be waiting.
-    Asks { left: u8, late: u8 },
-    /// Nobody answered.
-    Clear,
 }
 
 impl Conflicts {
@@ -190,8 +205,11 @@ impl Conflicts {
             begun_at: Instant::ZERO,
             watches: BTreeMap::new(),
             checks: BTreeSet::new(),
+            urgent: BTreeSet::new(),
             ends: BTreeSet::new(),
             trials: BTreeMap::new(),
+            crowded: false,
+            moved: BTreeSet::new(),
             tries: BTreeSet::new(),
             check_free_at: Instant::ZERO,
             trial_free_at: Instant::ZERO,
@@ -199,6 +217,8 @@ impl Conflicts {
             doubted: BTreeSet::new(),
             changes: BTreeSet::new(),
             found: VecDeque::new(),
+            probers: VecDeque::new(),
+            probed_at: None,
             defences: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
@@ -208,7 +228,9 @@ impl Conflicts {
     pub(crate) fn handle_term(&mut self, now: Instant) {
         let random = Random::new(self.random.next());
         let Self { probing, policy, .. } = *self;
-        *self = Self { random, begun_at: now, ..Self::new(probing, policy, 0) };
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.extend(self.trials.keys().copied());
+        *self = Self { random, begun_at: now, moved, ..Self::new(probing, policy, 0) };
     }
 
     /// Takes in what is said of an EIP on a link, if anything is.
@@ -222,6 +244,7 @@ impl Conflicts {
         let Some(said) = said else {
             if let Some(watch) = self.watches.remove(&place) {
                 self.checks.remove(&(watch.due_at, place));
+                self.urgent.remove(&(watch.due_at, place));
                 self.ends.remove(&(watch.due_at, place));
             }
             self.defences.remove(&place);
@@ -238,10 +261,18 @@ impl Conflicts {
             Ok(_) | Err(_) => Duration::from_millis(self.random.next() % spread),
         };
         let due_at = now.max(self.begun_at + GRACE) + wait;
-        let watch =
-            Watch { due_at, asks: false, known: false, claims: BTreeMap::new(), defended_at: None };
+        let watch = Watch {
+            due_at,
+            asks: false,
+            known: false,
+            claims: BTreeMap::new(),
+            defended_at: None,
+            probed_at: None,
+        };
         self.watches.insert(place, watch);
-        self.checks.insert((due_at, place));
+        let checks =
+            if said == Err(Silence::Conflict) { &mut self.urgent } else { &mut self.checks };
+        checks.insert((due_at, place));
     }
 
     /// Whether a claim to an address is of interest.
@@ -266,7 +297,7 @@ impl Conflicts {
             // What nobody asked for may be what the leader before said of one that held it.
             if answers || settled || own && rival.who == Claimant::Stranger {
                 self.end_trial(place);
-                self.found.push_back((place, rival));
+                self.found.push_back((place, Contender::Has(rival)));
             }
             return;
         }
@@ -299,58 +330,37 @@ impl Conflicts {
         // It is asked whether that one stays with it.
         if !believed && !watch.asks && watch.due_at > soon {
             self.checks.remove(&(watch.due_at, place));
+            self.urgent.remove(&(watch.due_at, place));
             watch.due_at = soon;
-            self.checks.insert((soon, place));
+            self.urgent.insert((soon, place));
         }
     }
 
-    /// Whether addresses are tried out at all.
-    pub(crate) fn tries_out(&self) -> bool {
-        self.probing.is_some()
-    }
-
-    /// Has an address tried out, unless that cannot be or was done. Says whether it may be given.
-    pub(crate) fn try_out(
+    /// Takes in that somebody else tries out an address, of which `answer` is said.
+    pub(crate) fn handle_probed(
         &mut self,
         place: Place,
-        links: &BTreeMap<LinkName, Link>,
+        prober: Prober,
+        answer: Option<MacAddr>,
         now: Instant,
-    ) -> bool {
-        let Some(probing) = self.probing.filter(|_| self.can_ask(place, links).is_some()) else {
-            return true;
-        };
-        if let Some(trial) = self.trials.get(&place) {
-            return trial.stage == Stage::Clear;
+    ) {
+        let settled = now >= self.begun_at + GRACE;
+        if self.trials.contains_key(&place) {
+            // It may be the leader before, who tried out the same.
+            if settled || prober.mac.is_some() && prober.node.is_none() {
+                self.contend(place, prober, now);
+            }
+            return;
         }
-        if self.trials.len() >= TRIALS_MAX {
-            return true;
+        let Some(watch) = self.watches.get_mut(&place).filter(|_| settled) else { return };
+        // Who is not answered may take it, and is heard of then.
+        let answered = answer.is_some_and(|answer| prober.mac != Some(answer));
+        let rested = |at: Option<Instant>, span| at.is_none_or(|at| now >= at + span);
+        if answered && rested(watch.probed_at, PROBED_EVERY) && rested(self.probed_at, PROBED_PACE)
+        {
+            (watch.probed_at, self.probed_at) = (Some(now), Some(now));
+            self.probers.push_back((place, prober));
         }
-        let due_at = now + probing.wait(&mut self.random);
-        let stage = Stage::Asks { left: probing.count(), late: LATE_MAX };
-        self.trials.insert(place, Trial { due_at, stage });
-        self.tries.insert((due_at, place));
-        false
-    }
-
-    /// Whether an address may be given by what was found out of it.
-    pub(crate) fn is_clear(&self, place: Place, links: &BTreeMap<LinkName, Link>) -> bool {
-        let Some(_) = self.probing.filter(|_| self.can_ask(place, links).is_some()) else {
-            return true;
-        };
-        match self.trials.get(&place) {
-            Some(trial) => trial.stage == Stage::Clear,
-            None => self.trials.len() >= TRIALS_MAX,
-        }
-    }
-
-    /// Whether a trial goes on now.
-    pub(crate) fn is_trial_due(&self, now: Instant) -> bool {
-        self.tries.first().is_some_and(|(at, _)| *at <= now)
-    }
-
-    /// Takes in which links may carry no frames now; it matters if a trial goes on.
-    pub(crate) fn handle_doubted(&mut self, links: BTreeSet<LinkName>) {
-        self.doubted = links;
     }
 
     /// Takes in the passage of time, at which this replica may speak.
@@ -358,18 +368,10 @@ impl Conflicts {
         while let Some(place) = take_due(&mut self.ends, now) {
             self.end_check(place, now);
         }
-        // What waits for its turn is not late.
-        let next = self.tries.first().map(|(at, _)| (*at).max(self.trial_free_at));
-        if next.is_some_and(|next| now > next + LATE_AFTER) {
-            self.late_at = Some(now);
-        }
-        while now >= self.trial_free_at
-            && let Some(place) = take_due(&mut self.tries, now)
-        {
-            self.go_on(place, links, now);
-        }
+        self.run_trials(links, now);
         while now >= self.check_free_at
-            && let Some(place) = take_due(&mut self.checks, now)
+            && let Some(place) =
+                take_due(&mut self.urgent, now).or_else(|| take_due(&mut self.checks, now))
         {
             self.check(place, links, now);
         }
@@ -380,8 +382,9 @@ impl Conflicts {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let first = |due: &BTreeSet<(Instant, Place)>| due.first().map(|(at, _)| *at);
         let trial = first(&self.tries).map(|at| at.max(self.trial_free_at));
-        let check = first(&self.checks).map(|at| at.max(self.check_free_at));
-        [first(&self.ends), trial, check].into_iter().flatten().min()
+        let checks = [&self.urgent, &self.checks].map(first);
+        let [urgent, check] = checks.map(|check| check.map(|at| at.max(self.check_free_at)));
+        [first(&self.ends), trial, urgent, check].into_iter().flatten().min()
     }
 
     /// The next question to be put on the LAN.
@@ -390,10 +393,16 @@ impl Conflicts {
         self.outputs.pop_front()
     }
 
-    /// An address that was tried out and is in use, and who has it.
+    /// An address that was tried out and is left to somebody, and to whom.
     #[must_use]
-    pub(crate) fn poll_found(&mut self) -> Option<(Place, Rival)> {
+    pub(crate) fn poll_found(&mut self) -> Option<(Place, Contender)> {
         self.found.pop_front()
+    }
+
+    /// An EIP that somebody tried out, of whom people are to be told.
+    #[must_use]
+    pub(crate) fn poll_prober(&mut self) -> Option<(Place, Prober)> {
+        self.probers.pop_front()
     }
 
     /// An address of which something else is known than before.
@@ -420,15 +429,24 @@ impl Conflicts {
     /// Whether an EIP that is at `mac` is left to somebody else. What an earlier leader left is not taken
     /// back before it is known whether anybody still claims it.
     pub(crate) fn yields(&self, place: Place, mac: MacAddr, left: bool) -> bool {
+        let unknown = self.rivals(place).is_none();
+        let left = self.leaves() && left && unknown;
+        left || self.left_to(place, mac).is_some()
+    }
+
+    /// Whether EIPs are left to those who claim them.
+    pub(crate) fn leaves(&self) -> bool {
+        self.policy == OnConflict::Yield
+    }
+
+    /// To whom an EIP is left that is, or would be, at `mac`, if it is known to be claimed.
+    pub(crate) fn left_to(&self, place: Place, mac: MacAddr) -> Option<Rival> {
+        if !self.leaves() {
+            return None;
+        }
         // Who says the same as we would misleads nobody.
-        let foreign = |(claim, sighting): (&(MacAddr, MacAddr), &Sighting)| {
-            let kernel = matches!(sighting.who, Claimant::Node(_));
-            sighting.believed && !kernel && claim.0 != mac
-        };
-        let claimed = |watch: &Watch| watch.claims.iter().any(foreign);
-        let watch = self.watches.get(&place);
-        let unknown = watch.is_none_or(|watch| !watch.known);
-        self.policy == OnConflict::Yield && (left && unknown || watch.is_some_and(claimed))
+        let foreign = |rival: &Rival| !matches!(rival.who, Claimant::Node(_)) && rival.mac != mac;
+        self.rivals(place)?.into_iter().find(foreign)
     }
 
     /// How many conflicts are known.
@@ -445,67 +463,19 @@ impl Conflicts {
     }
 
     pub(crate) fn n_outputs(&self) -> usize {
-        self.outputs.len() + self.found.len() + self.changes.len() + self.defences.len()
-    }
-
-    /// How many addresses are tried out, or were shortly ago.
-    pub(crate) fn size_of_trials(&self) -> Size {
-        Size::new("addresses tried out", self.trials.len().max(self.tries.len()), TRIALS_MAX)
+        let told = self.changes.len() + self.moved.len() + self.probers.len();
+        self.outputs.len() + self.found.len() + self.defences.len() + told
     }
 
     /// How much is remembered, where something is said of so many EIPs, or was until shortly ago.
     pub(crate) fn sizes(&self, eips: usize) -> [Size; 3] {
         let claims = self.watches.values().map(|watch| watch.claims.len()).sum();
+        let due = self.checks.len() + self.urgent.len() + self.ends.len();
         [
             Size::new("EIPs watched", self.watches.len(), eips),
-            Size::new("EIPs to be asked for", self.checks.len() + self.ends.len(), eips),
+            Size::new("EIPs to be asked for", due, eips),
             Size::new("claims to EIPs", claims, eips * CLAIMS_MAX),
         ]
-    }
-
-    /// Sends the next probe of a trial, or ends it.
-    fn go_on(&mut self, place: Place, links: &BTreeMap<LinkName, Link>, now: Instant) {
-        let Some(Trial { due_at, stage }) = self.trials.remove(&place) else { return };
-        let own = self.can_ask(place, links);
-        let (stage, span) = match (stage, self.probing, own) {
-            (Stage::Clear, _, _) => {
-                self.changes.insert(place);
-                return;
-            }
-            (Stage::Asks { .. }, Some(probing), Some(_)) if self.doubted.contains(&place.0) => {
-                (Stage::Asks { left: probing.count(), late: LATE_MAX }, DOUBTED_FOR)
-            }
-            (Stage::Asks { left: 0, late }, Some(probing), Some(_))
-                if late > 0 && self.late_at.is_some_and(|late_at| due_at <= late_at) =>
-            {
-                self.put(place, own);
-                self.trial_free_at = now + TRIAL_PACE;
-                (Stage::Asks { left: 0, late: late - 1 }, probing.settle())
-            }
-            (Stage::Asks { left, late }, Some(probing), Some(_)) if left > 0 => {
-                self.put(place, own);
-                self.trial_free_at = now + TRIAL_PACE;
-                let span = match left {
-                    1 => probing.settle(),
-                    _ => probing.gap(&mut self.random),
-                };
-                (Stage::Asks { left: left - 1, late }, span)
-            }
-            // Nobody answered; or nobody can be asked any more, and the watch will tell.
-            (Stage::Asks { .. }, _, _) => {
-                self.changes.insert(place);
-                (Stage::Clear, CLEAR_FOR)
-            }
-        };
-        let due_at = now + span;
-        self.trials.insert(place, Trial { due_at, stage });
-        self.tries.insert((due_at, place));
-    }
-
-    fn end_trial(&mut self, place: Place) {
-        if let Some(trial) = self.trials.remove(&place) {
-            self.tries.remove(&(trial.due_at, place));
-        }
     }
 
     /// Asks the LAN for an EIP.
@@ -519,7 +489,8 @@ impl Conflicts {
         if links.get(&place.0).is_none_or(|link| !link.carrier) {
             // Nobody is heard, which proves nothing.
             watch.due_at = now + DEFEND_EVERY;
-            self.checks.insert((watch.due_at, place));
+            let checks = if watch.claims.is_empty() { &mut self.checks } else { &mut self.urgent };
+            checks.insert((watch.due_at, place));
             return;
         }
         watch.asks = true;
@@ -545,7 +516,8 @@ impl Conflicts {
         };
         watch.asks = false;
         watch.due_at = now + span;
-        self.checks.insert((watch.due_at, place));
+        let checks = if watch.claims.is_empty() { &mut self.checks } else { &mut self.urgent };
+        checks.insert((watch.due_at, place));
     }
 
     /// The link's own MAC, if the address may be asked for there.

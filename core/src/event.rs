@@ -19,7 +19,7 @@ use pnet::util::MacAddr;
 use crate::{
     Answers, Condition, Eip, EipName, EipStatus, Event, Ingress, Instant, IsAt, LeaseRecord, Link,
     LinkName, Listing, Namespace, NamespaceName, Node, NodeName, Service, ServiceName, Slice,
-    SliceName, Unroutable, Unusable, Version,
+    SliceName, Unroutable, Unusable, Version, WhoHas,
 };
 
 /// Something the world tells the speaker: what *is*, never what *changed*.
@@ -57,6 +57,10 @@ pub enum Input {
     Node(NodeName, Version, Option<Node>),
     /// All Nodes were listed.
     Nodes(Listing<NodeName, Node>),
+    /// Somebody who has no address yet asked on a link who has this one, to take it unless somebody has
+    /// it (RFC 5227 section 2.1.1, RFC 4862 section 5.4.3). Need be told only of addresses of the last
+    /// [`Output::Publish`], and of those asked for by an [`Output::Probe`] in the last seconds.
+    Probed(WhoHas),
     /// The link by which packets to an address leave, as asked for with [`Output::Route`], or why none
     /// does.
     Route(IpAddr, Result<LinkName, Unroutable>),
@@ -97,6 +101,7 @@ impl Input {
             | Self::Lost(_)
             | Self::Namespace(..)
             | Self::Node(..)
+            | Self::Probed(_)
             | Self::Route(..)
             | Self::Service(..)
             | Self::Silenced(_)

@@ -256,9 +256,9 @@ impl Neighbors {
     }
 
     /// Where a MAC is known to be.
-    pub(crate) fn at(&self, link: LinkName, mac: MacAddr) -> Option<IpAddr> {
-        let mut behind = self.behind(link);
-        behind.find(|(_, station)| station.mac() == Some(mac)).map(|((_, address), _)| address)
+    pub(crate) fn at(&self, link: LinkName, mac: MacAddr) -> impl Iterator<Item = IpAddr> {
+        let behind = self.behind(link).filter(move |(_, station)| station.mac() == Some(mac));
+        behind.map(|((_, address), _)| address)
     }
 
     /// Whether a node or a gateway is probed.

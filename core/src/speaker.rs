@@ -61,6 +61,8 @@ pub struct Speaker {
     roll: Roll,
     /// When nodes were last asked for their MACs to tell who claims an EIP.
     called_at: Option<Instant>,
+    /// Which of them was asked last.
+    called: Option<IpAddr>,
     publication: Publication,
     ledger: Ledger,
     standing: Standing,
@@ -119,6 +121,7 @@ impl Speaker {
             conflicts: Conflicts::new(config.conflict_probing, config.on_conflict, random.next()),
             roll: Roll::default(),
             called_at: None,
+            called: None,
             checks_proxies: config.checks_proxies,
             publication: Publication::new(),
             ledger: Ledger::default(),
@@ -161,6 +164,7 @@ impl Speaker {
                 self.handle_neighbors(changed, now);
             }
             Input::Heard(_) | Input::Stirred(_) => {}
+            Input::Probed(question) => self.handle_probed(&question, now),
             Input::Checked(node, health) => {
                 let changed = self.proxies.handle_checked(&node, health, now);
                 self.handle_neighbors(changed, now);
@@ -284,6 +288,11 @@ impl Speaker {
         }
         if let Input::Link(name, link) = &input {
             self.handle_carrier(*name, link.as_ref().is_ok_and(|link| link.carrier), now);
+            let before = self.cluster.links.get(name).map(|before| before.mac);
+            let stays = |mac| link.as_ref().is_ok_and(|link| link.carrier && link.mac == mac);
+            if before.is_some_and(|mac| !stays(mac)) {
+                self.conflicts.handle_lost(*name);
+            }
         }
         let concern = self.cluster.handle_input(input);
         self.handle_concern(concern, now);
@@ -517,6 +526,9 @@ impl Speaker {
         }
         self.contest(now);
         self.write(now);
+        while let Some(((link, address), goes_on)) = self.conflicts.poll_moved() {
+            self.groups.handle_trial(link, address, goes_on);
+        }
         if let Standing::Speak(_, controller) = &mut self.standing
             && controller.take_shift()
         {

@@ -36,7 +36,9 @@ fn documented(heading: &str) -> BTreeSet<&'static str> {
 }
 
 fn is_event(reason: &&str) -> bool {
-    ["ConfigSpeaker", "AddressConflict", "AddressInUse"].iter().any(|it| reason.starts_with(it))
+    ["ConfigSpeaker", "AddressConflict", "AddressInUse", "AddressProbed"]
+        .iter()
+        .any(|it| reason.starts_with(it))
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bench::*;
 use porter_core::{
-    ConflictProbing, Disputes, Eip, Input, Instant, IsAt, Link, MacAddr, OnConflict, Silence,
-    Unroutable,
+    ConflictProbing, Disputes, Eip, Input, Instant, IsAt, Link, MacAddr, Node, OnConflict, Silence,
+    Unroutable, WhoHas,
 };
 
 /// A host that is no node.
@@ -42,10 +42,30 @@ fn serving(on_conflict: OnConflict) -> Bench {
     bench
 }
 
+/// One that answers for `web` there since it is asked for by name.
+fn serving_by_name(on_conflict: OnConflict) -> Bench {
+    let mut bench = leading(on_conflict);
+    bench.endpoints(&web(), &["node3"]);
+    bench.service(&web(), Some(annotated(ADDRESS, "172.22.0.188")));
+    bench.run(secs(10));
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    bench
+}
+
 /// Somebody tells everybody that an address is at `mac`.
 fn claim(bench: &mut Bench, last: u8, (mac, via): (MacAddr, MacAddr)) {
     let claim = IsAt { link: eth0(), target: eip(last), mac, to: None, via };
     bench.tell(Input::Heard(claim));
+}
+
+/// Somebody who has no address yet asks who has this one.
+fn probe(bench: &mut Bench, target: std::net::IpAddr, (mac, via): (MacAddr, MacAddr)) {
+    let nobody = match target.is_ipv4() {
+        true => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        false => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let question = WhoHas { link: eth0(), target, asker: (nobody, mac), via };
+    bench.tell(Input::Probed(question));
 }
 
 /// What is said of who else claims an address of `web`.
@@ -252,7 +272,115 @@ fn by_the_timers_of_rfc_5227_it_takes_seven_seconds_at_most() {
     );
 }
 
+#[test]
+fn an_address_that_a_host_tries_out_at_the_same_time_is_left_to_it() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.endpoints(&web(), &["node3"]);
+    bench.api.put_service(&web(), Some(asking()));
+    bench.pump();
+    bench.run(Duration::from_millis(10));
+    for _ in 0..3 {
+        probe(&mut bench, eip(188), (STRANGER, STRANGER));
+        bench.run(secs(1));
+    }
+    // Nobody was in its way.
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(10));
+    assert_eq!(bench.shown(&web()).ingress, [shows(189)]);
+    let told = bench.told("AddressInUse").join("\n");
+    assert!(told.starts_with("172.22.0.188 is set aside: a host"), "{told}");
+    assert!(told.contains(&STRANGER.to_string()), "{told}");
+}
+
+#[test]
+fn an_address_of_ipv6_that_somebody_tries_out_at_the_same_time_is_left_to_it() {
+    let mut bench = leading(OnConflict::Defend);
+    let mut addresses = link().addresses;
+    addresses.push("fd00::3/64".parse().unwrap());
+    bench.tell(Input::Link(eth0(), Ok(Link { addresses, ..link() })));
+    bench.eip(&"six".into(), Some(layer2("fd00::b8-fd00::c8")));
+    bench.api.put_service(
+        &web(),
+        Some(porter_core::Service { families: vec![porter_core::Family::V6], ..asking() }),
+    );
+    bench.pump();
+    bench.run(Duration::from_millis(10));
+    let group = (eth0(), porter_core::wire::solicited_node("fd00::b8".parse().unwrap()));
+    assert!(bench.groups.contains(&group), "nobody else is heard of otherwise");
+    let all_nodes = MacAddr(0x33, 0x33, 0, 0, 0, 1);
+    for _ in 0..10 {
+        probe(&mut bench, six(0xb8), (MacAddr::zero(), all_nodes));
+        bench.run(Duration::from_millis(20));
+    }
+    bench.run(secs(70));
+    assert!(!bench.groups.contains(&group));
+    assert_eq!(bench.shown(&web()).shown().collect::<Vec<_>>(), [six(0xb9)]);
+    assert_eq!(
+        bench.told("AddressInUse"),
+        [
+            "fd00::b8 is set aside: a host that did not tell its MAC on eth0 tried it out at the same \
+          time, as who takes an address does"
+        ]
+    );
+}
+
+#[test]
+fn what_was_found_out_before_a_link_led_elsewhere_does_not_count() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.endpoints(&web(), &["node3"]);
+    // It is found out while the Service is being written.
+    bench.replies = false;
+    bench.api.put_service(&web(), Some(asking()));
+    bench.pump();
+    bench.run(Duration::from_millis(500));
+    assert_eq!(bench.probed.len(), 3);
+    // A bond goes on with another port, say, which leads elsewhere.
+    bench.own = mac(33);
+    bench.tell(Input::Link(eth0(), Ok(Link { mac: mac(33), ..link() })));
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.replies = true;
+    bench.pump();
+    bench.run(secs(5));
+    assert_eq!(bench.shown(&web()).ingress, [shows(189)]);
+}
+
+#[test]
+fn what_the_lan_sends_back_of_a_trial_is_no_contender() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.api.put_service(&web(), Some(asking()));
+    bench.pump();
+    for _ in 0..10 {
+        probe(&mut bench, eip(188), (mac(3), mac(3)));
+        bench.run(Duration::from_millis(20));
+    }
+    bench.run(secs(1));
+    assert_eq!(bench.used().into_keys().collect::<Vec<_>>(), [eip(188)]);
+}
+
 // Afterwards.
+
+#[test]
+fn who_tries_out_an_address_in_use_is_named_once_in_ten_minutes() {
+    let mut bench = serving(OnConflict::Defend);
+    let from = bench.now;
+    while bench.now < from + TEN_MINUTES {
+        probe(&mut bench, eip(188), (STRANGER, STRANGER));
+        bench.run(secs(1));
+    }
+    let message = format!(
+        "a host at {STRANGER} on eth0 meant to take 172.22.0.188 and was told that it is in use; that did no \
+         harm, but if it is to have the address, take it out of the Eip"
+    );
+    assert_eq!(bench.told("AddressProbed"), [&*message]);
+    assert!(bench.events.iter().all(|event| !event.warning), "{:?}", bench.events);
+    assert_eq!(conflict(&bench), None);
+
+    bench.events.clear();
+    probe(&mut bench, eip(188), (mac(10), mac(10)));
+    bench.run(secs(1));
+    let told = bench.told("AddressProbed").concat();
+    assert!(told.starts_with("node4, or another Porter there, at 02:00:00:00:00:0a"), "{told}");
+}
 
 #[test]
 fn a_host_that_claims_an_address_is_named_until_it_stops() {
@@ -302,6 +430,33 @@ fn a_node_that_may_not_be_answered_is_known_by_its_mac_nevertheless() {
     bench.rivals.insert(eip(188), (mac(11), mac(11)));
     bench.run(secs(70));
     assert!(conflict(&bench).unwrap().starts_with("NodeAnswers: node5's kernel"));
+}
+
+#[test]
+fn a_node_that_is_a_gateway_too_by_another_address_is_no_stranger() {
+    let mut bench = serving(OnConflict::Defend);
+    let gateways = [eip(1)].into();
+    bench.elsewhere.insert(eip(1), mac(10));
+    bench.tell(Input::Link(eth0(), Ok(Link { gateways, ..link() })));
+    bench.rivals.insert(eip(188), (mac(10), mac(10)));
+    bench.run(secs(75));
+    let said = conflict(&bench).unwrap();
+    assert!(said.starts_with("NodeAnswers: node4's kernel"), "{said}");
+}
+
+#[test]
+fn of_many_nodes_that_are_not_probed_each_is_asked_for_its_mac_in_turn() {
+    let mut bench = serving(OnConflict::Defend);
+    let sick = |last| Node { ready: false, ..node(last) };
+    for last in 20..=120 {
+        bench.mute.insert(eip(last));
+        bench.node(&format!("node-{last}"), Some(sick(last)));
+    }
+    bench.node("node-121", Some(sick(121)));
+    bench.rivals.insert(eip(188), (mac(121), mac(121)));
+    bench.run(secs(100));
+    let said = conflict(&bench).unwrap();
+    assert!(said.starts_with("NodeAnswers: node-121's kernel"), "{said}");
 }
 
 #[test]
@@ -393,7 +548,7 @@ fn what_the_one_who_led_before_said_is_no_conflict() {
     }
     bench.run(secs(70));
     assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
-    assert_eq!(conflict(&bench), None);
+    assert_eq!((conflict(&bench), bench.told("AddressConflict").len()), (None, 0));
 }
 
 #[test]
@@ -407,8 +562,52 @@ fn a_claim_to_what_is_not_ours_is_nobody_s_business() {
 }
 
 #[test]
-fn an_address_that_is_yielded_is_silent_until_nobody_claims_it() {
+fn an_address_that_is_yielded_and_not_named_is_replaced_and_left_alone_until_it_is_free() {
     let mut bench = serving(OnConflict::Yield);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    assert_eq!(bench.shown(&web()).ingress, [shows(189)]);
+    assert_eq!((bench.ask(188), bench.ask(189)), (None, Some(mac(9))));
+    assert_eq!((bench.said(&web()), conflict(&bench)), ((true, "Announced"), None));
+    let set_aside =
+        format!("172.22.0.188 is set aside: a host that is no node has it on eth0, at {STRANGER}");
+    assert_eq!(bench.ready("pool"), format!("True Served: served on eth0; {set_aside}"));
+    let left = set_aside.replace("is set aside", "is left to somebody else, and set aside");
+    assert_eq!(bench.told("AddressConflict"), [left]);
+
+    // Nobody gets it while that host has it, however often it is tried.
+    bench.endpoints(&named("next"), &["node3"]);
+    bench.apply(&named("next"), asking());
+    bench.run(TEN_MINUTES);
+    bench.apply(&named("third"), asking());
+    bench.run(TEN_MINUTES);
+    let all = [web(), named("next"), named("third")].map(|name| bench.shown(&name).ingress.clone());
+    assert_eq!(all, [[shows(189)], [shows(190)], [shows(191)]]);
+    bench.rivals.clear();
+    bench.run(TEN_MINUTES);
+    bench.apply(&named("last"), asking());
+    bench.run(secs(1));
+    assert_eq!(bench.shown(&named("last")).ingress, [shows(188)]);
+    assert_eq!(bench.shown(&web()).ingress, [shows(189)]);
+}
+
+#[test]
+fn where_no_other_address_is_free_a_yielded_one_is_given_back_all_the_same_and_comes_again() {
+    let mut bench = serving(OnConflict::Yield);
+    bench.edit_eip(&pool(), |eip| eip.address = "172.22.0.188".to_owned());
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    assert_eq!((bench.shown(&web()).ingress.len(), bench.ask(188)), (0, None));
+    assert_eq!(bench.said(&web()), (false, "AddressInUse"));
+    bench.rivals.clear();
+    bench.run(TEN_MINUTES);
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    assert_eq!(bench.said(&web()), (true, "Announced"));
+}
+
+#[test]
+fn an_address_that_is_yielded_is_silent_until_nobody_claims_it() {
+    let mut bench = serving_by_name(OnConflict::Yield);
     bench.rivals.insert(eip(188), (STRANGER, STRANGER));
     bench.run(secs(75));
     assert_eq!(bench.answers.entry(eth0(), eip(188)), Some(Err(Silence::Conflict)));
@@ -478,7 +677,7 @@ fn a_hundred_addresses_are_asked_for_at_fifty_a_second_at_most() {
 
 #[test]
 fn what_an_earlier_leader_left_to_its_owner_is_left_to_it_by_who_leads_next() {
-    let mut bench = serving(OnConflict::Yield);
+    let mut bench = serving_by_name(OnConflict::Yield);
     // It answers when it is asked and says nothing by itself, as Linux.
     bench.rivals.insert(eip(188), (STRANGER, STRANGER));
     bench.run(secs(75));

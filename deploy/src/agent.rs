@@ -105,8 +105,9 @@ struct Conflicts {
     #[arg(long, value_name = "TIMERS", default_value = "fast")]
     conflict_probe: ConflictProbe,
     /// What is done about an EIP that a host outside the cluster, or another load balancer, claims:
-    /// `defend` announces it once more, at most every 10 s; `yield` answers for it no more until
-    /// nobody else claims it. Either way it is said on the Service.
+    /// `defend` announces it once more, at most every 10 s; `yield` leaves it to them, and gives the
+    /// Service another, unless that asks for this one by name: then it is silent until nobody else claims
+    /// it. Either way it is said on the Service.
     #[arg(long, value_name = "POLICY", default_value = "defend")]
     on_conflict: ConflictPolicy,
 }

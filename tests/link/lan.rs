@@ -14,7 +14,9 @@ use porter_backends::{
     link::{Lan, Outcome},
     port::Links,
 };
-use porter_core::{Answers, Generation, Input, IsAt, Link, LinkName, MacAddr, Probe, Silence};
+use porter_core::{
+    Answers, Generation, Input, IsAt, Link, LinkName, MacAddr, Probe, Silence, WhoHas, wire,
+};
 use tokio::time;
 
 use crate::{
@@ -270,6 +272,50 @@ fn arping_finds_the_node_and_the_address_taken() {
 }
 
 #[test]
+fn who_tries_out_an_address_that_is_tried_out_here_or_is_an_eip_is_told_and_nobody_else() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE))]).await;
+        let sender = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), OWN);
+        lan.probe(&Probe { link: name(), target: OTHER_EIP, to: None, sender });
+
+        let none = Ipv4Addr::new(172, 22, 0, 190).to_string();
+        for address in [&none, &OTHER_EIP.to_string(), &EIP.to_string()] {
+            let arping = ["-D", "-c", "1", "-w", "2", "-I", "eth0", address];
+            let Some(_) = client.run("arping", &arping) else { return };
+        }
+        // What comes from here is not heard, and it is not told twice at once.
+        let told = [probed(&mut lan).await, probed(&mut lan).await];
+        let asker = (sender.0, client.mac);
+        let question = |target| WhoHas { link: name(), target, asker, via: client.mac };
+        assert_eq!(told, [question(OTHER_EIP), question(EIP)]);
+    });
+}
+
+#[test]
+fn a_storm_of_probes_is_told_seldom_and_keeps_no_answer_waiting() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE))]).await;
+        let sender = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), client.mac);
+        let probe = Probe { link: name(), target: EIP, to: None, sender };
+        let frame = wire::probe(&probe).expect("an address of IPv4 can be asked for");
+        let many = vec![frame.bytes(); 3_000];
+        client.send(&many);
+        let met = eventually(async || {
+            let of = |outcome| lan.outcomes().count(outcome);
+            of(Outcome::Answered) + of(Outcome::Silent(Silence::TooOften)) >= 3_000
+        });
+        assert!(met.await);
+        let mut told = 0;
+        while let Ok(input) = time::timeout(Duration::from_millis(100), lan.next()).await {
+            told += usize::from(matches!(input, Input::Probed(_)));
+        }
+        assert!((1..=64).contains(&told), "{told}");
+    });
+}
+
+#[test]
 fn no_fact_is_lost_with_a_future_that_is_dropped() {
     apart(async || {
         let (_cable, _client) = eth0().await;
@@ -359,6 +405,15 @@ pub(crate) async fn settled(lan: &mut Lan, wanted: impl Fn(Option<&Link>) -> boo
 
 pub(crate) async fn silenced(lan: &mut Lan, generation: Generation) {
     while !matches!(next(lan).await, Input::Silenced(reached) if reached >= generation) {}
+}
+
+/// Waits for somebody to try an address out.
+pub(crate) async fn probed(lan: &mut Lan) -> WhoHas {
+    loop {
+        if let Input::Probed(question) = next(lan).await {
+            return question;
+        }
+    }
 }
 
 pub(crate) async fn heard(lan: &mut Lan) -> IsAt {

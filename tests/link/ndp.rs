@@ -10,13 +10,18 @@ use porter_backends::{
     link::{Lan, Outcome},
     port::Links as _,
 };
-use porter_core::{IsAt, MacAddr, Probe, Silence, wire};
+use porter_core::{
+    IsAt, MacAddr, Probe, Silence,
+    wire::{self, Dropped},
+};
 use tokio::time;
 
 use crate::{
     apart::apart,
     host::{Cable, Host, eventually},
-    lan::{EIP, NODE, OTHER_NODE, OWN, comes_to, comes_to_many, eth0, heard, leading, name},
+    lan::{
+        EIP, NODE, OTHER_NODE, OWN, comes_to, comes_to_many, eth0, heard, leading, name, probed,
+    },
 };
 
 const OWN_ADDRESS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 3);
@@ -127,6 +132,61 @@ fn a_host_that_takes_the_eip_learns_that_it_is_taken() {
 }
 
 #[test]
+fn a_host_that_takes_an_address_which_is_tried_out_here_is_heard_and_learns_of_it() {
+    apart(async || {
+        let (_cable, client) = dual().await;
+        let mut lan = answering().await;
+        let nobody = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let target = IpAddr::V6(OTHER_EIP);
+        lan.join(name(), wire::solicited_node(OTHER_EIP));
+        let probe = Probe { link: name(), target, to: None, sender: (nobody, OWN) };
+        lan.probe(&probe);
+        client.learns(EIP_V6.into(), NODE).await;
+        let own = [Outcome::Dropped(Dropped::Own), Outcome::Silent(Silence::NotAnEip)];
+        let own = own.map(|outcome| lan.outcomes().count(outcome));
+        assert_eq!(own, [0, 0], "the kernel does not loop back what a packet socket sends");
+
+        client.doubt();
+        let address = format!("{OTHER_EIP}/64");
+        let given = client.run("ip", &["address", "add", &address, "dev", "eth0"]);
+        let Some((said, given)) = given else { return };
+        assert!(given, "{said}");
+        let heard = probed(&mut lan).await;
+        assert_eq!((heard.target, heard.asker), (target, (nobody, MacAddr::zero())));
+
+        let addresses = async || client.run("ip", &["-6", "address", "show", "dev", "eth0"]);
+        let failed = async || addresses().await.is_some_and(|(it, _)| it.contains("dadfailed"));
+        let asking = async {
+            loop {
+                lan.probe(&probe);
+                time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            failed = eventually(failed) => assert!(failed, "{:?}", addresses().await),
+            () = asking => {}
+        }
+    });
+}
+
+#[test]
+fn a_trial_that_the_lan_sends_back_is_known_for_our_own() {
+    apart(async || {
+        let (_cable, client) = dual().await;
+        let mut lan = answering().await;
+        let nobody = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let sender = (nobody, OWN);
+        let target = IpAddr::V6(OTHER_EIP);
+        lan.join(name(), wire::solicited_node(OTHER_EIP));
+        let probe = Probe { link: name(), target, to: None, sender };
+        lan.probe(&probe);
+        let frame = wire::probe(&probe).expect("an address of IPv6 can be asked for");
+        client.send(&[frame.bytes()]);
+        comes_to(&lan, Outcome::Dropped(Dropped::Own)).await;
+    });
+}
+
+#[test]
 fn an_announcement_moves_what_a_host_believes_however_fresh_it_is() {
     apart(async || {
         let (_cable, client) = dual().await;
@@ -198,7 +258,7 @@ fn what_passed_a_router_is_not_listened_to() {
         frame[21] = 254;
         client.send(&[&frame]);
 
-        comes_to(&lan, Outcome::Dropped(wire::Dropped::HopLimit)).await;
+        comes_to(&lan, Outcome::Dropped(Dropped::HopLimit)).await;
         assert_eq!(lan.outcomes().count(Outcome::Answered), 0);
     });
 }

@@ -70,19 +70,17 @@ fn a_node_whose_kernel_answers_is_named_with_the_remedy() {
 }
 
 #[test]
-fn an_eip_that_is_yielded_is_the_strange_host_s_until_that_leaves() {
+fn an_eip_that_is_yielded_is_the_strange_host_s_and_the_service_is_given_another() {
     let options = Options { on_conflict: OnConflict::Yield, ..Options::guide() };
     let mut world = World::with_guide(options, 1);
     world.run(SETTLED);
     world.run(NOTICED);
     world.step(&Step::Claim(NUMBER, true));
     world.run(NOTICED);
-    world.demand(reason(&world) == Some("ForeignHost"), "the host is named");
-    assert!(world.transcript().contains("not announced: LeftToAnother"));
-
-    world.step(&Step::Claim(NUMBER, false));
-    world.run(OVER);
-    assert!(world.ping(EIP).is_ok());
+    let next = IpAddr::from([172, 22, 0, 189]);
+    assert_eq!(world.external_ip(&service()), [next]);
+    assert!(world.ping(next).is_ok());
+    assert!(world.transcript().contains("AddressConflict"), "it is told to whom it was left");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod station;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod tried;
 mod voice;
 
 use std::{
@@ -32,7 +33,7 @@ use std::{
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Unroutable, Unusable,
+    Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Unroutable, Unusable, WhoHas,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, trace, warn};
@@ -58,6 +59,8 @@ pub struct Lan {
     heard: mpsc::Receiver<IsAt>,
     /// What was asked for; told before the acknowledgement that it comes with.
     asked: mpsc::Receiver<Input>,
+    /// Who means to take which address.
+    probed: mpsc::Receiver<WhoHas>,
     /// Links on which others are heard.
     stirred: mpsc::Receiver<LinkName>,
     surveys: watch::Receiver<Survey>,
@@ -98,12 +101,14 @@ impl Lan {
         surveys.mark_changed();
         let (sender, heard) = mpsc::channel(HEARD_MAX);
         let (asked_in, asked) = mpsc::channel(ASKED_MAX);
+        let (probed_in, probed) = mpsc::channel(ASKED_MAX);
         let (stirred_in, stirred) = mpsc::channel(ASKED_MAX);
         let common = Common {
             voice: Arc::new(Voice::default()),
             outcomes: Arc::new(Outcomes::default()),
             heard: sender,
             asked: asked_in,
+            probed: probed_in,
             stirred: stirred_in,
             progress: Arc::new(Notify::new()),
         };
@@ -111,6 +116,7 @@ impl Lan {
             common,
             heard,
             asked,
+            probed,
             stirred,
             surveys,
             survey: Survey::default(),
@@ -247,6 +253,7 @@ impl Links for Lan {
                     self.handle_survey(survey);
                 }
                 Some(is_at) = self.heard.recv() => return Input::Heard(is_at),
+                Some(question) = self.probed.recv() => return Input::Probed(question),
                 Some(link) = self.stirred.recv() => return Input::Stirred(link),
             }
         }

@@ -30,6 +30,7 @@ use super::{
     outcome::{Outcome, Outcomes},
     socket,
     survey::Seen,
+    tried::Tried,
     voice::{self, Voice},
 };
 use crate::clock;
@@ -40,6 +41,10 @@ const BATCH: usize = 64;
 const FRAME_LEN_MAX: usize = 128;
 /// How often, at most, it is told that others are heard on a link.
 const STIRRED_EVERY: Duration = Duration::from_millis(50);
+/// How often, at most, it is told that somebody means to take an address that was asked for lately.
+const TRIED_EVERY: Duration = Duration::from_millis(1);
+/// How often it is of an EIP.
+const EIP_TRIED_EVERY: Duration = Duration::from_millis(50);
 /// What [`Station::newest`] says once nothing can be sent any more.
 const OVER: u64 = u64::MAX;
 
@@ -52,6 +57,8 @@ pub(crate) struct Common {
     pub(crate) heard: mpsc::Sender<IsAt>,
     /// Where it is told what was asked for.
     pub(crate) asked: mpsc::Sender<Input>,
+    /// Where it is told who means to take which address.
+    pub(crate) probed: mpsc::Sender<WhoHas>,
     /// Where it is told on which link somebody asked for anything.
     pub(crate) stirred: mpsc::Sender<LinkName>,
     /// Told whenever a station has come to a newer snapshot, or to its end.
@@ -59,10 +66,12 @@ pub(crate) struct Common {
 }
 
 /// What a responder remembers of questions, in a fixed size.
-#[derive(Default)]
 struct Memory {
     asked: Asked,
     limits: Limits,
+    /// When it was told that somebody means to take an address: one that was asked for, or an EIP.
+    tried_at: Instant,
+    eip_tried_at: Instant,
 }
 
 /// This host's place on the LAN behind one link.
@@ -75,6 +84,7 @@ pub(crate) struct Station {
     /// `None` where the kernel does without IPv6.
     discovery: Option<Discovery>,
     speaker: Socket,
+    tried: Tried,
     /// Readable when there is something to look at besides frames.
     wake: OwnedFd,
     stopped: AtomicBool,
@@ -107,6 +117,7 @@ impl Station {
             listener,
             discovery,
             speaker,
+            tried: Tried::default(),
             wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             stopped: AtomicBool::new(false),
             newest: AtomicU64::new(0),
@@ -162,6 +173,8 @@ impl Station {
         let Some(frame) = wire::probe(probe) else { return Outcome::Unsent };
         let send = || voice::send(&frame, &self.speaker);
         if probe.is_for_conflicts() {
+            // Before it is sent: who else tries the same may answer at once.
+            self.tried.add(probe.target, clock::now());
             let said = self.common.voice.say(send, &self.common.outcomes);
             return said.err().unwrap_or(Outcome::Probed);
         }
@@ -181,7 +194,12 @@ impl Station {
     ///
     /// Between a question and its answer nothing locks, allocates, waits or writes a log line.
     pub(crate) fn respond(&self) -> io::Result<()> {
-        let mut memory = Memory::default();
+        let mut memory = Memory {
+            asked: Asked::new(),
+            limits: Limits::new(),
+            tried_at: Instant::ZERO,
+            eip_tried_at: Instant::ZERO,
+        };
         let mut stirred_at = Instant::ZERO;
         while !self.stopped.load(Ordering::Acquire) {
             self.acknowledge(&mut memory.asked);
@@ -302,6 +320,9 @@ impl Station {
                 let answered =
                     matches!(outcome, Outcome::Answered | Outcome::Silent(Silence::TooOften));
                 memory.asked.handle_question(&question, answered, now);
+                if question.asker.0.is_unspecified() {
+                    self.report(question, now, memory);
+                }
                 outcome
             }
             Ok(Heard::IsAt(is_at)) => match self.common.heard.try_send(is_at) {
@@ -312,6 +333,22 @@ impl Station {
         };
         self.common.outcomes.add(outcome);
         matches!(outcome, Outcome::Answered | Outcome::Silent(_))
+    }
+
+    /// Tells that somebody means to take an address, if it concerns us. What finds no room, or comes too
+    /// soon after another, is lost: who means it asks several times.
+    fn report(&self, probe: WhoHas, now: Instant, memory: &mut Memory) {
+        let (told_at, every) = if self.tried.has(probe.target, now) {
+            (&mut memory.tried_at, TRIED_EVERY)
+        } else if self.common.voice.snapshot().answers.entry(self.link, probe.target).is_some() {
+            (&mut memory.eip_tried_at, EIP_TRIED_EVERY)
+        } else {
+            return;
+        };
+        if now >= *told_at + every {
+            *told_at = now;
+            let _ = self.common.probed.try_send(probe);
+        }
     }
 
     fn answer(&self, question: &WhoHas, now: Instant, limits: &mut Limits) -> Outcome {

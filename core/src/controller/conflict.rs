@@ -7,8 +7,9 @@
 //! | `OtherSpeaker` | a second Porter, or another load balancer, claims it for some host |
 //! | `NodeAnswers` | a node's kernel answers for it |
 //!
-//! And what becomes of an address that somebody has before it is given: it is set aside for a while,
-//! and another is given unless it was asked for by name.
+//! And what becomes of an address that somebody has, or tries to take, before it is given: it is set aside
+//! for a while, and another is given unless it was asked for by name. So is one that is left to who claims
+//! it afterwards ([`OnConflict::Yield`](crate::OnConflict::Yield)).
 
 use std::{collections::BTreeMap, fmt::Write, net::IpAddr, sync::Arc, time::Duration};
 
@@ -17,10 +18,10 @@ use pnet::util::MacAddr;
 use super::{Controller, Surroundings};
 use crate::{
     About, AddressRange, Condition, EipName, Event, Family, Instant, LinkName, Service,
-    ServiceName, Size,
+    ServiceName, Silence, Size,
     cluster::Cluster,
-    conflict::{Claimant, Place, Rival},
-    ipam::{Crowd, Holding},
+    conflict::{Claimant, Contender, Place, Prober, Rival},
+    ipam::{Asker, Crowd, Holding},
     ledger::Object,
 };
 
@@ -79,6 +80,11 @@ impl Aside {
         self.crowds.remove(eip);
     }
 
+    /// Whether an address is set aside.
+    fn has(&self, address: IpAddr) -> bool {
+        self.who.contains_key(&address)
+    }
+
     /// Who has which.
     pub(super) fn who(&self) -> BTreeMap<IpAddr, Arc<str>> {
         self.who.iter().map(|(address, (_, who))| (*address, who.clone())).collect()
@@ -110,11 +116,79 @@ impl Controller {
         self.eips.extend(self.ipam.owner(address).cloned());
     }
 
+    /// Takes in that more addresses can be tried out.
+    pub(crate) fn handle_room(&mut self) {
+        let pools: Vec<_> = self.ipam.eips().cloned().collect();
+        self.eips.extend(pools);
+    }
+
+    /// Sets those addresses of a Service aside that are left to somebody else, so that it is given others
+    /// (RFC 5227 section 2.4 a). One that it asks for by name it keeps, and waits for.
+    pub(super) fn leave(&mut self, asker: &Asker<'_>, around: &Surroundings<'_>) {
+        let held: Vec<_> = self.ipam.holdings_of(asker.name).cloned().collect();
+        for Holding { eip, address } in held {
+            let Some(link) = around.cluster.link_of(&eip) else { continue };
+            let at = match around.publication.entry(link, address) {
+                Some(Ok(mac)) => mac,
+                Some(Err(Silence::Conflict)) => MacAddr::zero(),
+                Some(Err(_)) | None => continue,
+            };
+            if is_named(asker, address) || self.aside.has(address) {
+                continue;
+            }
+            if let Some(rival) = around.conflicts.left_to((link, address), at) {
+                self.lay_aside(&eip, address, has(&rival, link).into(), around.now);
+                self.eips.insert(eip);
+            }
+        }
+    }
+
+    /// Whether an address that a Service holds was left to somebody else.
+    pub(super) fn is_left(&self, asker: &Asker<'_>, address: IpAddr) -> bool {
+        self.aside.has(address) && !is_named(asker, address)
+    }
+
+    /// What people are told of an address of theirs that was left to somebody else, if it was.
+    pub(super) fn left(&self, about: &About, address: IpAddr) -> Option<Event> {
+        let (_, who) = self.aside.who.get(&address)?;
+        let message = format!("{address} is left to somebody else, and set aside: {who}");
+        Some(Event { about: about.clone(), warning: true, reason: "AddressConflict", message })
+    }
+
+    fn lay_aside(&mut self, eip: &EipName, address: IpAddr, who: Arc<str>, now: Instant) {
+        let Some(range) = self.ipam.range(eip) else { return };
+        match self.aside.insert(eip, range, (address, now + SET_ASIDE, who.clone())) {
+            true => self.ipam.set_aside(address, who),
+            false => self.ipam.handle_aside(&self.aside.who(), self.aside.crowds()),
+        }
+    }
+
+    /// Takes in that somebody has tried out an address that is answered. Returns what people are told.
+    pub(crate) fn handle_probed(
+        &self,
+        (link, address): Place,
+        prober: &Prober,
+        cluster: &Cluster,
+    ) -> Vec<Event> {
+        let message = format!(
+            "{} on {link} meant to take {address} and was told that it is in use; that did no harm, but if \
+             it is to have the address, take it out of the Eip",
+            named(prober)
+        );
+        let event = |name: &ServiceName| {
+            let service = cluster.services.get(name)?;
+            let about = About::Service(name.clone(), service.metadata.uid.clone());
+            let (reason, message) = ("AddressProbed", message.clone());
+            Some(Event { about, warning: false, reason, message })
+        };
+        self.ipam.holders_of(address).filter_map(event).collect()
+    }
+
     /// Takes in that an address which was to be given is somebody else's.
     pub(crate) fn handle_found(
         &mut self,
         (link, address): Place,
-        rival: &Rival,
+        contender: &Contender,
         cluster: &Cluster,
         now: Instant,
     ) {
@@ -123,13 +197,14 @@ impl Controller {
         if !on_link || !self.is_new(&Holding { eip: eip.clone(), address }, cluster) {
             return;
         }
-        if let Some(range) = self.ipam.range(&eip) {
-            let who: Arc<str> = has(rival, link).into();
-            match self.aside.insert(&eip, range, (address, now + SET_ASIDE, who.clone())) {
-                true => self.ipam.set_aside(address, who),
-                false => self.ipam.handle_aside(&self.aside.who(), self.aside.crowds()),
-            }
-        }
+        let who = match contender {
+            Contender::Has(rival) => has(rival, link),
+            Contender::Tries(prober) => format!(
+                "{} on {link} tried it out at the same time, as who takes an address does",
+                named(prober)
+            ),
+        };
+        self.lay_aside(&eip, address, who.into(), now);
         let holders: Vec<_> = self.ipam.holders_of(address).cloned().collect();
         for holder in holders {
             self.ipam.release(&holder, Family::of(address));
@@ -164,8 +239,7 @@ impl Controller {
         if self.aside.expire(now) {
             self.ipam.handle_aside(&self.aside.who(), self.aside.crowds());
             self.retry();
-            let pools: Vec<_> = self.ipam.eips().cloned().collect();
-            self.eips.extend(pools);
+            self.handle_room();
         }
     }
 
@@ -186,6 +260,11 @@ impl Controller {
         };
         !on_record && !self.ipam.holders_of(*address).any(shows)
     }
+}
+
+/// Whether a Service asks for an address by name.
+fn is_named(asker: &Asker<'_>, address: IpAddr) -> bool {
+    asker.request.asked_address() == Some(address)
 }
 
 /// The condition as it is to be, of the addresses that a Service holds.
@@ -274,6 +353,15 @@ fn claims(Rival { who, mac, via }: &Rival, link: LinkName, address: IpAddr) -> S
              if kube-proxy does that, set strictARP in its configuration; otherwise take it off, or \
              set sysctl net.ipv4.conf.all.arp_ignore=1 there"
         ),
+    }
+}
+
+/// Who tries out an address.
+fn named(Prober { mac, node }: &Prober) -> String {
+    match (node, mac) {
+        (Some(node), Some(mac)) => format!("{node}, or another Porter there, at {mac}"),
+        (_, Some(mac)) => format!("a host at {mac}"),
+        (_, None) => "a host that did not tell its MAC".to_owned(),
     }
 }
 

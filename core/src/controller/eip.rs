@@ -13,11 +13,12 @@
 //!
 //! The other reasons are those of [`Standing`](crate::ipam::Standing), and of [`Lack`].
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{Controller, Surroundings, announced::Word, lack::Lack};
 use crate::{
-    About, Condition, Eip, EipChange, EipName, EipStatus, Event, LinkName, MetadataChange, claim,
+    About, Condition, Eip, EipChange, EipName, EipStatus, Event, LinkName, MetadataChange,
+    ServiceName, claim,
     cluster::Cluster,
     interface::Interface,
     ipam::{self, Holding, Standing},
@@ -42,7 +43,9 @@ impl Controller {
         if let Some(change) = self.step_finalizer(name, eip) {
             return Some((change, vec![]));
         }
-        let status = self.status(name, eip, around);
+        let mut untried = BTreeSet::new();
+        let status = self.status(name, eip, &mut untried, around);
+        self.services.extend(untried);
         let news = status.ready != eip.status.ready;
         let bad = status.ready.as_ref().is_some_and(|ready| !ready.met);
         let said = !news || !bad || self.grace.lasts(object.clone(), around.now);
@@ -93,7 +96,14 @@ impl Controller {
     }
 
     /// The status of an Eip as it should be: a holder is recorded once its finalizer is in place.
-    fn status(&self, name: &EipName, eip: &Eip, around: &Surroundings<'_>) -> EipStatus {
+    /// Those whose address is yet to be tried out, and is not, are to be looked at again.
+    fn status(
+        &self,
+        name: &EipName,
+        eip: &Eip,
+        untried: &mut BTreeSet<ServiceName>,
+        around: &Surroundings<'_>,
+    ) -> EipStatus {
         let cluster = around.cluster;
         let mut used = self.ipam.used(name).clone();
         for (address, holders) in &mut used {
@@ -103,7 +113,10 @@ impl Controller {
                     || cluster.services.get(holder).is_some_and(|service| {
                         let first = self.ipam.holdings_of(holder).next();
                         first.is_some_and(|first| claim::is_claimed(service, &first.eip))
-                    }) && self.is_tried(name, *address, around)
+                    }) && self.is_tried(name, *address, around).unwrap_or_else(|| {
+                        untried.insert(holder.clone());
+                        false
+                    })
             });
         }
         used.retain(|_, holders| !holders.is_empty());
@@ -133,16 +146,16 @@ impl Controller {
         status
     }
 
-    /// Whether nobody else has an address, as far as is to be found out.
-    fn is_tried(&self, eip: &EipName, address: IpAddr, around: &Surroundings<'_>) -> bool {
+    /// Whether nobody else has an address, as far as is to be found out; `None`: that has not begun.
+    fn is_tried(&self, eip: &EipName, address: IpAddr, around: &Surroundings<'_>) -> Option<bool> {
         let cluster = around.cluster;
         if !self.is_new(&Holding { eip: eip.clone(), address }, cluster) {
-            return true;
+            return Some(true);
         }
         match cluster.link_of(eip) {
             Some(link) => around.conflicts.is_clear((link, address), &cluster.links),
             // By which link it is reached is told later.
-            None => !around.conflicts.tries_out() || !is_reaching(eip, cluster),
+            None => Some(!around.conflicts.tries_out() || !is_reaching(eip, cluster)),
         }
     }
 

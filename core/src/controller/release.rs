@@ -66,9 +66,14 @@ impl Controller {
                 .clone()
                 .filter(|_| !kept.is_empty() || around.cluster.request(service).is_some());
             let about = About::Service(name.clone(), service.metadata.uid.clone());
-            let events = released(&about, dropped.iter().map(|holding| holding.address)).collect();
+            let left = dropped.iter().filter_map(|holding| self.left(&about, holding.address));
+            let events = released(&about, dropped.iter().map(|holding| holding.address));
+            let events = left.chain(events).collect();
             let announced = ConditionChange::between(service.announced.as_ref(), announced);
-            let status = ServiceStatus { ingress, announced, conflict: ConditionChange::Keep };
+            // What is said of those who claim an address goes with it.
+            let conflict = service.conflict.clone().filter(|_| !kept.is_empty());
+            let conflict = ConditionChange::between(service.conflict.as_ref(), conflict);
+            let status = ServiceStatus { ingress, announced, conflict };
             return Some((ServiceChange::Status(status), events));
         }
         for holding in dropped {

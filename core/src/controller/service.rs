@@ -36,8 +36,14 @@ impl Controller {
         self.gone.remove(name);
         let request = cluster.request(service);
         let asker = request.as_ref().map(|request| super::asker(name, service, request, cluster));
-        let fits =
-            |holding: &Holding| asker.as_ref().is_some_and(|asker| self.fits(asker, holding));
+        let leaves = around.conflicts.leaves();
+        if let Some(asker) = asker.as_ref().filter(|_| leaves) {
+            self.leave(asker, around);
+        }
+        let fits = |holding: &Holding| {
+            let left = |asker| leaves && self.is_left(asker, holding.address);
+            asker.as_ref().is_some_and(|asker| self.fits(asker, holding) && !left(asker))
+        };
         let held = self.ipam.holdings_of(name).cloned();
         let (kept, dropped): (Vec<_>, Vec<_>) = held.partition(fits);
         if !dropped.is_empty() {

@@ -1,9 +1,14 @@
 //! What a replica makes of those who claim what is its own.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, ops::Bound, time::Duration};
+
+use pnet::util::MacAddr;
 
 use super::{Speaker, Standing};
-use crate::{Instant, IsAt, LinkName, Output, Probe, conflict::Claimant};
+use crate::{
+    Instant, IsAt, LinkName, NodeName, Output, Probe, WhoHas,
+    conflict::{Claimant, Prober},
+};
 
 /// How often, at most, nodes are asked for their MACs that are not probed.
 const CALL_EVERY: Duration = Duration::from_secs(10);
@@ -32,20 +37,40 @@ impl Speaker {
         self.conflicts.handle_heard(claim, who, answer, now);
     }
 
+    /// Takes in that somebody means to take an address.
+    pub(super) fn handle_probed(&mut self, question: &WhoHas, now: Instant) {
+        let WhoHas { link, target, asker: (_, mac), via } = *question;
+        let place = (link, target);
+        let Some(own) = self.cluster.links.get(&link).map(|link| link.mac) else { return };
+        // What comes from ourselves was sent back by the LAN.
+        if !self.conflicts.minds(place) || own == mac || own == via {
+            return;
+        }
+        let mac = Some(mac).filter(|mac| !mac.is_zero());
+        let node = mac.and_then(|mac| self.node_of(link, mac));
+        if node.is_none() && mac.is_some() {
+            self.call_nodes(link, now);
+        }
+        let answer = self.publication.entry(link, target).and_then(Result::ok);
+        self.conflicts.handle_probed(place, Prober { mac, node }, answer, now);
+    }
+
     /// Who claims an address.
     fn claimant(&self, claim: &IsAt) -> Claimant {
-        let own = self.cluster.links.get(&claim.link);
-        let node = |mac| {
-            let own = own.filter(|own| own.mac == mac).and_then(|own| own.addresses.first());
-            let own = own.map(ipnet::IpNet::addr);
-            let known = || self.neighbors.at(claim.link, mac);
-            let at = own.or_else(known).or_else(|| self.roll.at(claim.link, mac));
-            at.and_then(|at| self.cluster.node_at(at)).cloned()
-        };
+        let node = |mac| self.node_of(claim.link, mac);
         match claim.via == claim.mac {
             false => Claimant::Speaker(node(claim.via)),
             true => node(claim.mac).map_or(Claimant::Stranger, Claimant::Node),
         }
+    }
+
+    /// The node that has a MAC on a link, if one has.
+    fn node_of(&self, link: LinkName, mac: MacAddr) -> Option<NodeName> {
+        let own = self.cluster.links.get(&link).filter(|own| own.mac == mac);
+        let own = own.into_iter().flat_map(|own| own.addresses.iter().map(ipnet::IpNet::addr));
+        // A node may be a gateway, too, by another address.
+        let mut at = own.chain(self.neighbors.at(link, mac)).chain(self.roll.at(link, mac));
+        at.find_map(|at| self.cluster.node_at(at)).cloned()
     }
 
     /// Asks the nodes on a link for their MACs that are not probed anyway: one of them may be who claims
@@ -60,12 +85,20 @@ impl Speaker {
             let target = (link, **address);
             !facts.owns(**address) && !self.neighbors.probes(target) && !self.roll.knows(target)
         };
-        let addresses = self.cluster.node_addresses().iter().filter(unknown);
-        let probes = addresses.filter_map(|&target| {
+        // From where it ended last, since some may never answer.
+        let addresses = self.cluster.node_addresses();
+        let (later, earlier) = match self.called {
+            Some(last) => (addresses.range((Bound::Excluded(last), Bound::Unbounded)), Some(last)),
+            None => (addresses.range::<IpAddr, _>(..), None),
+        };
+        let earlier = earlier.into_iter().flat_map(|last| addresses.range(..=last));
+        let probes = later.chain(earlier).filter(unknown).filter_map(|&target| {
             let sender = (facts.address_beside(target)?, facts.mac);
-            Some(Output::Probe(Probe { link, target, to: None, sender }))
+            Some(Probe { link, target, to: None, sender })
         });
-        self.outputs.extend(probes.take(CALLED_MAX));
+        let probes: Vec<_> = probes.take(CALLED_MAX).collect();
+        self.called = probes.last().map(|probe| probe.target);
+        self.outputs.extend(probes.into_iter().map(Output::Probe));
     }
 
     /// Asks who else has what is ours, or is to be, and draws the conclusions.
@@ -79,8 +112,15 @@ impl Speaker {
             }
             self.conflicts.handle_timeout(&self.cluster.links, now);
         }
-        while let Some((place, rival)) = self.conflicts.poll_found() {
-            controller.handle_found(place, &rival, &self.cluster, now);
+        if self.conflicts.take_room() {
+            controller.handle_room();
+        }
+        while let Some((place, contender)) = self.conflicts.poll_found() {
+            controller.handle_found(place, &contender, &self.cluster, now);
+        }
+        while let Some((place, prober)) = self.conflicts.poll_prober() {
+            let events = controller.handle_probed(place, &prober, &self.cluster);
+            self.outputs.extend(events.into_iter().map(Output::Event));
         }
         while let Some(place) = self.conflicts.poll_change() {
             controller.handle_conflict(place);

@@ -6,7 +6,7 @@
 //! is counted beside its bound, so that whoever drives a [`Speaker`] can hold it to that.
 
 use super::{Speaker, Standing};
-use crate::{Kind, ledger};
+use crate::{Kind, conflict::TRIALS_MAX, ledger};
 
 /// The tables and queues of a [`Speaker`] that could grow by time or traffic, after its outputs were
 /// drained.
@@ -57,6 +57,7 @@ impl Speaker {
         ]);
         by_config.push(self.announcer.size_of_budgets());
         by_config.push(self.conflicts.size_of_trials());
+        by_config.push(self.groups.size_of_tried(TRIALS_MAX));
         by_config.extend(self.election.sizes());
         by_config.extend(ledger.sizes());
         by_config.extend(cluster.sizes_of_the_gone());

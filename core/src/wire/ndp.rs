@@ -27,6 +27,8 @@ use crate::{IsAt, LinkName, Probe, WhoHas};
 const LEN: usize = 24;
 /// The length of an option with a MAC. Options come in units of it.
 const OPTION_LEN: usize = 8;
+/// The option that tells one solicitation from another (RFC 3971 section 5.3.2).
+const NONCE: u8 = 14;
 /// A message of ours with its one option.
 pub(crate) type Message = [u8; LEN + OPTION_LEN];
 
@@ -76,7 +78,8 @@ fn solicitation(
     if detects_duplicates && (destination != solicited_node(target) || mac.is_some()) {
         return Err(Dropped::SenderAddress);
     }
-    if mac == Some(own) {
+    let nonce = if detects_duplicates { nonce(&message[LEN..]) } else { None };
+    if mac == Some(own) || nonce == Some(own) {
         return Err(Dropped::Own);
     }
     let asker = mac.unwrap_or_default();
@@ -115,6 +118,13 @@ fn target(target: Ipv6Addr) -> Result<Ipv6Addr, Dropped> {
         true => Err(Dropped::Target),
         false => Ok(target),
     }
+}
+
+/// What tells one question about an address from another, if it is told.
+fn nonce(options: &[u8]) -> Option<MacAddr> {
+    let [NONCE, 1, rest @ ..] = options else { return None };
+    let &[a, b, c, d, e, f, ..] = rest else { return None };
+    Some(MacAddr(a, b, c, d, e, f))
 }
 
 /// The MAC in the options of this kind, if there is one. Other options are passed over, but have to
@@ -182,6 +192,9 @@ pub(crate) fn announcements(own: &Own, is_at: &IsAt) -> Option<[Frame; 2]> {
 /// It always goes to the group, whose members name their MAC, which they need not in an answer to a
 /// solicitation of their address (RFC 4861 section 7.2.4). Whom it is for alone is told by the
 /// Ethernet destination (RFC 6085).
+///
+/// From nowhere it tells no MAC, so that a nonce tells it from those of others, should the LAN send it
+/// back (RFC 7527 section 4). The MAC will do for one: nobody else has it.
 pub(crate) fn probe(probe: &Probe) -> Option<Frame> {
     let (sender, own) = probe.sender;
     let (target, source) = (v6(probe.target)?, v6(sender)?);
@@ -192,10 +205,13 @@ pub(crate) fn probe(probe: &Probe) -> Option<Frame> {
     packet.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
     packet.set_icmpv6_code(Icmpv6Codes::NoCode);
     packet.set_target_addr(target.octets().into());
-    let len = if source.is_unspecified() { LEN } else { message.len() };
-    write_option(&mut message, NdpOptionTypes::SourceLLAddr, own);
+    let option = match source.is_unspecified() {
+        true => NdpOptionType(NONCE),
+        false => NdpOptionTypes::SourceLLAddr,
+    };
+    write_option(&mut message, option, own);
     let destination = (probe.to.unwrap_or_else(|| group_mac(group)), group);
-    Some(ipv6::emit((own, source), destination, &message[..len]))
+    Some(ipv6::emit((own, source), destination, &message))
 }
 
 fn message(target: Ipv6Addr, mac: MacAddr, flags: u8) -> Message {
@@ -210,7 +226,7 @@ fn message(target: Ipv6Addr, mac: MacAddr, flags: u8) -> Message {
     message
 }
 
-/// Writes the only option of a message (RFC 4861 section 4.6.1).
+/// Writes the only option of a message (RFC 4861 section 4.6.1; RFC 7527 section 4.1).
 fn write_option(message: &mut Message, kind: NdpOptionType, mac: MacAddr) {
     let option = &mut message[LEN..];
     (option[0], option[1]) = (kind.0, 1);

@@ -49,6 +49,10 @@ pub(crate) struct Bench {
     pub(crate) listening: BTreeSet<LinkName>,
     /// Nodes' addresses that nobody answers for on the LAN.
     pub(crate) mute: BTreeSet<IpAddr>,
+    /// The MAC of eth0 here.
+    pub(crate) own: MacAddr,
+    /// At which MAC those are that are not at the one of their last byte.
+    pub(crate) elsewhere: BTreeMap<IpAddr, MacAddr>,
     /// Who answers for an EIP, or what is to become one: where it is said to be, and by whom.
     pub(crate) rivals: BTreeMap<IpAddr, (MacAddr, MacAddr)>,
     /// When it was asked who else has an address.
@@ -161,6 +165,8 @@ impl Bench {
             groups: BTreeSet::new(),
             listening: BTreeSet::new(),
             mute: BTreeSet::new(),
+            own: mac(3),
+            elsewhere: BTreeMap::new(),
             rivals: BTreeMap::new(),
             probed: Vec::new(),
             proxies: BTreeMap::new(),
@@ -382,10 +388,7 @@ impl Bench {
             Output::Permit(until) => self.until = until,
             Output::Probe(probe) if probe.is_for_conflicts() => self.contest(probe),
             Output::Probe(probe) => {
-                let mac = match probe.target {
-                    IpAddr::V4(target) => mac(target.octets()[3]),
-                    IpAddr::V6(target) => mac(target.octets()[15]),
-                };
+                let mac = self.mac_at(probe.target);
                 let (link, target, to) = (probe.link, probe.target, Some(probe.sender));
                 let heard = Input::Heard(IsAt { link, target, mac, to, via: mac });
                 if !self.mute.contains(&target) {
@@ -420,10 +423,19 @@ impl Bench {
         }
     }
 
+    /// Where a node or a gateway is.
+    fn mac_at(&self, target: IpAddr) -> MacAddr {
+        let last = match target {
+            IpAddr::V4(target) => target.octets()[3],
+            IpAddr::V6(target) => target.octets()[15],
+        };
+        self.elsewhere.get(&target).copied().unwrap_or_else(|| mac(last))
+    }
+
     /// Lets whoever has an address say so.
     fn contest(&mut self, probe: Probe) {
         assert!(self.now < self.until, "asked without a permission: {probe:?}");
-        assert_eq!(probe.sender.1, mac(3));
+        assert_eq!(probe.sender.1, self.own);
         let Probe { link, target, sender, .. } = probe;
         self.probed.push((self.now, target));
         if let Some(&(mac, via)) = self.rivals.get(&target) {

@@ -102,6 +102,7 @@ impl Checks {
             | Input::Namespaces(_)
             | Input::Node(..)
             | Input::Nodes(_)
+            | Input::Probed(_)
             | Input::Route(..)
             | Input::Silenced(_)
             | Input::Slice(..)

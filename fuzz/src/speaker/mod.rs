@@ -6,11 +6,15 @@ mod facts;
 mod replica;
 mod script;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use porter_core::{
     Eip, Family, Generation, Got, Input, IsAt, Kind, Listing, MacAddr, ProxyHealth, Read,
-    ReadError, ReadId, Service, Version, WriteError, WriteId, Written, keys,
+    ReadError, ReadId, Service, Version, WhoHas, WriteError, WriteId, Written, keys,
 };
 
 use self::{
@@ -45,7 +49,7 @@ const ACTS_MAX: usize = 400;
 /// | `t`, `T` | time passes while the replica is asleep, or is awake |
 /// | `d` | a node falls silent on the LAN, or is back |
 /// | `k` | kube-proxy on a node says something |
-/// | `h`, `f`, `q` | a claim, a frame, questions are heard |
+/// | `h`, `f`, `q`, `b` | a claim, a frame, questions, a probe for an address are heard |
 /// | `o` | the process is asked to end |
 /// | `z`, `y`, `u` | an old, or invented, fact; a verdict twice or on nothing; an object changed by hand |
 pub fn speaker(bytes: &[u8]) -> BTreeSet<Milestone> {
@@ -60,7 +64,7 @@ pub fn speaker(bytes: &[u8]) -> BTreeSet<Milestone> {
     replica.reached
 }
 
-const ACTS: &[u8] = b"iclesnpmESgwxRrvatTdkhfqozyuj";
+const ACTS: &[u8] = b"iclesnpmESgwxRrvatTdkhfqozyujb";
 
 /// How far a replica came.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -129,6 +133,15 @@ fn perform(act: u8, replica: &mut Replica, script: &mut Script<'_>) {
             let to = script.pick(&[None, Some(facts::mac(3)), Some(facts::mac(66))]);
             let to = to.map(|to| (facts::address(script), to));
             replica.tell(Input::Heard(IsAt { link, target, mac, to, via: mac }));
+        }
+        b'b' => {
+            let (link, target) = (facts::link_name(script), facts::address(script));
+            let mac = script.pick(&[9, 10, 3, 66].map(facts::mac));
+            let nobody = match target {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            replica.tell(Input::Probed(WhoHas { link, target, asker: (nobody, mac), via: mac }));
         }
         b'f' => replica.tell(Input::Stirred(facts::link_name(script))),
         b'q' => {

@@ -82,6 +82,7 @@ impl Known {
             | Input::Lease(_)
             | Input::Leave
             | Input::Link(..)
+            | Input::Probed(_)
             | Input::Route(..)
             | Input::Lost(_)
             | Input::Namespace(..)

@@ -18,6 +18,7 @@ const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const SOURCE_MAC: u8 = 1;
 const TARGET_MAC: u8 = 2;
+const NONCE: u8 = 14;
 
 /// The flags of an advertisement.
 const SOLICITED: u8 = 0x40;
@@ -54,8 +55,9 @@ pub(super) fn probed(probe: &Probe) -> Option<Vec<u8>> {
     let [low, high] = [u16::from_be_bytes([b, c]), u16::from_be_bytes([0xff, a])];
     let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low);
     let dst = probe.to.unwrap_or_else(|| asked_in(probe.target));
-    // Who has no address tells no MAC (RFC 4861 section 4.3).
-    let option = Some((SOURCE_MAC, mac)).filter(|_| !source.is_unspecified());
+    // Who has no address tells no MAC (RFC 4861 section 4.3), but a nonce (RFC 7527).
+    let option = if source.is_unspecified() { NONCE } else { SOURCE_MAC };
+    let option = Some((option, mac));
     let message = message(SOLICITATION, 0, target, option);
     Some(packet((mac, v6(source)?), (dst, group), &message))
 }

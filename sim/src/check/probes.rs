@@ -57,6 +57,7 @@ impl Probes {
             | Input::Namespaces(_)
             | Input::Node(..)
             | Input::Nodes(_)
+            | Input::Probed(_)
             | Input::Route(..)
             | Input::Service(..)
             | Input::Services(_)

@@ -170,6 +170,7 @@ impl Api {
             | Input::Lost(_)
             | Input::Namespaces(_)
             | Input::Nodes(_)
+            | Input::Probed(_)
             | Input::Route(..)
             | Input::Services(_)
             | Input::Silenced(_)

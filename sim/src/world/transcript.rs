@@ -67,6 +67,7 @@ pub(crate) fn holder_told(input: &Input) -> Option<Option<Identity>> {
         | Input::Namespace(..)
         | Input::Namespaces(_)
         | Input::Nodes(_)
+        | Input::Probed(_)
         | Input::Route(..)
         | Input::Service(..)
         | Input::Services(_)
@@ -167,6 +168,7 @@ pub(crate) fn input(input: &Input) -> Option<String> {
         Input::Asked(..)
         | Input::Heard(_)
         | Input::Link(..)
+        | Input::Probed(_)
         | Input::Route(..)
         | Input::Silenced(_)
         | Input::Stirred(_) => return None,

@@ -223,6 +223,12 @@ impl World {
             }
             Says::Ping { .. } | Says::Pong { .. } => return,
         };
+        if let Task::Answer(question) = &task
+            && question.asker.0.is_unspecified()
+        {
+            let probed = Task::Input(Input::Probed(*question));
+            self.task_after(id, std::time::Duration::ZERO, probed);
+        }
         if matches!(task, Task::Answer(_)) {
             let stirred = Task::Input(Input::Stirred(eth0()));
             self.task_after(id, std::time::Duration::ZERO, stirred);

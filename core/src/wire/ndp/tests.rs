@@ -236,8 +236,12 @@ fn an_address_is_asked_for_from_nowhere_without_a_mac() {
     let sender = (Ipv6Addr::UNSPECIFIED.into(), OWN);
     let question = Probe { link: eth0(), target: EIP.into(), to: None, sender };
     let frame = probe(&question).unwrap();
-    assert_eq!(frame.bytes().len(), OPTION);
-    assert!(matches!(parse(eth0(), CLIENT, frame.bytes()), Ok(Heard::WhoHas(it)) if it.via != OWN));
+    let bytes = frame.bytes();
+    assert_eq!(bytes[OPTION..], [[14, 1].as_slice(), &OWN.octets()].concat());
+    let heard = parse(eth0(), CLIENT, bytes);
+    let nobody = (sender.0, MacAddr::zero());
+    assert!(matches!(heard, Ok(Heard::WhoHas(it)) if it.asker == nobody), "{heard:?}");
+    assert_eq!(parse(eth0(), OWN, bytes), Err(Dropped::Own), "the LAN sent it back");
 }
 
 #[test]
