@@ -35,6 +35,9 @@ pub(crate) struct Lab {
     /// Write the frames of ARP and Neighbor Discovery on the LAN to this file, for Wireshark (pcapng).
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    /// What the agents are told on their command lines, after --.
+    #[arg(last = true, value_name = "AGENT_FLAG")]
+    flags: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,8 +226,8 @@ impl Lab {
         match self.command {
             Some(command) => command.run(),
             None => {
-                let Self { once, dual_stack, port, capture, .. } = self;
-                lab::run(&Options { once, dual_stack, port, capture })
+                let Self { command: _, once, dual_stack, port, capture, flags } = self;
+                lab::run(&Options { once, dual_stack, port, capture, flags })
             }
         }
     }

@@ -31,12 +31,17 @@ struct Contested {
 impl Contested {
     /// `None` where there is nothing to claim an address with.
     fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more arguments.
+    fn start_with(arguments: &[&str]) -> Option<Self> {
         let has_ip = Command::new("ip").arg("-V").output().is_ok_and(|ran| ran.status.success());
         if !lab::has_kubectl() || !has_ip {
             return None;
         }
         let directory = TempDir::new().expect("there is room for a directory");
-        let lab = Lab::start(directory.path());
+        let lab = Lab::start_with(directory.path(), arguments);
         lab.wait_for("The lab stays up");
         let mut contested = Self { lab, node: NODES[0], _directory: directory };
         let lease = "kubectl -n porter-system get lease porter-speaker";
@@ -153,5 +158,60 @@ fn an_ipv6_address_that_a_host_has_is_not_given() {
     let said = lab.shell("kubectl describe eip eip-sample-layer2-ipv6");
     let named = "fd00:172:22::188 is set aside: a host that is no node";
     assert!(said.contains(named) && said.contains("52:54:ac:16:00:64"), "{said}");
+    assert!(lab.lab.stop().success());
+}
+
+#[test]
+fn an_address_that_a_host_tries_out_is_left_to_it_and_one_in_use_is_told_of() {
+    let Some(lab) = Contested::start() else { return };
+    let has_arping = Command::new("arping").arg("-V").output().is_ok();
+    assert!(has_arping || std::env::var_os("CI").is_none(), "CI has to provide arping");
+    if !has_arping {
+        return;
+    }
+    // Five times a second, as several hosts that take an address.
+    let arping = "timeout 30 arping -q -D -c 100 -I eth0 172.22.0.189";
+    let script = format!("for i in 1 2 3 4 5; do {arping} & sleep 0.2; done; wait");
+    let exec = ["lab", "exec", "client", "--", "bash", "-c", &script];
+    let mut taking = lab.lab.spawn(lab::PORTER, &exec);
+    let next = reasons::service("next", "eip-sample-layer2", "", 80);
+    lab.shell(&format!("kubectl apply -f - <<EOF\n{next}EOF\n"));
+    lab::until("the one after it is given", || {
+        let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
+        lab.shell(&format!("kubectl get svc next -o {path}")) == "172.22.0.190"
+    });
+    let said = lab.shell("kubectl describe eip eip-sample-layer2");
+    let named = "172.22.0.189 is set aside: a host at 52:54:ac:16:00:64 on eth0 tried it out";
+    assert!(said.contains(named), "{said}");
+
+    let probing =
+        ["lab", "exec", "client", "--", "arping", "-D", "-c", "2", "-I", "eth0", "172.22.0.188"];
+    assert!(!lab.lab.run(lab::PORTER, &probing).status.success(), "it is told that it is taken");
+    let told = "a host at 52:54:ac:16:00:64 on eth0 meant to take 172.22.0.188";
+    lab::until("it is told of", || lab.shell("kubectl get events").contains(told));
+    taking.wait().expect("it is a child of ours");
+    assert!(lab.lab.stop().success());
+}
+
+#[test]
+fn a_service_is_given_another_address_where_one_that_a_host_claims_is_yielded() {
+    let Some(lab) = Contested::start_with(&["--", "--on-conflict", "yield"]) else { return };
+    let shown = || {
+        let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
+        lab.shell(&format!("kubectl get svc {SERVICE} -o {path}"))
+    };
+    assert_eq!(shown(), "172.22.0.188");
+    lab.on("client", "ip address add 172.22.0.188/24 dev eth0");
+    let limit = Instant::now() + PATIENCE;
+    while shown() != "172.22.0.189" {
+        assert!(Instant::now() < limit, "{} is shown", shown());
+        thread::sleep(Duration::from_millis(200));
+    }
+    let said = lab.shell("kubectl describe eip eip-sample-layer2");
+    let named =
+        "172.22.0.188 is set aside: a host that is no node has it on eth0, at 52:54:ac:16:00:64";
+    assert!(said.contains(named), "{said}");
+    let events = lab.shell("kubectl get events");
+    assert!(events.contains("172.22.0.188 is left to somebody else"), "{events}");
     assert!(lab.lab.stop().success());
 }

@@ -2,7 +2,7 @@
 //!
 //! `PORTER_SHOW=1` prints what kubectl says, from which the page is made.
 
-use std::env;
+use std::{env, process::Command};
 
 use tempfile::TempDir;
 
@@ -152,6 +152,73 @@ fn cases() -> Vec<Case> {
                 "kubectl get svc other -o jsonpath={.status.conditions[0].reason}",
             ],
             says: &["NotShareable", "172.22.0.195"],
+        },
+    ]
+    .into_iter()
+    .chain(conflicts())
+    .collect()
+}
+
+/// Others who have, or mean to take, an address of the pool.
+fn conflicts() -> Vec<Case> {
+    let has = |program: &str| Command::new(program).arg("-V").output().is_ok();
+    if !has("ip") || !has("arping") {
+        assert!(env::var_os("CI").is_none(), "CI has to provide ip and arping");
+        return vec![];
+    }
+    let on_client = |script: &str| format!("{} lab exec client -- {script}", lab::PORTER);
+    let named = service("named", "eip-sample-layer2", "172.22.0.199", 80);
+    vec![
+        Case {
+            title: "somebody means to take an address",
+            apply: on_client("arping -D -c 2 -I eth0 172.22.0.188"),
+            undo: "true",
+            look: &["kubectl describe svc mylbapp-svc-layer2"],
+            says: &[
+                "AddressProbed",
+                "a host at 52:54:ac:16:00:64 on eth0 meant to take 172.22.0.188 and was told that it is in \
+                 use; that did no harm, but if it is to have the address, take it out of the Eip",
+            ],
+        },
+        Case {
+            title: "somebody has an address that a Service asks for",
+            apply: on_client("ip address add 172.22.0.199/24 dev eth0")
+                + &format!("; kubectl apply -f - <<EOF\n{named}EOF\n"),
+            undo: concat!(
+                env!("CARGO_BIN_EXE_porter"),
+                " lab exec client -- ip address del 172.22.0.199/24 dev eth0; kubectl delete svc named"
+            ),
+            look: &[
+                "kubectl describe svc named",
+                "kubectl get svc named -o jsonpath={.status.conditions[0].reason}",
+                "kubectl describe eip eip-sample-layer2",
+            ],
+            says: &[
+                "AddressInUse",
+                "172.22.0.199 is not given: a host that is no node has it on eth0, at \
+                 52:54:ac:16:00:64; name another, or take it off there, and it is tried again within ten \
+                 minutes",
+                "172.22.0.199 is set aside: a host that is no node has it on eth0, at 52:54:ac:16:00:64",
+            ],
+        },
+        Case {
+            title: "somebody claims an address that a Service has",
+            apply: on_client("ip address add 172.22.0.188/24 dev eth0"),
+            undo: concat!(
+                env!("CARGO_BIN_EXE_porter"),
+                " lab exec client -- ip address del 172.22.0.188/24 dev eth0"
+            ),
+            look: &[
+                "kubectl describe svc mylbapp-svc-layer2",
+                "kubectl get svc mylbapp-svc-layer2 -o jsonpath='{range .status.conditions[*]}\
+                 {.type} {.status} {.reason}: {.message}{\"\\n\"}{end}'",
+            ],
+            says: &[
+                "porter.kubesphere.io/AddressConflict True ForeignHost: a host that is no node of this \
+                 cluster claims 172.22.0.188 on eth0, at 52:54:ac:16:00:64: take the address off that \
+                 host, or give the Service another",
+                "Warning  AddressConflict  ",
+            ],
         },
     ]
 }

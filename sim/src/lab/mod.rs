@@ -71,6 +71,8 @@ pub struct Options {
     pub port: u16,
     /// Where to write the frames of ARP and Neighbor Discovery on the LAN to, for Wireshark.
     pub capture: Option<PathBuf>,
+    /// What the agents are told on their command lines.
+    pub flags: Vec<String>,
 }
 
 /// Runs the lab and shows that the guide holds. Succeeds if every statement does.
@@ -102,7 +104,7 @@ async fn live(options: &Options, directory: &Path) -> Result<ExitCode, Error> {
         "Bringing up node1, node3, node4 and a client on one LAN, with an agent on every node.",
     );
     let setup =
-        Setup { port: options.port, capture_to: options.capture.as_deref(), ..Setup::default() };
+        Setup { port: options.port, capture_to: options.capture.as_deref(), flags: &options.flags };
     let cluster = Cluster::up(&state, setup).await?;
     let export = format!("export KUBECONFIG={}", cluster.kubeconfig.display());
     show::line(format_args!("It is up. To follow in another terminal: {export}"));
