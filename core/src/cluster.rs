@@ -8,8 +8,8 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Eip, EipName, Family, Input, Link, LinkName, Namespace, NamespaceName, Node, NodeName, Service,
-    ServiceName, Size, Slice, SliceName, TrafficPolicy, Unroutable, Unusable, Version,
+    Eip, EipName, Family, Input, Kind, Link, LinkName, Namespace, NamespaceName, Node, NodeName,
+    Service, ServiceName, Size, Slice, SliceName, TrafficPolicy, Unroutable, Unusable, Version,
     claim::is_finalized,
     interface::Interface,
     ipam, keys,
@@ -92,12 +92,20 @@ impl Cluster {
 
     /// Whether every kind was listed: before that, nothing can be said to be missing.
     pub(crate) fn is_synced(&self) -> bool {
+        self.unlisted().next().is_none()
+    }
+
+    /// The kinds that were not listed yet.
+    pub(crate) fn unlisted(&self) -> impl Iterator<Item = Kind> + use<> {
         let Self { eips, services, namespaces, nodes, slices, .. } = self;
-        eips.listed()
-            && services.listed()
-            && namespaces.listed()
-            && nodes.listed()
-            && slices.listed()
+        let kinds = [
+            (Kind::Eip, eips.listed()),
+            (Kind::Namespace, namespaces.listed()),
+            (Kind::Node, nodes.listed()),
+            (Kind::Service, services.listed()),
+            (Kind::Slice, slices.listed()),
+        ];
+        kinds.into_iter().filter(|(_, listed)| !listed).map(|(kind, _)| kind)
     }
 
     /// Takes in a fact. Says whom it concerns; inputs that are no facts concern nobody.

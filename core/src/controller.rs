@@ -18,6 +18,8 @@ mod service;
 mod status;
 mod waiting;
 
+pub use self::placing::{MoveCause, Moves};
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -47,6 +49,8 @@ const STATUS_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Controller {
     ipam: Ipam,
     load: Load,
+    /// How often Services moved since that was asked for.
+    moves: Moves,
     services: BTreeSet<ServiceName>,
     eips: BTreeSet<EipName>,
     /// Services that lack an address. The oldest is given one first, when all others have given back
@@ -208,6 +212,11 @@ impl Controller {
     /// Whether other nodes than when last asked have Services placed on them.
     pub(crate) fn take_shift(&mut self) -> bool {
         self.load.take_shift()
+    }
+
+    /// How often Services moved since this was last called.
+    pub(crate) fn take_moves(&mut self) -> Moves {
+        std::mem::take(&mut self.moves)
     }
 
     pub(crate) fn load(&self) -> &Load {

@@ -186,6 +186,11 @@ impl Election {
         self.term
     }
 
+    /// Whether it was seen what the Lease is, or that there is none.
+    pub(crate) fn has_seen(&self) -> bool {
+        self.lease != Sight::Unseen
+    }
+
     /// The holder that the Lease names, as last seen.
     pub fn holder(&self) -> Option<&Identity> {
         match &self.lease {

@@ -178,8 +178,21 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How many there are.
-    pub(crate) const COUNT: usize = Self::Slice as usize + 1;
+    /// All kinds, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Eip, Self::Lease, Self::Namespace, Self::Node, Self::Service, Self::Slice];
+
+    /// The `kind` of such an object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eip => "Eip",
+            Self::Lease => "Lease",
+            Self::Namespace => "Namespace",
+            Self::Node => "Node",
+            Self::Service => "Service",
+            Self::Slice => "EndpointSlice",
+        }
+    }
 }
 
 /// A question about an address, to be put on a link.

@@ -1,6 +1,6 @@
 //! What `spec.interface` of an Eip names, and why an interface of this host may be of no use.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use crate::{Eip, LinkName};
 
@@ -22,6 +22,20 @@ pub enum Unusable {
     },
     /// It is a port of Open vSwitch, whose bridges have interfaces of their own.
     SwitchPort,
+}
+
+impl fmt::Display for Unusable {
+    /// A clause that follows the name of the interface.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("is the loopback interface"),
+            Self::Missing => f.write_str("does not exist"),
+            Self::NoArp => f.write_str("has ARP switched off"),
+            Self::NoEthernet => f.write_str("carries no Ethernet"),
+            Self::Port { of } => write!(f, "is a port of {of}"),
+            Self::SwitchPort => f.write_str("is a port of Open vSwitch"),
+        }
+    }
 }
 
 /// Why an address is reached by no link of this host.

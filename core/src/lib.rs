@@ -45,6 +45,7 @@ pub use asked::Asked;
 pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, Probing, ProbingError, TimingError};
 pub use conflict::{ConflictProbing, Disputes, OnConflict};
+pub use controller::{MoveCause, Moves};
 pub use election::{Election, Fitness, Wanted};
 pub use event::{
     ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe,
@@ -63,6 +64,6 @@ pub use names::{
 pub use neighbor::Doubts;
 pub use pnet::util::MacAddr;
 pub use range::{AddressRange, RangeError};
-pub use speaker::{Size, Sizes, Speaker};
+pub use speaker::{Pool, Size, Sizes, Speaker};
 pub use store::Listing;
 pub use time::{Instant, Timestamp};

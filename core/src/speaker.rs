@@ -2,8 +2,12 @@
 
 mod contest;
 mod sizes;
+mod view;
 
-pub use self::sizes::{Size, Sizes};
+pub use self::{
+    sizes::{Size, Sizes},
+    view::Pool,
+};
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,7 +23,7 @@ use crate::{
     announcer::Announcer,
     cluster::{Cluster, Concern},
     conflict::{Conflicts, Roll},
-    controller::{Controller, Due, Surroundings},
+    controller::{Controller, Due, Moves, Surroundings},
     groups::Groups,
     ledger::{Ledger, Object},
     neighbor::Neighbors,
@@ -65,6 +69,8 @@ pub struct Speaker {
     called: Option<IpAddr>,
     publication: Publication,
     ledger: Ledger,
+    /// How often Services moved while this replica led.
+    moves: Moves,
     standing: Standing,
     /// The consistent read that is under way, and the term it was asked for in.
     read: Option<(ReadId, u64)>,
@@ -125,6 +131,7 @@ impl Speaker {
             checks_proxies: config.checks_proxies,
             publication: Publication::new(),
             ledger: Ledger::default(),
+            moves: Moves::default(),
             standing: Standing::Silent,
             read: None,
             read_again_at: Instant::ZERO,
@@ -550,6 +557,9 @@ impl Speaker {
             self.election.handle_release(now);
         }
         self.request(now);
+        if let Standing::Speak(_, controller) = &mut self.standing {
+            self.moves.add(controller.take_moves());
+        }
         if self.leaving == Leaving::Asked && !self.election.holds(now) {
             self.leaving = Leaving::Left;
             self.outputs.push_back(Output::Left);

@@ -4,6 +4,10 @@
 //! The record is the annotation of the oldest sharer; the others carry copies, which are written
 //! afterwards and read only when they have become the oldest.
 
+mod moves;
+
+pub use self::moves::{MoveCause, Moves};
+
 use std::net::IpAddr;
 
 use pnet::util::MacAddr;
@@ -151,7 +155,7 @@ impl Controller {
                 let searches = placed.is_some_and(|placed| !placed.committed);
                 (placed.filter(|placed| placed.committed).cloned(), searches)
             }
-            None => self.decide((name, service), &sharers, &spots, around),
+            None => self.decide_and_count((name, service), &sharers, &spots, around),
         };
         let record = placement::record(&service.metadata.annotations);
         let rejected = record.filter(|record| {

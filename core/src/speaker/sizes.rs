@@ -53,7 +53,7 @@ impl Speaker {
         let mut by_config = Vec::from([
             Size::new("outputs that wait", self.n_outputs(), 0),
             Size::new("events that wait for a verdict", self.events.len(), ledger::WRITES_MAX),
-            Size::new("kinds whose watch is broken", self.broken.len(), Kind::COUNT),
+            Size::new("kinds whose watch is broken", self.broken.len(), Kind::ALL.len()),
         ]);
         by_config.push(self.announcer.size_of_budgets());
         by_config.push(self.conflicts.size_of_trials());
