@@ -9,25 +9,30 @@ use tracing::{info, trace, warn};
 use crate::{
     clock,
     port::{Cluster, Links},
+    report::{Inquiries, Report},
+    tally::Tally,
 };
 
 /// Drives a speaker until it has handed everything over: tells it what happens, and does what it
 /// wants.
 ///
 /// When `leave` resolves the speaker is asked to fall silent and to give up the Lease, which takes
-/// as long as the API server needs to answer.
+/// as long as the API server needs to answer. Whoever inquires meanwhile is told how things are.
 pub async fn drive(
     mut speaker: Speaker,
     cluster: &mut impl Cluster,
     links: &mut impl Links,
+    mut inquiries: Inquiries,
     leave: impl Future<Output = ()>,
 ) {
     let mut leave = pin!(leave);
     let mut leaving = false;
     let mut news = News::default();
+    let mut tally = Tally::default();
     loop {
         while let Some(output) = speaker.poll_output() {
             trace!(?output);
+            tally.handle_output(&output, clock::now());
             match output {
                 Output::Announce(is_at) => links.announce(&is_at),
                 Output::Check(node, address) => cluster.check(node, address),
@@ -53,13 +58,21 @@ pub async fn drive(
             () = sleep_until(speaker.poll_timeout()) => None,
             input = cluster.next() => Some(input),
             input = links.next() => Some(input),
+            Some(inquiry) = inquiries.next() => {
+                // Whoever asked may have gone.
+                let _ = inquiry.send(Report::of(&speaker, &tally, clock::now()));
+                continue;
+            }
         };
         let now = clock::now();
         match input {
-            Some(input) => speaker.handle_input(input, now),
+            Some(input) => {
+                tally.handle_input(&input);
+                speaker.handle_input(input, now);
+            }
             None => speaker.handle_timeout(now),
         }
-        news.tell(&speaker, now);
+        news.tell(&speaker, &mut tally, now);
     }
 }
 
@@ -72,7 +85,7 @@ struct News {
 }
 
 impl News {
-    fn tell(&mut self, speaker: &Speaker, now: Instant) {
+    fn tell(&mut self, speaker: &Speaker, tally: &mut Tally, now: Instant) {
         if speaker.holder() != self.holder.as_ref() {
             self.holder = speaker.holder().cloned();
             match &self.holder {
@@ -86,6 +99,7 @@ impl News {
         }
         if speaker.leads(now) != self.leads {
             self.leads = !self.leads;
+            tally.handle_leads(self.leads);
             match self.leads {
                 true => info!("this replica leads and speaks"),
                 false => info!("this replica is silent"),

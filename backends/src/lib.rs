@@ -12,11 +12,21 @@ pub mod clock;
 #[cfg(target_os = "linux")]
 mod drive;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod http;
 pub mod kube;
 #[cfg(target_os = "linux")]
 pub mod link;
 pub mod port;
+#[cfg(target_os = "linux")]
+mod report;
+#[cfg(target_os = "linux")]
+mod tally;
 
 #[cfg(target_os = "linux")]
 pub use drive::drive;
 pub use error::Error;
+#[cfg(target_os = "linux")]
+pub use report::{Inquiries, Report, Reporter};
+#[cfg(target_os = "linux")]
+pub use tally::{Tally, Verdict};

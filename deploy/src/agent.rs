@@ -1,11 +1,15 @@
 //! `porter agent`: one replica of the load balancer, as it runs in a cluster.
 
-use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env, error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use porter_backends::{
-    Error as Failure, clock, drive,
+    Error as Failure, Reporter, clock, drive,
+    http::{Http, Sources},
     kube::{ApiServer, Timeouts},
     link::Lan,
 };
@@ -16,6 +20,7 @@ use porter_core::{
 use tokio::{
     runtime, select,
     signal::unix::{SignalKind, signal},
+    task::JoinSet,
 };
 use tracing::info;
 use uuid::Uuid;
@@ -47,6 +52,10 @@ pub(crate) struct Agent {
     /// The name of the Lease.
     #[arg(long, value_name = "NAME", default_value = "porter-speaker")]
     lease_name: String,
+    /// Where to tell over HTTP how this replica is: /livez, /readyz and /metrics, for whoever reaches
+    /// the address. `off` tells nobody.
+    #[arg(long, value_name = "ADDRESS:PORT|off", default_value = "127.0.0.1:7475")]
+    http: At,
     #[command(flatten)]
     timing: Timing,
     #[command(flatten)]
@@ -57,6 +66,23 @@ pub(crate) struct Agent {
     pod: Pod,
     #[command(flatten)]
     log: Log,
+}
+
+/// Where HTTP is spoken, if anywhere.
+#[derive(Clone, Copy, Debug)]
+struct At(Option<SocketAddr>);
+
+impl FromStr for At {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            _ => text.parse().map(|address| Self(Some(address))).map_err(|_| {
+                "neither `off` nor an address with a port, such as 127.0.0.1:7475 or [::1]:7475"
+            }),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -196,6 +222,7 @@ impl Agent {
 
     async fn speak(self, timing: LeaseTiming, probing: Probing) -> Result<(), Failure> {
         let mut lan = Lan::open()?;
+        let http = self.http().await?;
         let lease = Namespaced::new(&self.namespace(), &self.lease_name);
         let identity = self.pod.identity();
         let config = self.cluster().await?;
@@ -218,9 +245,27 @@ impl Agent {
         };
         let speaker = Speaker::new(config, Uuid::new_v4().as_u64_pair().0);
         let leave = asked_to_stop()?;
-        drive(speaker, &mut api_server, &mut lan, leave).await;
+        let (reporter, inquiries) = Reporter::new();
+        let (responders, outcomes) = (lan.responders(), lan.outcomes());
+        let sources = Sources { reporter, responders, outcomes };
+        // A task of its own: this one could not say that it is stuck. It ends when this is dropped.
+        let mut beside = JoinSet::new();
+        if let Some(http) = http {
+            beside.spawn(http.serve(sources));
+        }
+        drive(speaker, &mut api_server, &mut lan, inquiries, leave).await;
         info!("stopped");
         Ok(())
+    }
+
+    async fn http(&self) -> Result<Option<Http>, Failure> {
+        let At(Some(address)) = self.http else { return Ok(None) };
+        let http = Http::bind(address).await.map_err(|error| {
+            let remedy = "name another address with --http, or none with --http off";
+            Failure::new(error.doing, format!("{}; {remedy}", error.source))
+        })?;
+        info!(%address, "telling over HTTP how this replica is");
+        Ok(Some(http))
     }
 
     fn namespace(&self) -> String {

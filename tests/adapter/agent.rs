@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use porter_backends::{clock, drive, kube::Timeouts, port::Links};
+use porter_backends::{Reporter, clock, drive, kube::Timeouts, port::Links};
 use porter_core::{
     Answers, Config, Generation, Identity, Input, Instant, IsAt, LeaseTiming, Link, LinkName,
     MacAddr, OnConflict, Probe, Probing, Speaker,
@@ -147,6 +147,7 @@ pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T
 /// A replica that runs.
 pub(crate) struct Replica {
     pub(crate) published: Published,
+    pub(crate) reporter: Reporter,
     leave: oneshot::Sender<()>,
     driven: JoinHandle<()>,
 }
@@ -167,11 +168,13 @@ impl Replica {
             on_conflict: OnConflict::Defend,
         };
         let (leave, asked) = oneshot::channel::<()>();
+        let (reporter, inquiries) = Reporter::new();
         let driven = tokio::spawn(async move {
             let asked = async { asked.await.expect("the test asks") };
-            drive(Speaker::new(config, 7), &mut api_server, &mut lan, asked).await;
+            let speaker = Speaker::new(config, 7);
+            drive(speaker, &mut api_server, &mut lan, inquiries, asked).await;
         });
-        Self { published, leave, driven }
+        Self { published, reporter, leave, driven }
     }
 
     /// What it answers for an EIP.

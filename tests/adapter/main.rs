@@ -11,5 +11,7 @@ mod envtest;
 mod events;
 mod faults;
 mod gate;
+#[cfg(target_os = "linux")]
+mod metrics;
 mod watches;
 mod writes;

@@ -136,6 +136,8 @@ fn an_address_on_the_loopback_of_a_node_without_arp_ignore_is_not_given() {
 fn a_second_porter_is_told_from_a_kernel() {
     let Some(lab) = Contested::start() else { return };
     let agent = ["lab", "exec", lab.node, "--", lab::PORTER, "agent", "--lease-name", "second"];
+    // The port on that host is the first one's.
+    let agent = [&agent[..], &["--http", "off"]].concat();
     let mut second = lab.lab.spawn(lab::PORTER, &agent);
     let named = "OtherSpeaker: another Porter, or another load balancer, on ";
     lab.until_said(&[named, "says that 172.22.0.188 is at"]);

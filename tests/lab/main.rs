@@ -12,6 +12,7 @@ mod faults;
 mod frames;
 mod kubectl;
 mod lab;
+mod metrics;
 mod pcapng;
 mod reasons;
 

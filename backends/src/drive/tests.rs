@@ -10,13 +10,14 @@ use std::{
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Config, Event, Generation, Got, IsAt, LeaseRecord, LeaseTiming, LinkName, Listing,
-    NodeName, OnConflict, Probe, Probing, Read, ReadId, Timestamp, Version, Write, WriteId,
-    Written,
+    Answers, Config, Event, Generation, Got, IsAt, Kind, LeaseRecord, LeaseTiming, LinkName,
+    Listing, NodeName, OnConflict, Probe, Probing, Read, ReadId, Timestamp, Version, Write,
+    WriteId, Written,
 };
 use tokio::{sync::Notify, time::timeout};
 
 use super::*;
+use crate::{Reporter, Verdict};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -142,20 +143,11 @@ fn released() -> (Version, LeaseRecord) {
     (Version(1), record)
 }
 
-#[tokio::test]
-async fn a_replica_that_never_led_leaves_at_once() {
-    let (mut api, mut links) = (Api::default(), Ports::default());
-    let driven = drive(speaker(), &mut api, &mut links, future::ready(()));
-    timeout(PATIENCE, driven).await.expect("nothing is left to hand over");
-    assert_eq!(api.lease, None);
-}
-
-#[tokio::test]
-async fn a_replica_takes_the_lease_speaks_and_hands_over() {
-    let (mut api, mut links) = (Api::default(), Ports::default());
+/// An API server that tells of a Lease which is given up, and of nothing else.
+fn about_to_lead() -> Api {
+    let mut api = Api { lease: Some(released()), ..Api::default() };
     let holder =
         LeaseRecord { holder: released().1.released_by, released_by: None, ..released().1 };
-    api.lease = Some(released());
     api.inputs.extend([
         Input::Eips(Listing::default()),
         Input::Namespaces(Listing::default()),
@@ -165,9 +157,23 @@ async fn a_replica_takes_the_lease_speaks_and_hands_over() {
         Input::Lease(Some((Version(0), holder))),
         Input::Lease(api.lease.clone()),
     ]);
+    api
+}
+
+#[tokio::test]
+async fn a_replica_that_never_led_leaves_at_once() {
+    let (mut api, mut links) = (Api::default(), Ports::default());
+    let driven = drive(speaker(), &mut api, &mut links, Inquiries::none(), future::ready(()));
+    timeout(PATIENCE, driven).await.expect("nothing is left to hand over");
+    assert_eq!(api.lease, None);
+}
+
+#[tokio::test]
+async fn a_replica_takes_the_lease_speaks_and_hands_over() {
+    let (mut api, mut links) = (about_to_lead(), Ports::default());
     let permitted = Arc::clone(&links.permitted);
 
-    let driven = drive(speaker(), &mut api, &mut links, permitted.notified());
+    let driven = drive(speaker(), &mut api, &mut links, Inquiries::none(), permitted.notified());
     timeout(PATIENCE, driven).await.expect("a free Lease is taken, and given up again");
 
     assert!(api.reads.contains(&Read::Services), "{:?}", api.reads);
@@ -181,7 +187,29 @@ async fn what_floods_one_side_does_not_keep_the_other_waiting() {
     let mut api = Api { noise: 100_000, ..Api::default() };
     let mut links = Ports::default();
     let asked = Arc::clone(&links.asked);
-    let driven = drive(speaker(), &mut api, &mut links, asked.notified());
+    let driven = drive(speaker(), &mut api, &mut links, Inquiries::none(), asked.notified());
     timeout(PATIENCE, driven).await.expect("the links were asked, and then everything ended");
     assert!(api.noise > 0, "nothing else was heard before the flood was over");
+}
+
+#[tokio::test]
+async fn whoever_inquires_is_told_how_things_are() {
+    let (mut api, mut links) = (about_to_lead(), Ports::default());
+    let permitted = Arc::clone(&links.permitted);
+    let (reporter, inquiries) = Reporter::new();
+    let mut told = None;
+
+    let leave = async {
+        permitted.notified().await;
+        told = reporter.ask().await;
+    };
+    let driven = drive(speaker(), &mut api, &mut links, inquiries, leave);
+    timeout(PATIENCE, driven).await.expect("it leads, is asked and leaves");
+
+    let report = told.expect("it was there to answer");
+    assert_eq!((report.leads, report.tally.begun, report.tally.ended), (true, 1, 0));
+    assert_eq!(report.unlisted, []);
+    let count = |verdict| report.tally.writes(Kind::Lease, verdict);
+    assert_eq!((count(Verdict::Written), count(Verdict::Conflict)), (1, 0));
+    assert!(reporter.ask().await.is_none(), "a replica that has left tells nobody");
 }

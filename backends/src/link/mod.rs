@@ -15,6 +15,7 @@ mod filter;
 mod groups;
 mod kernel;
 mod outcome;
+mod pulse;
 mod responder;
 mod socket;
 mod station;
@@ -39,8 +40,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, trace, warn};
 
 pub use outcome::{Outcome, Outcomes};
+pub use pulse::{Responders, Round};
 
 use crate::{Error, clock, port::Links};
+#[cfg(test)]
+pub(crate) use pulse::Pulse;
+pub(crate) use pulse::Roster;
 use responder::Responder;
 use station::{Common, Station};
 use survey::{Seen, Survey};
@@ -76,6 +81,8 @@ pub struct Lan {
     responders: BTreeMap<LinkName, Responder>,
     /// Why wanted links are not listened to, as it was reported last.
     deaf: BTreeMap<LinkName, String>,
+    /// Who answers where, for whoever asks from outside.
+    roster: watch::Sender<Roster>,
     /// The last generation that was published, and the last that all responders have come to.
     published: Generation,
     silenced: Generation,
@@ -127,6 +134,7 @@ impl Lan {
             groups: BTreeMap::new(),
             responders: BTreeMap::new(),
             deaf: BTreeMap::new(),
+            roster: watch::Sender::default(),
             published: Generation::default(),
             silenced: Generation::default(),
             replaced: None,
@@ -136,6 +144,11 @@ impl Lan {
     /// What became of every frame.
     pub fn outcomes(&self) -> Arc<Outcomes> {
         Arc::clone(&self.common.outcomes)
+    }
+
+    /// The threads that answer.
+    pub fn responders(&self) -> Responders {
+        Responders(self.roster.subscribe())
     }
 
     fn handle_survey(&mut self, survey: Survey) {
@@ -209,6 +222,10 @@ impl Lan {
             responder.groups.join_missing();
             report(*link, responder);
         }
+        let deaf = self.deaf.iter().map(|(&link, reason)| (link, Err(reason.clone())));
+        let pulses =
+            self.responders.iter().map(|(&link, it)| (link, Ok(it.station.pulse().clone())));
+        self.roster.send_replace(deaf.chain(pulses).collect());
     }
 
     /// The generation that all responders have come to, if that has not been told yet.

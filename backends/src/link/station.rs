@@ -3,7 +3,7 @@
 use std::{
     io,
     net::IpAddr,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +18,7 @@ use porter_core::{
     wire::{self, Dropped, Heard, Own},
 };
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec},
+    event::{PollFd, PollFlags, Timespec},
     io::Errno,
     net::RecvFlags,
 };
@@ -28,6 +28,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     discovery::{Discovery, MESSAGE_LEN_MAX},
     outcome::{Outcome, Outcomes},
+    pulse::Pulse,
     socket,
     survey::Seen,
     tried::Tried,
@@ -85,8 +86,7 @@ pub(crate) struct Station {
     discovery: Option<Discovery>,
     speaker: Socket,
     tried: Tried,
-    /// Readable when there is something to look at besides frames.
-    wake: OwnedFd,
+    pulse: Arc<Pulse>,
     stopped: AtomicBool,
     newest: AtomicU64,
     common: Common,
@@ -118,7 +118,7 @@ impl Station {
             discovery,
             speaker,
             tried: Tried::default(),
-            wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            pulse: Arc::new(Pulse::new()?),
             stopped: AtomicBool::new(false),
             newest: AtomicU64::new(0),
             common,
@@ -144,10 +144,14 @@ impl Station {
         Generation(self.newest.load(Ordering::Acquire))
     }
 
+    /// Whether, and how far, the responder goes round.
+    pub(crate) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
     /// Makes the responder look at what was published, or at its having been stopped.
     pub(crate) fn wake(&self) {
-        // It fails only if it has been woken 2^64 times already.
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        self.pulse.wake();
     }
 
     /// Ends [`Self::respond`] soon.
@@ -186,6 +190,7 @@ impl Station {
 
     /// Takes note that [`Self::respond`] has ended: it holds no acknowledgement back any more.
     pub(crate) fn close(&self) {
+        self.pulse.end();
         self.newest.store(OVER, Ordering::Release);
         self.common.progress.notify_one();
     }
@@ -202,6 +207,7 @@ impl Station {
         };
         let mut stirred_at = Instant::ZERO;
         while !self.stopped.load(Ordering::Acquire) {
+            self.pulse.beat();
             self.acknowledge(&mut memory.asked);
             self.catch_up(&mut memory.asked);
             self.wait(memory.asked.poll_timeout())?;
@@ -295,7 +301,7 @@ impl Station {
         let discovery =
             self.discovery.as_ref().map_or_else(|| self.listener.as_fd(), |it| it.as_fd());
         let mut ready = [
-            PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(&self.pulse.wake, PollFlags::IN),
             PollFd::new(&self.listener, PollFlags::IN),
             PollFd::from_borrowed_fd(discovery, PollFlags::IN),
         ];
@@ -305,7 +311,7 @@ impl Station {
         }
         if !ready[0].revents().is_empty() {
             // What is published after this makes it readable again.
-            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+            let _ = rustix::io::read(&self.pulse.wake, &mut [0; 8]);
         }
         Ok(())
     }

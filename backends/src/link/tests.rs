@@ -300,3 +300,41 @@ fn a_deadline_between_deciding_and_sending_is_kept() {
     let more = rustix::net::recv(&wire.from, &mut [0; 1], RecvFlags::DONTWAIT);
     assert_eq!(more.err(), Some(Errno::AGAIN));
 }
+
+#[tokio::test]
+async fn a_responder_goes_round_when_it_is_asked_and_one_that_is_stuck_does_not() {
+    let (lan, _surveyor) = lan();
+    let ((quick, _near), (slow, _far)) = (station(&lan), station(&lan));
+    let quick = Responder::at(quick, groups(), Station::respond).expect("a thread can start");
+    let (go, gone) = std::sync::mpsc::channel();
+    let slow = Responder::at(slow, groups(), move |station| {
+        gone.recv().map_err(io::Error::other)?;
+        station.respond()
+    });
+    let slow = slow.expect("a thread can start");
+    let pulse = |responder: &Responder| Ok(Arc::clone(responder.station.pulse()));
+    let roster = BTreeMap::from([(other_name(), pulse(&quick)), (name(), pulse(&slow))]);
+    let responders = Responders(watch::channel(roster).1);
+    let goes_round = async |round: &Round, link: LinkName| {
+        let stuck = || round.stuck().any(|stuck| stuck == link);
+        soon(async {
+            while stuck() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    };
+
+    for _ in 0..3 {
+        let round = responders.ask();
+        goes_round(&round, other_name()).await;
+        assert_eq!(round.stuck().collect::<Vec<_>>(), [name()]);
+    }
+    let round = responders.ask();
+    go.send(()).expect("the slow responder waits for it");
+    goes_round(&round, name()).await;
+
+    drop(slow);
+    assert!(responders.lack(name()).is_some_and(|reason| reason.contains("has ended")));
+    assert_eq!(responders.lack(other_name()), None);
+}

@@ -1,0 +1,96 @@
+//! What a replica says of itself when it is asked, by the loop that drives it.
+//!
+//! Nobody looks at a speaker from outside of its loop. Whoever wants to know asks the loop, and gets
+//! an answer when it comes round; one that does not come is an answer, too.
+
+use porter_core::{
+    Disputes, Doubts, EipName, Instant, Kind, LinkName, Moves, Pool, Speaker, Unusable,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::tally::Tally;
+
+/// How many may ask at the same time.
+const INQUIRIES_MAX: usize = 16;
+
+/// What a replica says of itself.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Whether it leads, and speaks.
+    pub leads: bool,
+    /// The kinds of which it has seen nothing yet.
+    pub unlisted: Vec<Kind>,
+    /// The kinds whose watch is broken.
+    pub broken: Vec<Kind>,
+    /// The links that Eips are on: whether each has carrier, or why there is none to be used.
+    pub links: Vec<(LinkName, Result<bool, Unusable>)>,
+    /// How full each layer2 Eip is.
+    pub pools: Vec<(EipName, Pool)>,
+    /// Who else claims addresses, as far as it knows.
+    pub disputes: Disputes,
+    /// How much of what is on the LAN it is in doubt of.
+    pub doubts: Doubts,
+    /// How often Services moved from one node to another while it led.
+    pub moves: Moves,
+    /// How often it was woken so late that it must have been paused.
+    pub pauses: u64,
+    /// What came of what it did.
+    pub tally: Tally,
+}
+
+impl Report {
+    pub(crate) fn of(speaker: &Speaker, tally: &Tally, now: Instant) -> Self {
+        let links = speaker.links().map(|(name, link)| (name, link.map(|link| link.carrier)));
+        Self {
+            leads: speaker.leads(now),
+            unlisted: speaker.unlisted(),
+            broken: speaker.broken().collect(),
+            links: links.collect(),
+            pools: speaker.pools().map(|(name, pool)| (name.clone(), pool)).collect(),
+            disputes: speaker.disputes(),
+            doubts: speaker.doubts(now),
+            moves: speaker.moves(),
+            pauses: speaker.pauses(),
+            tally: tally.clone(),
+        }
+    }
+}
+
+/// Asks the loop.
+#[derive(Clone, Debug)]
+pub struct Reporter(mpsc::Sender<Inquiry>);
+
+/// What is asked of the loop.
+#[derive(Debug)]
+pub struct Inquiries(mpsc::Receiver<Inquiry>);
+
+/// Where a report is to go.
+pub(crate) type Inquiry = oneshot::Sender<Report>;
+
+impl Reporter {
+    /// One that asks, and what it asks, which is for [`drive`](crate::drive).
+    pub fn new() -> (Self, Inquiries) {
+        let (ask, asked) = mpsc::channel(INQUIRIES_MAX);
+        (Self(ask), Inquiries(asked))
+    }
+
+    /// What the replica says; `None` if it has come to its end. Waits for as long as the loop does not
+    /// come round.
+    pub async fn ask(&self) -> Option<Report> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(answer).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+impl Inquiries {
+    /// None, ever.
+    pub fn none() -> Self {
+        Self(mpsc::channel(1).1)
+    }
+
+    /// The next; `None` if there will be none. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Inquiry> {
+        self.0.recv().await
+    }
+}
