@@ -16,12 +16,12 @@ mod world;
 
 use std::time::Duration;
 
-use porter_core::Kind;
+use porter_core::{Family, Kind};
 use proptest::prelude::*;
 
 use crate::{
-    step::step,
-    world::{KINDS, World},
+    step::{Change, Edit, NodeIs, Step, step},
+    world::{KINDS, World, service_name},
 };
 
 /// As many cases as `PROPTEST_CASES` says, else so many that a debug build takes seconds.
@@ -50,6 +50,30 @@ proptest! {
         world.check_told();
         stays_calm(&mut world);
     }
+}
+
+#[test]
+fn a_node_that_comes_back_to_an_address_that_was_given_meanwhile_is_what_stands_in_the_way() {
+    let mut world = World::new();
+    let (a, node3) = (0, 1);
+    let back = NodeIs::There { ready: true, cordoned: false, excluded: false };
+    let steps = [
+        Step::Node(node3, NodeIs::Gone),
+        Step::Eip(0, Change::Range(3)),
+        Step::Service(a, Edit::Ask(None)),
+        Step::Service(a, Edit::Ask(Some(3))),
+        Step::Endpoints(a, Family::V4, vec![0]),
+        Step::Rest,
+        Step::Node(node3, back),
+    ];
+    for step in steps {
+        world.step(step);
+    }
+    world.calm();
+    world.check_owed();
+    world.check_told();
+    let (_, service) = &world.bench.api.services[&service_name(a)];
+    assert_eq!(service.announced.as_ref().unwrap().reason, "NodeAddress");
 }
 
 /// Nothing is written and nobody is told anything, however often everything is listed.

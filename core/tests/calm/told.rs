@@ -16,6 +16,7 @@ use crate::{
 /// What stands in the way of an address, most basic first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Obstacle {
+    Owner,
     Endpoint,
     Interface,
     Node,
@@ -63,11 +64,21 @@ impl World {
         if local || !near.is_empty() && !stays { near } else { usable }
     }
 
+    /// The node whose own address this is. One that was away gets none of it back that was given to a
+    /// Service meanwhile.
+    fn owner(&self, address: IpAddr) -> Option<&NodeName> {
+        let mut nodes = self.bench.api.nodes.iter();
+        nodes.find(|(_, (_, node))| node.addresses.contains(&address)).map(|(name, _)| name)
+    }
+
     /// What may stand in the way of an address.
     fn obstacle(&self, eip: &EipName, address: IpAddr) -> Option<Obstacle> {
         let family = Family::of(address);
         if self.link(eip).is_none() {
             return Some(Obstacle::Interface);
+        }
+        if self.owner(address).is_some() {
+            return Some(Obstacle::Owner);
         }
         let mut holders = self.holders(address).into_iter();
         if !holders.any(|(name, _)| self.endpoint_nodes(name, family).is_some()) {
@@ -153,7 +164,8 @@ impl World {
         let lacks = service.requires_dual_stack && held.len() < service.families.len();
         let owed = !held.is_empty() && obstacles.is_empty() && !lacks;
         assert_eq!(*met, owed, "{name}: {said:?}, {obstacles:?}");
-        let of_node = ["NoReadyEndpoint", "InterfaceMissing", "NoUsableNode", "MacUnknown"];
+        let of_node =
+            ["NodeAddress", "NoReadyEndpoint", "InterfaceMissing", "NoUsableNode", "MacUnknown"];
         if *met {
             assert!(["Announced", "AnnouncedElsewhere"].contains(&reason.as_str()), "{said:?}");
             let record = find(&service.metadata.annotations, keys::LAYER2).unwrap();
