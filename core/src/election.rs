@@ -496,7 +496,7 @@ impl Election {
             renewed,
             transitions,
             released_by: None,
-            fitness: Some(self.fitness.served()),
+            fitness: Some(self.fitness),
             wanted_by: None,
         };
         (version, record)

@@ -14,7 +14,7 @@ use std::{
 use ipnet::IpNet;
 use pnet::util::MacAddr;
 
-use crate::{Condition, Identity, NodeName, ServiceName, Timestamp, Uid};
+use crate::{Condition, Fitness, Identity, NodeName, ServiceName, Timestamp, Uid};
 
 /// A Kubernetes `metadata.resourceVersion`.
 ///
@@ -312,9 +312,9 @@ pub struct LeaseRecord {
     pub transitions: u32,
     /// The annotation `porter.kubesphere.io/released-by`: the holder that gave the Lease up.
     pub released_by: Option<Identity>,
-    /// The annotation `porter.kubesphere.io/fitness`: how many layer2 Eips the holder can serve;
-    /// `None` if it does not say, or not as a number.
-    pub fitness: Option<u32>,
+    /// The annotation `porter.kubesphere.io/fitness`: how many layer2 Eips the holder can serve, or why
+    /// none; `None` if it does not say, or not in these words.
+    pub fitness: Option<Fitness>,
     /// The annotation `porter.kubesphere.io/wanted-by`: who can serve more than the holder. On a Lease
     /// that was released: in whose name.
     pub wanted_by: Option<Identity>,

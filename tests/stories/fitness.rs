@@ -111,3 +111,19 @@ fn a_leader_that_can_serve_nothing_hands_over_to_the_first_that_can() {
     world.flush_neighbours();
     assert!(world.ping(EIP).is_ok());
 }
+
+#[test]
+fn a_leader_whose_link_is_down_hands_over_to_one_that_merely_hears_nobody_and_that_one_serves() {
+    let (mut world, leader) = dark();
+    let alone = (leader + 1) % 3;
+    world.step(&Step::Cable(alone, true));
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.leader(), Some(alone));
+    world.run(SETTLED);
+    let node = world.recorded_node(&service()).expect("a node is recorded");
+    assert_eq!(node.as_str(), world.replica_name(alone), "it takes the others for dead");
+    world.flush_neighbours();
+    assert!(world.ping(EIP).is_ok());
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.leader(), Some(alone), "those that could serve nothing want nothing");
+}

@@ -5,12 +5,15 @@
 //!   nobody any more gives up at once, and waits one duration more than that, so that everybody else
 //!   comes first: it may be the others that are gone. Who could serve none for certain, since its links
 //!   are down or were never there, comes last: it leads if nobody else does, so that somebody can say
-//!   why nothing works. Who takes the Lease although it could serve nothing keeps it: there was nobody
-//!   else.
+//!   why nothing works. Who takes the Lease although it could serve nothing does not give it up for
+//!   that: there was nobody else.
 //! - *On record.* A holder writes its fitness into the Lease with every claim. A standby that has been
 //!   fitter for 5 s writes its identity beside it, as a *wish*, when it sees a renewal: what it knows
 //!   is fresh then, and a holder that dies is waited for no longer than if nobody had wished. A
 //!   renewal drops the wish; who still has it repeats it 5 s later.
+//! - *Fitter* is who can serve more Eips, and who hears nobody rather than who can serve none for
+//!   certain, since it may be the last one on the LAN, and then serves them. Waits alone do not see to
+//!   that: whoever has to come first may be kept from it at that moment.
 //! - *A wish is no claim.* It leaves the holder, its `renewTime` and the duration as they are, on
 //!   condition of the very version that it was decided on. So it neither makes, ends nor lengthens a
 //!   claim: the holder counts from the sending of the attempt that it finds, and nothing changes that
@@ -22,9 +25,10 @@
 //!   which makes the holder read as well.
 //! - *Handing over.* A holder that has read a wish, and has not become fitter than it said, falls
 //!   silent and releases the Lease in the name of who wished; for one time between renewals all others
-//!   leave it to that one. Both count this: neither hands over again for 60 s.
+//!   leave it to that one. Both count this, but for one that gets it though it hears nobody: neither
+//!   hands over again for 60 s.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{Election, Request, Role, Sight};
 use crate::{Identity, Instant, LeaseRecord, Version};
@@ -49,11 +53,36 @@ pub enum Fitness {
 }
 
 impl Fitness {
-    /// How many Eips it could serve.
-    pub fn served(self) -> u32 {
+    /// What the Lease says of it, read back; `None` if those are none of its words.
+    pub fn parse(text: &str) -> Option<Self> {
+        let named = [Self::Unfit, Self::Deaf, Self::CutOff];
+        let named = named.into_iter().find(|fitness| fitness.to_string() == text);
+        named.or_else(|| text.parse().ok().map(Self::Fit))
+    }
+
+    /// Whether who can do this is to lead rather than who can do that.
+    fn exceeds(self, other: Self) -> bool {
+        self.could_serve() > other.could_serve()
+    }
+
+    /// How many Eips could be served; `None`: none, for certain.
+    fn could_serve(self) -> Option<u32> {
         match self {
-            Self::Fit(served) => served,
-            Self::Unfit | Self::Deaf | Self::CutOff => 0,
+            Self::Fit(served) => Some(served),
+            Self::Deaf => Some(0),
+            Self::Unfit | Self::CutOff => None,
+        }
+    }
+}
+
+/// As the Lease says it.
+impl fmt::Display for Fitness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fit(served) => served.fmt(f),
+            Self::Unfit => f.write_str("no-link"),
+            Self::Deaf => f.write_str("hears-nobody"),
+            Self::CutOff => f.write_str("link-down"),
         }
     }
 }
@@ -77,6 +106,7 @@ impl Election {
         let duration = self.timing.duration();
         let later = match self.fitness {
             Fitness::Unfit | Fitness::CutOff => duration * 3,
+            Fitness::Deaf if self.heir() == Some(&self.me) => Duration::ZERO,
             Fitness::Deaf if self.gave_up => duration * 2,
             Fitness::Deaf => duration,
             Fitness::Fit(_) if self.is_promised() => self.timing.renew_every(),
@@ -105,7 +135,7 @@ impl Election {
     /// Remembers how this replica comes to claim the Lease.
     pub(super) fn prepare_term(&mut self, now: Instant) {
         self.endures = self.has_failed();
-        if self.heir() == Some(&self.me) {
+        if self.heir() == Some(&self.me) && !self.has_failed() {
             self.handed_over_at = Some(now);
         }
     }
@@ -132,7 +162,7 @@ impl Election {
     fn is_outdone(&self) -> bool {
         let Sight::Present(_, record) = &self.lease else { return false };
         let wished = record.wanted_by.as_ref().is_some_and(|other| *other != self.me);
-        wished && record.fitness.is_some_and(|known| self.fitness.served() <= known)
+        wished && record.fitness.is_some_and(|known| !self.fitness.exceeds(known))
     }
 
     /// Counts for how long this replica has been fitter than the holder.
@@ -141,7 +171,7 @@ impl Election {
             (Sight::Present(_, record), Role::Follow) => {
                 let holds = record.holder.as_ref().is_some_and(|holder| *holder != self.me);
                 let theirs = record.fitness.filter(|_| holds);
-                theirs.is_some_and(|theirs| self.fitness.served() > theirs)
+                theirs.is_some_and(|theirs| self.fitness.exceeds(theirs))
             }
             _ => false,
         };

@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use porter_core::{
-    Condition, Eip, EipName, EipStatus, Endpoint, Family, Identity, Ingress, LeaseRecord, Link,
-    LinkName, MacAddr, Metadata, Namespace, NamespaceName, Node, NodeName, Port, Service,
+    Condition, Eip, EipName, EipStatus, Endpoint, Family, Fitness, Identity, Ingress, LeaseRecord,
+    Link, LinkName, MacAddr, Metadata, Namespace, NamespaceName, Node, NodeName, Port, Service,
     ServiceName, Slice, SliceName, Timestamp, TrafficPolicy, Unroutable, Unusable, keys,
 };
 
@@ -294,7 +294,12 @@ pub(super) fn lease(script: &mut Script<'_>) -> LeaseRecord {
         renewed: stamp(script),
         transitions: script.pick(&[0, 1, u32::MAX]),
         released_by: if script.below(3) == 2 { somebody(script) } else { None },
-        fitness: script.pick(&[None, Some(0), Some(1), Some(u32::MAX)]),
+        fitness: script.pick(&[
+            None,
+            Some(Fitness::Deaf),
+            Some(Fitness::Fit(1)),
+            Some(Fitness::Fit(u32::MAX)),
+        ]),
         wanted_by: if script.below(3) == 2 { somebody(script) } else { None },
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::{
     api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime, jiff,
 };
 use porter_core::{
-    Identity, Input, Kind, LeaseRecord, Listing, Namespaced, Timestamp, Version, keys,
+    Fitness, Identity, Input, Kind, LeaseRecord, Listing, Namespaced, Timestamp, Version, keys,
 };
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ impl Watched for Lease {
             renewed: time(spec.renew_time).unwrap_or_default(),
             transitions: natural(spec.lease_transitions).unwrap_or_default(),
             released_by: annotated(keys::RELEASED_BY).and_then(identity),
-            fitness: annotated(keys::FITNESS).and_then(|number| number.parse().ok()),
+            fitness: annotated(keys::FITNESS).and_then(Fitness::parse),
             wanted_by: annotated(keys::WANTED_BY).and_then(identity),
         })
     }
@@ -81,7 +81,7 @@ fn annotations(record: &LeaseRecord) -> [(&'static str, Option<String>); 3] {
     let identity = |identity: &Option<Identity>| identity.as_ref().map(ToString::to_string);
     [
         (keys::RELEASED_BY, identity(&record.released_by)),
-        (keys::FITNESS, record.fitness.map(|number| number.to_string())),
+        (keys::FITNESS, record.fitness.map(|fitness| fitness.to_string())),
         (keys::WANTED_BY, identity(&record.wanted_by)),
     ]
 }
@@ -127,11 +127,13 @@ mod tests {
     fn a_lease_is_read_as_it_is_written_to_the_microsecond() {
         let released = LeaseRecord { holder: None, released_by: record().holder, ..record() };
         let wanted = LeaseRecord {
-            fitness: Some(7),
+            fitness: Some(Fitness::Fit(7)),
             wanted_by: Some(Identity::from("porter-8y_1")),
             ..record()
         };
-        for record in [record(), released, wanted] {
+        let said = [Fitness::Fit(0), Fitness::Unfit, Fitness::Deaf, Fitness::CutOff];
+        let said = said.map(|fitness| LeaseRecord { fitness: Some(fitness), ..record() });
+        for record in [record(), released, wanted].into_iter().chain(said) {
             let mut body = body(&name(), &record);
             body["metadata"]["resourceVersion"] = json!("8");
             assert_eq!(read::<Lease>(body).unwrap(), ((), Version(8), Some(record)));
