@@ -114,6 +114,34 @@ mod nodes {
         assert_eq!(bench.record(&named("fourth")), Some("node3"), "which has fewer again");
     }
 
+    /// A leader whose node3 died and came back, and whose node4, to which the EIP had moved, died then.
+    fn where_two_come_and_go(policy: TrafficPolicy) -> Bench {
+        let mut bench = at_node3_with(&["node4"]);
+        bench.edit_service(&web(), |service| service.policy = policy);
+        for last in [9, 10] {
+            bench.mute.insert(eip(last));
+            bench.run(millis(1_000));
+            bench.mute.clear();
+            bench.run(millis(5_000));
+        }
+        bench
+    }
+
+    #[test]
+    fn no_eip_goes_back_and_forth_between_nodes_that_come_and_go_if_another_one_passes_it_on() {
+        let mut bench = where_two_come_and_go(TrafficPolicy::Cluster);
+        assert_eq!(bench.ask(188), Some(mac(3)));
+        assert_eq!(bench.said(&web()), (true, "AnnouncedElsewhere"));
+        bench.run(Duration::from_secs(300));
+        assert_eq!(bench.ask(188), Some(mac(3)), "it stays there");
+    }
+
+    #[test]
+    fn under_local_it_goes_back_since_no_other_node_takes_the_traffic() {
+        let bench = where_two_come_and_go(TrafficPolicy::Local);
+        assert_eq!(bench.ask(188), Some(mac(9)));
+    }
+
     /// What a node says at its other address is said by nobody else.
     #[test]
     fn a_node_of_two_families_is_no_witness_against_itself() {

@@ -3,7 +3,7 @@
 //! | reason | met | what it means |
 //! |---|---|---|
 //! | `Announced` | yes | every address is answered with the node and the MAC in the message |
-//! | `AnnouncedElsewhere` | yes | likewise, with a node that has no endpoint: none that has one is usable |
+//! | `AnnouncedElsewhere` | yes | likewise, with a node that has no endpoint: none that has one was usable, or had been for long |
 //! | `LeftToAnother` | no | somebody else claims the address, and is left with it |
 //! | `NodeAddress` | no | a node has the address for its own, and answers for it |
 //! | `NoReadyEndpoint` | no | no endpoint could take traffic |
@@ -60,7 +60,8 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         return match message.is_empty() {
             true => Word::Later,
             false if placing.fallback => {
-                message.push_str(", which has no endpoint: no node that has one is usable");
+                message
+                    .push_str(", which has no endpoint: no node that has one could be relied on");
                 Word::Now { met: true, reason: ELSEWHERE, message }
             }
             false => Word::Now { met: true, reason: "Announced", message },

@@ -244,7 +244,7 @@ impl Controller {
         if let Some(placed) = self.stays((name, service), record.as_ref(), spots, around) {
             return (Some(placed), false);
         }
-        let (placed, searches) = self.pick(service, spots, around);
+        let (placed, searches) = self.pick(service, !fresh, spots, around);
         let on_record = |placed: Placed| {
             // What is on record already is not written again, so that no verdict would commit it.
             let committed = own.as_ref() == Some(&placed.node);
@@ -340,10 +340,11 @@ impl Controller {
     }
 
     /// Picks a node among those that answer, once it is known of every candidate whether it does.
-    /// Says whether that is still to be found out.
+    /// Says whether that is still to be found out. `moves`: the Service leaves another node.
     fn pick(
         &self,
         service: &Service,
+        moves: bool,
         spots: &[Spot<'_>],
         around: &Surroundings<'_>,
     ) -> (Option<Placed>, bool) {
@@ -356,13 +357,14 @@ impl Controller {
         };
         let n_bad = |node: &NodeName| around.proxies.n_bad(node);
         let load = |node: &NodeName| (n_bad(node), held_down(node), self.load.count(node));
-        let best = |far: bool| {
-            let answered = |node: &NodeName| {
-                spots.iter().filter(|spot| spot.answers(node, far, spots, around)).count()
-            };
+        let n_answered = |node: &NodeName, far: bool| {
+            spots.iter().filter(|spot| spot.answers(node, far, spots, around)).count()
+        };
+        let best = |far: bool, may: &dyn Fn(&NodeName) -> bool| {
+            let answered = |node: &NodeName| n_answered(node, far);
             let nodes = spots.iter().flat_map(|spot| spot.candidates.within(far));
             let open = nodes.map(|(node, _)| node);
-            let open = open.filter(|node| !around.cluster.is_cordoned(node));
+            let open = open.filter(|node| !around.cluster.is_cordoned(node) && may(node));
             let near =
                 |node: &NodeName| spots.iter().filter(|spot| spot.candidates.is_near(node)).count();
             let open: Vec<_> = open.map(|node| ((answered(node), near(node)), node)).collect();
@@ -380,8 +382,18 @@ impl Controller {
                 if !is_settled(spots, far, around) {
                     return (None, true);
                 }
-                node = best(far);
+                node = best(far, &|_| true);
             }
+        }
+        // One that moves would go back and forth between nodes that come and go. It leaves them all to
+        // any other that serves as much, and stays there.
+        if let Some(unsteady) = node.filter(|node| moves && held_down(node)) {
+            let steady = |node: &NodeName| {
+                !held_down(node)
+                    && n_bad(node) <= n_bad(unsteady)
+                    && n_answered(node, true) >= n_answered(unsteady, true)
+            };
+            node = best(true, &steady).or(node);
         }
         let placed = node.map(|node| Placed {
             node: node.clone(),

@@ -10,7 +10,7 @@
 //! | L3 | a leader that dies is replaced, and all is answered again | its Lease and [`SUCCESSION_MAX`] | `successor` |
 //! | L4 | a leader that leaves is replaced likewise | [`HANDOVER_MAX`] | `handover` |
 //! | L5 | every kind of client reaches every EIP where it is | what its kind takes ([`Client::notices_within`]) | `clients` |
-//! | L6 | nothing moves for a node that comes, and little for one whose link is marginal | [`MOVES_MAX`] moves of an EIP in [`WATCHED_FOR`], one more for each node if it is the leader's, twice that if that one has no pod | `steadiness` |
+//! | L6 | nothing moves for a node that comes, and little for one whose link is marginal | [`MOVES_MAX`] moves of an EIP in [`WATCHED_FOR`], one more for each node if it is the leader's, twice that under `Local` if that one has no pod | `steadiness` |
 //! | L7 | new Services go to the nodes that have least | a difference of [`DIFFERENCE_MAX`] | `balance` |
 //!
 //! [`Client::notices_within`]: super::Client::notices_within

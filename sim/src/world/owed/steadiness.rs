@@ -1,7 +1,7 @@
 //! L6: a node that comes back takes nothing away from others, and one whose cable loses frames is left
 //! and not returned to.
 
-use porter_core::ServiceName;
+use porter_core::{ServiceName, TrafficPolicy};
 
 use super::{MOVES_MAX, RETURN_MAX, ReplicaId, WATCHED_FOR, World, owed};
 
@@ -25,14 +25,16 @@ impl World {
     /// How often an EIP may move while its leader has a bad cable, and misses answers of all nodes alike.
     ///
     /// Each node is left once, and then held down; in the end the leader's own has everything, or
-    /// another leads. But an endpoint counts for more than a hold-down. Where the leader's own node has
-    /// none, those that have one take turns until all of them are silent at once, which is a matter of
-    /// luck.
+    /// another leads. Under `Local` it cannot have what has no endpoint there: nodes that have one are
+    /// left when they are silent and taken when they are heard, since any of them is better than none,
+    /// and how often that is, is a matter of luck.
     fn moves_max_behind(&self, leader: ReplicaId, service: &ServiceName) -> usize {
         let once_each = MOVES_MAX + self.nodes.len();
-        match self.nodes_behind(service).contains(&self.nodes[leader].name) {
-            true => once_each,
-            false => 2 * once_each,
+        let policy = self.api.services.get(service).map(|(_, service)| service.policy);
+        let own = self.nodes_behind(service).contains(&self.nodes[leader].name);
+        match policy {
+            Some(TrafficPolicy::Local) if !own => 2 * once_each,
+            _ => once_each,
         }
     }
 
