@@ -39,8 +39,13 @@ impl Proofs {
         id: usize,
         mac: MacAddr,
     ) -> Result<Moment, Violation> {
-        if world.nodes[id].macs.contains(&mac) {
-            return Ok(world.now()); // It is its own.
+        let own = &world.nodes[id];
+        if own.mac == mac {
+            return Ok(world.now());
+        }
+        if own.macs.contains(&mac) {
+            // Its own until another card was put in, of which it may not have been told.
+            return Ok(world.now().just_before());
         }
         let heard = self.heard.get(&id);
         let proved = |node: &NodeHost| {
