@@ -10,6 +10,7 @@ use porter_core::{
 
 /// The MAC of the link on which everything is heard.
 pub const OWN: MacAddr = MacAddr(2, 0, 0, 0, 0, 3);
+const OWN_ADDRESS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3);
 const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
 
 /// Hears a frame, and says something about the same addresses.
@@ -34,8 +35,7 @@ pub fn frame(bytes: &[u8]) -> Result<Heard, Dropped> {
 
 /// As whom everything is said.
 fn own() -> Own {
-    let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3);
-    Own { mac: OWN, addresses: vec![Ipv6Net::from(address)] }
+    Own { mac: OWN, addresses: vec![Ipv6Net::from(OWN_ADDRESS)] }
 }
 
 fn answer(question: WhoHas) {
@@ -59,10 +59,8 @@ fn answer_solicitation(question: WhoHas, told: IsAt) {
     let WhoHas { link, target, asker: (address, mac), via } = question;
     let has_address = !address.is_unspecified();
     let heard = |to: MacAddr| {
-        let to = has_address.then_some((address, to));
-        // One host is told from the address itself, all from this link.
-        let via = if has_address { NODE } else { MacAddr::zero() };
-        Heard::IsAt(IsAt { to, via, ..told })
+        let is_at = IsAt { to: has_address.then_some((address, to)), ..told };
+        Heard::IsAt(IsAt { via: speaker(&is_at), ..is_at })
     };
     if is_host(mac) || !has_address {
         let answer = wire::answer(&own(), &told).expect("a solicitation can be answered");
@@ -83,15 +81,20 @@ fn answer_solicitation(question: WhoHas, told: IsAt) {
     }
 }
 
+/// Who is heard to speak of an address of IPv6. One host is told from the address itself; all are told from
+/// this link, which is nobody for whom it is about, unless it is about its own.
+fn speaker(is_at: &IsAt) -> MacAddr {
+    match is_at.to.is_some() || is_at.target == IpAddr::V6(OWN_ADDRESS) {
+        true => is_at.mac,
+        false => MacAddr::zero(),
+    }
+}
+
 fn repeat(is_at: IsAt) {
     let v6 = is_at.target.is_ipv6();
     let via_host = is_host(is_at.via) || v6 && is_at.via.is_zero();
     assert!(is_host(is_at.mac) && via_host, "{is_at:?} has no sender");
-    let via = match is_at.to {
-        _ if !v6 => OWN,
-        Some(_) => is_at.mac,
-        None => MacAddr::zero(),
-    };
+    let via = if v6 { speaker(&is_at) } else { OWN };
     let again = Heard::IsAt(IsAt { via, ..is_at });
     if let Some((_, mac)) = is_at.to {
         let to_whom = if v6 { mac } else { is_at.via };
