@@ -1,6 +1,6 @@
 //! Both families in the lab: what the cluster shows of a Service of both, and that it is reached.
 
-use std::{fs, net::Ipv6Addr, process::Command};
+use std::{env, fs, net::Ipv6Addr, process::Command};
 
 use tempfile::TempDir;
 
@@ -103,6 +103,8 @@ fn a_service_of_both_families_shows_both_and_its_pods_are_reached_over_both() {
     let node_port = of(".spec.ports[0].nodePort");
     greets(&lab, "172.22.0.10", &node_port);
     greets(&lab, "fd00:172:22::10", &node_port);
+    pings(&lab, "-4", V4);
+    pings(&lab, "-6", V6);
     assert!(lab.stop().success());
 }
 
@@ -226,6 +228,18 @@ fn greets(lab: &Lab, address: &str, port: &str) {
     lab::until(&format!("the client reaches a pod at {address}, port {port}"), || {
         fetch(lab, "client", address, port).contains("Hello from pod mylbapp-")
     });
+}
+
+/// The node that is answered has the address, too, as kube-proxy in mode IPVS gives it to every node.
+fn pings(lab: &Lab, family: &str, address: &str) {
+    if Command::new("ping").arg("-V").output().is_err() {
+        assert!(env::var_os("CI").is_none(), "CI has to provide ping");
+        return;
+    }
+    let ping = ["lab", "exec", "client", "--", "ping", family, "-c", "3", "-W", "20", address];
+    let ran = lab.run(lab::PORTER, &ping);
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success() && said.contains(" 0% packet loss"), "{said}");
 }
 
 /// How many of so many datagrams, ten a second, come back to the client. Unlike those of a connection, and

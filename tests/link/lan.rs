@@ -271,6 +271,28 @@ fn arping_finds_the_node_and_the_address_taken() {
     });
 }
 
+/// `arping -U` speaks for an address of its own only.
+#[test]
+fn arping_that_announces_an_eip_is_heard_as_a_claim_and_not_answered() {
+    apart(async || {
+        let (_cable, client) = eth0().await;
+        let mut lan = leading([(EIP, Ok(NODE))]).await;
+        let eip = EIP.to_string();
+        let Some((said, owned)) = client.run("ip", &["address", "add", &eip, "dev", "eth0"]) else {
+            return;
+        };
+        assert!(owned, "{said}");
+
+        let announce = ["-U", "-c", "1", "-w", "2", "-s", &eip, "-I", "eth0", &eip];
+        let Some(_) = client.run("arping", &announce) else { return };
+
+        let (link, mac) = (name(), client.mac);
+        let claim = IsAt { link, target: EIP, mac, to: None, via: mac };
+        assert_eq!(heard(&mut lan).await, claim);
+        assert_eq!(lan.outcomes().count(Outcome::Answered), 0);
+    });
+}
+
 #[test]
 fn who_tries_out_an_address_that_is_tried_out_here_or_is_an_eip_is_told_and_nobody_else() {
     apart(async || {
