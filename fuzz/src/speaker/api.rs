@@ -141,6 +141,7 @@ impl Api {
                     ServiceChange::Status(status) => {
                         service.ingress = status.ingress;
                         status.announced.apply(&mut service.announced);
+                        status.conflict.apply(&mut service.conflict);
                     }
                 }
                 let service = Some(service).filter(|service| is_held(&service.metadata));

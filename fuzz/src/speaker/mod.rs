@@ -224,6 +224,7 @@ fn keep_ours(service: &mut Service, old: &Service) {
     }
     service.ingress.clone_from(&old.ingress);
     service.announced.clone_from(&old.announced);
+    service.conflict.clone_from(&old.conflict);
 }
 
 /// Somebody writes into what is ours.
@@ -242,6 +243,7 @@ fn tamper(api: &mut Api, script: &mut Script<'_>) {
         let mut service = service.clone();
         service.ingress = facts::ingress(script);
         service.announced = facts::condition(script);
+        service.conflict = facts::condition(script);
         match script.below(4) {
             1 => service.metadata.finalizers.clear(),
             2 => service.metadata.labels.clear(),
