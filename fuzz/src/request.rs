@@ -72,7 +72,7 @@ fn parse(part: &[u8]) -> Option<Request<Body>> {
 async fn send(store: &Store, request: Request<Body>) -> StatusCode {
     let asked = format!("{} {}", request.method(), request.uri());
     let query = request.uri().query().unwrap_or_default();
-    let tries = query.contains("dryRun");
+    let tries = query.split('&').any(|parameter| parameter == "dryRun=All");
     let watches = query.contains("watch");
     let method = request.method().clone();
     let before = store.revision();
