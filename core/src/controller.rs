@@ -357,17 +357,21 @@ impl Controller {
 
     /// How much is remembered of what there is.
     pub(crate) fn sizes(&self, cluster: &Cluster) -> Vec<Size> {
-        let objects = cluster.n_objects();
+        let n_missing = self.missing.len() + self.gone.len();
+        let n_holders = self.ipam.holders().count();
+        let n_objects = cluster.n_objects();
+        // A holder that is missing stays until a read confirms that it is gone.
+        let objects = n_objects + n_missing;
         let eips = cluster.eips.len();
         let unproved = self.unproved.values().map(BTreeSet::len).sum();
         let mut sizes = Vec::from([
-            Size::new("Services that hold addresses", self.ipam.holders().count(), objects),
+            Size::new("Services that hold addresses", n_holders, objects),
             Size::new("Eips whose record was written", self.written.len(), eips),
             Size::new("Eips that a write puts on record", self.recording.len(), eips),
             Size::new("Eips whose record is proved", self.proved.len(), eips),
             Size::new("holders that wait for that", unproved, objects),
             Size::new("holders that give back", self.leaving.len(), objects),
-            Size::new("holders that are missing", self.missing.len() + self.gone.len(), objects),
+            Size::new("holders that are missing", n_missing, n_objects + n_holders),
             Size::new("objects that wait for room", self.queue.len(), objects),
         ]);
         sizes.extend(self.load.sizes(objects));
