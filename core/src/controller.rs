@@ -360,7 +360,8 @@ impl Controller {
         let n_missing = self.missing.len() + self.gone.len();
         let n_holders = self.ipam.holders().count();
         let n_objects = cluster.n_objects();
-        // A holder that is missing stays until a read confirms that it is gone.
+        // A holder that is missing stays until a read confirms that it is gone. What there is says nothing of
+        // how many those are; once they were read about, what they left behind exceeds its bound.
         let objects = n_objects + n_missing;
         let eips = cluster.eips.len();
         let unproved = self.unproved.values().map(BTreeSet::len).sum();

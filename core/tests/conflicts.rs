@@ -84,12 +84,12 @@ fn an_address_is_asked_for_three_times_and_given_when_nobody_has_it() {
     let from = bench.now;
     bench.api.put_service(&web(), Some(asking()));
     bench.pump();
-    bench.run(Duration::from_millis(399));
+    bench.run(Duration::from_millis(400));
     assert_eq!(bench.used().len(), 0, "{:?}", bench.written);
     bench.run(Duration::from_millis(400));
     let asked = bench.probed.iter().map(|(at, to)| (at.since(from).as_millis(), *to));
     let asked: Vec<_> = asked.collect();
-    assert_eq!(asked, [(0, eip(188)), (100, eip(188)), (200, eip(188))]);
+    assert_eq!(asked, [(1, eip(188)), (101, eip(188)), (201, eip(188))]);
     assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
     assert_eq!(bench.ask(188), Some(mac(9)));
 }

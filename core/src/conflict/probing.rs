@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::random::Random;
 
+/// The shortest wait before the first probe. A trial begins when all that was due has been asked already: one
+/// that were due at once would need another turn for itself.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
 /// How an address is tried out: how often it is asked for, and for how long nobody may answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConflictProbing {
@@ -42,7 +46,7 @@ impl ConflictProbing {
 
     /// The longest that it takes, on a LAN where nothing else is to be asked.
     pub fn lasts_at_most(&self) -> Duration {
-        self.wait_max + self.gap_max * u32::from(self.count - 1) + self.settle
+        self.wait_max.max(WAIT_MIN) + self.gap_max * u32::from(self.count - 1) + self.settle
     }
 
     pub(super) fn count(&self) -> u8 {
@@ -55,7 +59,7 @@ impl ConflictProbing {
 
     /// How long the first probe waits.
     pub(super) fn wait(&self, random: &mut Random) -> Duration {
-        between(Duration::ZERO, self.wait_max, random)
+        between(Duration::ZERO, self.wait_max, random).max(WAIT_MIN)
     }
 
     /// How long after one probe the next one follows.

@@ -53,9 +53,20 @@ fn tried_out(late: u64) -> (Instant, usize) {
 
 #[test]
 fn a_trial_whose_end_is_noticed_late_asks_again_but_not_for_ever() {
-    assert_eq!(tried_out(0), (at(400), 3));
+    assert_eq!(tried_out(0), (at(401), 3));
     let (_, probes) = tried_out(500);
     assert_eq!(probes, 6);
+}
+
+#[test]
+fn a_trial_is_not_due_as_it_begins() {
+    for probing in [ConflictProbing::fast(), ConflictProbing::rfc5227()] {
+        for seed in 0..2_000 {
+            let mut conflicts = Conflicts::new(Some(probing), OnConflict::Defend, seed);
+            conflicts.try_out(place(188), &links(), at(7));
+            assert!(conflicts.poll_timeout().unwrap() > at(7), "{seed}");
+        }
+    }
 }
 
 #[test]
@@ -83,7 +94,7 @@ fn an_address_on_a_link_that_is_down_is_not_tried_out() {
     assert!(conflicts.try_out(place(188), &down, at(0)));
     // One that goes down meanwhile holds nothing up.
     assert!(!conflicts.try_out(place(188), &links(), at(0)));
-    conflicts.handle_timeout(&down, at(0));
+    conflicts.handle_timeout(&down, at(1));
     assert!(conflicts.is_clear(place(188), &links()) == Some(true));
 }
 
