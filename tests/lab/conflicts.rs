@@ -78,6 +78,16 @@ impl Contested {
         self.shell(&format!("kubectl get svc {SERVICE} -o jsonpath='{path}'"))
     }
 
+    /// Makes another Service, and waits until it shows this address.
+    fn next_is_given(&self, address: &str) {
+        let next = reasons::service("next", "eip-sample-layer2", "", 80);
+        self.shell(&format!("kubectl apply -f - <<EOF\n{next}EOF\n"));
+        lab::until("another address is given", || {
+            let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
+            self.shell(&format!("kubectl get svc next -o {path}")) == address
+        });
+    }
+
     fn until_said(&self, what: &[&str]) {
         let limit = Instant::now() + PATIENCE;
         loop {
@@ -120,12 +130,7 @@ fn an_address_on_the_loopback_of_a_node_without_arp_ignore_is_not_given() {
     let Some(lab) = Contested::start() else { return };
     lab.set_strict(false);
     lab.on(lab.node, "ip address add 172.22.0.189/32 dev lo");
-    let next = reasons::service("next", "eip-sample-layer2", "", 80);
-    lab.shell(&format!("kubectl apply -f - <<EOF\n{next}EOF\n"));
-    lab::until("the one after it is given", || {
-        let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
-        lab.shell(&format!("kubectl get svc next -o {path}")) == "172.22.0.190"
-    });
+    lab.next_is_given("172.22.0.190");
     let said = lab.shell("kubectl describe eip eip-sample-layer2");
     let named = format!("172.22.0.189 is set aside: {}'s kernel answers for it on eth0", lab.node);
     assert!(said.contains(&named), "{said}");
@@ -176,12 +181,7 @@ fn an_address_that_a_host_tries_out_is_left_to_it_and_one_in_use_is_told_of() {
     let script = format!("for i in 1 2 3 4 5; do {arping} & sleep 0.2; done; wait");
     let exec = ["lab", "exec", "client", "--", "bash", "-c", &script];
     let mut taking = lab.lab.spawn(lab::PORTER, &exec);
-    let next = reasons::service("next", "eip-sample-layer2", "", 80);
-    lab.shell(&format!("kubectl apply -f - <<EOF\n{next}EOF\n"));
-    lab::until("the one after it is given", || {
-        let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
-        lab.shell(&format!("kubectl get svc next -o {path}")) == "172.22.0.190"
-    });
+    lab.next_is_given("172.22.0.190");
     let said = lab.shell("kubectl describe eip eip-sample-layer2");
     let named = "172.22.0.189 is set aside: a host at 52:54:ac:16:00:64 on eth0 tried it out";
     assert!(said.contains(named), "{said}");

@@ -116,7 +116,8 @@ impl Links for Ports {
     fn probe(&mut self, _: &Probe) {}
 }
 
-fn speaker() -> Speaker {
+/// One that has seen nothing.
+pub(crate) fn speaker() -> Speaker {
     let config = Config {
         identity: Identity::from("me"),
         epoch: Timestamp(0),

@@ -6,10 +6,7 @@ use std::{
     pin::pin,
 };
 
-use porter_core::{
-    Config, EipName, Identity, Kind, LeaseTiming, LinkName, OnConflict, Pool, Probing, Speaker,
-    Timestamp, Unusable,
-};
+use porter_core::{EipName, Kind, LinkName, Pool, Unusable};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -20,6 +17,7 @@ use tokio::{
 use super::*;
 use crate::{
     Inquiries, Report, Tally, clock,
+    drive::tests::speaker,
     link::{Pulse, Roster},
 };
 
@@ -31,16 +29,7 @@ fn eth0() -> LinkName {
 
 /// What a replica says that has seen everything, and has one link and one Eip.
 fn report() -> Report {
-    let config = Config {
-        identity: Identity::from("me"),
-        epoch: Timestamp(0),
-        lease: LeaseTiming::default(),
-        probing: Probing::default(),
-        checks_proxies: false,
-        conflict_probing: None,
-        on_conflict: OnConflict::Defend,
-    };
-    let report = Report::of(&Speaker::new(config, 7), &Tally::default(), clock::now());
+    let report = Report::of(&speaker(), &Tally::default(), clock::now());
     let pool = Pool { addresses: 13, used: 2 };
     let pools = vec![(EipName::from("eip-sample-layer2"), pool)];
     Report { unlisted: Vec::new(), links: vec![(eth0(), Ok(true))], pools, ..report }

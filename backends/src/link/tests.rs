@@ -118,17 +118,22 @@ async fn soon(happens: impl Future<Output = ()>) {
     timeout(SOON, happens).await.expect("it happens soon");
 }
 
+/// A responder that does nothing until it is told to go.
+fn stuck(station: Station) -> (Responder, std::sync::mpsc::Sender<()>) {
+    let (go, gone) = std::sync::mpsc::channel();
+    let responder = Responder::at(station, groups(), move |station| {
+        gone.recv().map_err(io::Error::other)?;
+        station.respond()
+    });
+    (responder.expect("a thread can start"), go)
+}
+
 #[tokio::test]
 async fn the_slowest_responder_decides_what_is_acknowledged() {
     let (mut lan, _surveyor) = lan();
     let ((quick, _), (slow, wire)) = (station(&lan), station(&lan));
     let quick = Responder::at(quick, groups(), Station::respond).expect("a thread can start");
-    let (go, gone) = std::sync::mpsc::channel();
-    let slow = Responder::at(slow, groups(), move |station| {
-        gone.recv().map_err(io::Error::other)?;
-        station.respond()
-    });
-    let slow = slow.expect("a thread can start");
+    let (slow, go) = stuck(slow);
     lan.responders = BTreeMap::from([(other_name(), quick), (name(), slow)]);
 
     lan.publish(answers(Ok(NODE)), Generation(1));
@@ -306,12 +311,7 @@ async fn a_responder_goes_round_when_it_is_asked_and_one_that_is_stuck_does_not(
     let (lan, _surveyor) = lan();
     let ((quick, _near), (slow, _far)) = (station(&lan), station(&lan));
     let quick = Responder::at(quick, groups(), Station::respond).expect("a thread can start");
-    let (go, gone) = std::sync::mpsc::channel();
-    let slow = Responder::at(slow, groups(), move |station| {
-        gone.recv().map_err(io::Error::other)?;
-        station.respond()
-    });
-    let slow = slow.expect("a thread can start");
+    let (slow, go) = stuck(slow);
     let pulse = |responder: &Responder| Ok(Arc::clone(responder.station.pulse()));
     let roster = BTreeMap::from([(other_name(), pulse(&quick)), (name(), pulse(&slow))]);
     let responders = Responders(watch::channel(roster).1);
