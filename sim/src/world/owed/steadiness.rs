@@ -1,7 +1,7 @@
 //! L6: a node that comes back takes nothing away from others, and one whose cable loses frames is left
 //! and not returned to.
 
-use porter_core::{ServiceName, TrafficPolicy};
+use porter_core::{Probing, ServiceName, TrafficPolicy};
 
 use super::{MOVES_MAX, RETURN_MAX, ReplicaId, WATCHED_FOR, World, owed};
 
@@ -26,15 +26,17 @@ impl World {
     ///
     /// Each node is left once, and then held down; in the end the leader's own has everything, or
     /// another leads. Under `Local` it cannot have what has no endpoint there: nodes that have one are
-    /// left when they are silent and taken when they are heard, since any of them is better than none,
-    /// and how often that is, is a matter of luck.
+    /// left when they are silent and taken when they are heard, since any of them is better than none.
+    /// Nothing but the three probes that each has to miss first limits how often that is.
     fn moves_max_behind(&self, leader: ReplicaId, service: &ServiceName) -> usize {
-        let once_each = MOVES_MAX + self.nodes.len();
         let policy = self.api.services.get(service).map(|(_, service)| service.policy);
         let own = self.nodes_behind(service).contains(&self.nodes[leader].name);
         match policy {
-            Some(TrafficPolicy::Local) if !own => 2 * once_each,
-            _ => once_each,
+            Some(TrafficPolicy::Local) if !own => {
+                let death = Probing::default().interval() * 2;
+                usize::try_from(WATCHED_FOR.as_millis() / death.as_millis()).unwrap_or(usize::MAX)
+            }
+            _ => MOVES_MAX + self.nodes.len(),
         }
     }
 
