@@ -420,9 +420,6 @@ impl Speaker {
         }
         self.contest(now);
         self.write(now);
-        while let Some(((link, address), goes_on)) = self.conflicts.poll_moved() {
-            self.groups.handle_trial(link, address, goes_on);
-        }
         if let Standing::Speak(_, controller) = &mut self.standing
             && controller.take_shift()
         {
@@ -432,6 +429,9 @@ impl Speaker {
             self.announcer.handle_silence(link, eip);
             let said = self.publication.entry(link, eip);
             self.conflicts.handle_spoken((link, eip), said, now);
+        }
+        while let Some(((link, address), goes_on)) = self.conflicts.poll_moved() {
+            self.groups.handle_trial(link, address, goes_on);
         }
         if let Standing::Speak(..) = &self.standing
             && let Some(until) = self.election.until()

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bench::*;
 use porter_core::{
-    ConflictProbing, Disputes, Eip, Input, Instant, IsAt, Link, MacAddr, Node, OnConflict, Silence,
-    Unroutable, WhoHas,
+    ConflictProbing, Disputes, Eip, Input, Instant, IsAt, Link, MacAddr, Node, OnConflict,
+    ServiceName, Silence, Unroutable, WhoHas,
 };
 
 /// A host that is no node.
@@ -92,6 +92,25 @@ fn an_address_is_asked_for_three_times_and_given_when_nobody_has_it() {
     assert_eq!(asked, [(1, eip(188)), (101, eip(188)), (201, eip(188))]);
     assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
     assert_eq!(bench.ask(188), Some(mac(9)));
+}
+
+#[test]
+fn the_end_of_a_trial_whose_address_is_spoken_of_waits_for_nothing_else_to_happen() {
+    let mut bench = serving(OnConflict::Defend);
+    let other = ServiceName::new("default", "other");
+    // Its node is asked for already, so that nothing comes back when it is answered.
+    bench.endpoints(&other, &["node3"]);
+    bench.api.put_service(&other, Some(asking()));
+    bench.pump();
+    bench.replies = false;
+    bench.watches = false;
+    bench.acknowledges = false;
+    for _ in 0..100 {
+        bench.run(Duration::from_millis(10));
+        bench.judge(Verdict::Done);
+        assert_eq!(bench.speaker.sizes().excesses().collect::<Vec<_>>(), []);
+    }
+    assert_eq!(bench.ask(189), Some(mac(9)));
 }
 
 #[test]
