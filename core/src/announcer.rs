@@ -131,16 +131,6 @@ impl Announcer {
         self.due.insert((now, place));
     }
 
-    /// Announces everything on a link from the beginning: nobody heard what was said while it was
-    /// down.
-    pub(crate) fn handle_up(&mut self, link: LinkName) {
-        let on_link = self.subjects.iter().filter(|((on, _), _)| *on == link);
-        let subjects: Vec<_> = on_link.map(|(&(_, eip), subject)| (eip, subject.mac)).collect();
-        for (eip, mac) in subjects {
-            self.handle_change(link, eip, mac);
-        }
-    }
-
     /// Announces an EIP no more.
     pub(crate) fn handle_silence(&mut self, link: LinkName, eip: IpAddr) {
         let place = (link, eip);

@@ -358,7 +358,7 @@ impl Controller {
     /// How much is remembered of what there is.
     pub(crate) fn sizes(&self, cluster: &Cluster) -> Vec<Size> {
         let n_missing = self.missing.len() + self.gone.len();
-        let n_holders = self.ipam.holders().count();
+        let (n_holders, n_pools) = (self.ipam.holders().count(), self.ipam.eips().count());
         let n_objects = cluster.n_objects();
         // A holder that is missing stays until a read confirms that it is gone. What there is says nothing of
         // how many those are; once they were read about, what they left behind exceeds its bound.
@@ -367,6 +367,7 @@ impl Controller {
         let unproved = self.unproved.values().map(BTreeSet::len).sum();
         let mut sizes = Vec::from([
             Size::new("Services that hold addresses", n_holders, objects),
+            Size::new("Eips, and those gone that are held of", n_pools, eips + 2 * n_holders),
             Size::new("Eips whose record was written", self.written.len(), eips),
             Size::new("Eips that a write puts on record", self.recording.len(), eips),
             Size::new("Eips whose record is proved", self.proved.len(), eips),

@@ -306,9 +306,6 @@ impl Speaker {
     fn handle_carrier(&mut self, link: LinkName, carrier: bool, now: Instant) {
         if carrier {
             self.came_up.insert(link);
-            if !self.cluster.links.get(&link).is_some_and(|before| before.carrier) {
-                self.announcer.handle_up(link);
-            }
         }
         let changed = self.neighbors.handle_carrier(link, carrier);
         self.handle_neighbors(changed, now);

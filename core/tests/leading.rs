@@ -20,6 +20,27 @@ fn seconds_answered(bench: &mut Bench) -> usize {
 }
 
 #[test]
+fn a_replica_that_was_not_told_of_every_kind_of_object_does_not_compete() {
+    for unlisted in [Kind::Eip, Kind::Service, Kind::Namespace, Kind::Node, Kind::Slice] {
+        let mut bench = Bench::new();
+        bench.tell(Input::Link(eth0(), Ok(link())));
+        let kinds = [Kind::Eip, Kind::Service, Kind::Namespace, Kind::Node, Kind::Slice];
+        for kind in kinds.into_iter().filter(|kind| *kind != unlisted) {
+            let listing = bench.api.list(kind);
+            bench.tell(listing);
+        }
+        let no_lease = bench.api.list(Kind::Lease);
+        bench.tell(no_lease);
+        bench.run(Duration::from_secs(20));
+        assert_eq!(bench.api.lease, None, "without {}", unlisted.as_str());
+        let listing = bench.api.list(unlisted);
+        bench.tell(listing);
+        bench.run(Duration::from_secs(20));
+        assert!(bench.speaker.leads(bench.now));
+    }
+}
+
+#[test]
 fn a_blind_leader_that_nobody_relieves_goes_on_with_what_it_knows() {
     let mut bench = Bench::serving();
     bench.tell(Input::Lost(Kind::Slice));

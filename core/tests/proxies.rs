@@ -136,3 +136,20 @@ fn a_pin_to_a_node_whose_kube_proxy_fails_is_rejected_and_says_why() {
     let told = bench.told("PinRejected");
     assert!(told.iter().any(|told| told.contains("kube-proxy that does not work")), "{told:?}");
 }
+
+#[test]
+fn the_kube_proxy_of_a_node_that_is_alone_is_asked_every_second() {
+    let mut bench = Bench::new();
+    bench.tell(Input::Link(eth0(), Ok(link())));
+    bench.api.put_node(&NodeName::from("node1"), Some(node(3)));
+    bench.api.put_eip(&pool(), Some(layer2("172.22.0.188-172.22.0.200")));
+    bench.list();
+    bench.run(Duration::from_secs(8));
+    bench.endpoints(&web(), &["node1"]);
+    bench.service(&web(), Some(asking()));
+    assert_eq!(bench.ask(188), Some(mac(3)));
+    bench.n_checks.clear();
+    // Nobody is probed whose turn would have it asked as well.
+    bench.run(Duration::from_secs(60));
+    assert!((59..=61).contains(&bench.n_checks[&NodeName::from("node1")]), "{:?}", bench.n_checks);
+}
