@@ -156,6 +156,9 @@ impl Controller {
             // What is held was written by somebody else: that is how it is.
             self.ipam = restored(cluster);
             self.ipam.handle_aside(&self.aside.who(), self.aside.crowds());
+            for absent in [&mut self.missing, &mut self.gone] {
+                absent.retain(|name| self.ipam.holdings_of(name).next().is_some());
+            }
             self.handle_all(cluster);
         }
         for name in eips.iter().filter(|name| cluster.eips.get(name).is_none()) {
@@ -373,7 +376,7 @@ impl Controller {
             Size::new("Eips whose record is proved", self.proved.len(), eips),
             Size::new("holders that wait for that", unproved, objects),
             Size::new("holders that give back", self.leaving.len(), objects),
-            Size::new("holders that are missing", n_missing, n_objects + n_holders),
+            Size::new("holders that are missing", n_missing, n_holders),
             Size::new("objects that wait for room", self.queue.len(), objects),
         ]);
         sizes.extend(self.load.sizes(objects));

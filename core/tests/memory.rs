@@ -91,6 +91,19 @@ fn eips_leave_nothing_behind() {
 }
 
 #[test]
+fn holders_that_are_not_there_and_not_on_record_any_more_leave_nothing_behind() {
+    let mut bench = Bench::serving();
+    // The read that would confirm that they are gone is not answered.
+    bench.replies = false;
+    come_and_go(&mut bench, |bench, number| {
+        bench.edit_eip(&pool(), |pool| {
+            pool.status.used.retain(|address, _| *address == eip(188));
+            pool.status.used.insert(eip(190), [named_by("ghost", number)].into());
+        });
+    });
+}
+
+#[test]
 fn links_of_pods_leave_nothing_behind() {
     let mut bench = Bench::serving();
     come_and_go(&mut bench, |bench, number| {
