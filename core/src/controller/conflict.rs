@@ -113,7 +113,6 @@ impl Controller {
     /// Takes in that something else is known of who claims an address.
     pub(crate) fn handle_conflict(&mut self, (_, address): Place) {
         self.services.extend(self.ipam.holders_of(address).cloned());
-        self.eips.extend(self.ipam.owner(address).cloned());
     }
 
     /// Takes in that more addresses can be tried out.

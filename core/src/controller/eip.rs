@@ -107,13 +107,10 @@ impl Controller {
         let cluster = around.cluster;
         let mut used = self.ipam.used(name).clone();
         for (address, holders) in &mut used {
+            let recorded = eip.status.used.get(address);
             holders.retain(|holder| {
-                let recorded = eip.status.used.get(address);
                 recorded.is_some_and(|used| used.contains(holder))
-                    || cluster.services.get(holder).is_some_and(|service| {
-                        let first = self.ipam.holdings_of(holder).next();
-                        first.is_some_and(|first| claim::is_claimed(service, &first.eip))
-                    }) && self.is_tried(name, *address, around).unwrap_or_else(|| {
+                    || self.is_recordable(holder, name, *address, around).unwrap_or_else(|| {
                         untried.insert(holder.clone());
                         false
                     })
@@ -144,6 +141,22 @@ impl Controller {
             }
         };
         status
+    }
+
+    /// Whether a holder that is not on record can be put there: it carries what a holder carries, and
+    /// nobody else has the address, as far as is to be found out; `None`: that has not begun.
+    pub(super) fn is_recordable(
+        &self,
+        holder: &ServiceName,
+        eip: &EipName,
+        address: IpAddr,
+        around: &Surroundings<'_>,
+    ) -> Option<bool> {
+        let first = self.ipam.holdings_of(holder).next();
+        let is_claimed = around.cluster.services.get(holder).is_some_and(|service| {
+            first.is_some_and(|first| claim::is_claimed(service, &first.eip))
+        });
+        if is_claimed { self.is_tried(eip, address, around) } else { Some(false) }
     }
 
     /// Whether nobody else has an address, as far as is to be found out; `None`: that has not begun.

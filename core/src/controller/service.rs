@@ -108,12 +108,7 @@ impl Controller {
             let recorded = around.cluster.eips.get(&holding.eip);
             let recorded = recorded.and_then(|eip| eip.status.used.get(&holding.address));
             if !recorded.is_some_and(|holders| holders.contains(name)) {
-                let link = around.cluster.link_of(&holding.eip);
-                if let Some(link) = link.filter(|_| self.is_new(holding, around.cluster)) {
-                    let links = &around.cluster.links;
-                    around.conflicts.try_out((link, holding.address), links, around.now);
-                }
-                self.eips.insert(holding.eip.clone());
+                self.enroll(name, holding, around);
             } else if !shown.contains(&holding.address)
                 && !self.proved.contains(&holding.eip)
                 && !is_spoken_of(holding, around)
@@ -163,6 +158,19 @@ impl Controller {
         });
         let ours: Vec<_> = ours.collect();
         self.step_status(name, service, &ours, (word, remarks(request)), around)
+    }
+
+    /// Has a holder put on record once nobody else is found to have the address.
+    fn enroll(&mut self, name: &ServiceName, holding: &Holding, around: &mut Surroundings<'_>) {
+        let Holding { eip, address } = holding;
+        let link = around.cluster.link_of(eip);
+        if let Some(link) = link.filter(|_| self.is_new(holding, around.cluster)) {
+            around.conflicts.try_out((link, *address), &around.cluster.links, around.now);
+        }
+        // The status of an Eip costs what it holds: only who can be put on record is news for it.
+        if self.is_recordable(name, eip, *address, around) == Some(true) {
+            self.eips.insert(eip.clone());
+        }
     }
 
     /// What a Service is told of which no address is on record yet: what is new is tried out first, on a
