@@ -4,8 +4,13 @@
 //! answer is a function of state and no event. Whether anything may be said at all is the caller's
 //! `until`: the deadline of the Lease, compared with `now` for every single question.
 
-use std::{collections::BTreeMap, error, fmt, net::IpAddr};
+use std::{
+    error, fmt, iter,
+    net::{IpAddr, Ipv6Addr},
+    ops::Bound,
+};
 
+use imbl::OrdMap;
 use pnet::util::MacAddr;
 
 use crate::{Instant, LinkName};
@@ -121,9 +126,12 @@ impl fmt::Display for Silence {
 impl error::Error for Silence {}
 
 /// For every EIP of every link: the MAC to answer with, or why not. Immutable once published.
+///
+/// A clone shares all of its table with the original, and each change copies what leads to one entry,
+/// so that publishing one change costs the same whatever else is answered.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Answers {
-    table: BTreeMap<(LinkName, IpAddr), Result<MacAddr, Silence>>,
+    table: OrdMap<(LinkName, IpAddr), Result<MacAddr, Silence>>,
 }
 
 impl Answers {
@@ -151,6 +159,26 @@ impl Answers {
     /// What is answered for one EIP. Unlike [`Self::answer`], whoever asks and whenever.
     pub fn entry(&self, link: LinkName, eip: IpAddr) -> Option<Result<MacAddr, Silence>> {
         self.table.get(&(link, eip)).copied()
+    }
+
+    /// Of how many EIPs something is said, counted once for every link.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The links on which something is said of an EIP.
+    pub(crate) fn links_of(&self, eip: IpAddr) -> impl Iterator<Item = LinkName> + '_ {
+        self.links().filter(move |link| self.table.contains_key(&(*link, eip)))
+    }
+
+    /// The links on which anything is said. Looks at one EIP of each.
+    fn links(&self) -> impl Iterator<Item = LinkName> + '_ {
+        const LAST: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
+        let link = |entry: (&(LinkName, IpAddr), _)| entry.0.0;
+        iter::successors(self.table.get_min().map(|((link, _), _)| *link), move |before| {
+            let after = (Bound::Excluded((*before, LAST)), Bound::Unbounded);
+            self.table.range(after).next().map(link)
+        })
     }
 
     /// Sets or removes what is answered for one EIP. Returns what was answered before.

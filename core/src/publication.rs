@@ -5,7 +5,7 @@
 //! move, giving an address back, giving up the Lease, speaking in a new term - waits for that.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
 };
@@ -24,9 +24,10 @@ pub(crate) struct Publication {
     /// The last generation in which everything was taken back.
     cleared: Generation,
     permitted: Instant,
-    /// EIPs whose answer changed in a generation that is not acknowledged yet.
-    changed: BTreeMap<(LinkName, IpAddr), Generation>,
-    stale: bool,
+    /// EIPs whose answer changed in a generation that is not acknowledged yet, by link.
+    changed: BTreeMap<IpAddr, BTreeMap<LinkName, Generation>>,
+    /// Those of them whose answer is not published yet.
+    unpublished: BTreeSet<(LinkName, IpAddr)>,
     outputs: VecDeque<Output>,
 }
 
@@ -40,7 +41,7 @@ impl Publication {
             cleared: Generation::default(),
             permitted: Instant::ZERO,
             changed: BTreeMap::new(),
-            stale: false,
+            unpublished: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -56,8 +57,9 @@ impl Publication {
             return;
         }
         self.answers.set(link, eip, answer);
-        self.changed.insert((link, eip), Generation(self.generation.0 + 1));
-        self.stale = true;
+        let next = Generation(self.generation.0 + 1);
+        self.changed.entry(eip).or_default().insert(link, next);
+        self.unpublished.insert((link, eip));
     }
 
     /// Takes back everything, and the permission to speak with it.
@@ -74,15 +76,13 @@ impl Publication {
     /// whose answer is another one now: of these, nothing may be said unasked until the change has
     /// taken effect.
     pub(crate) fn publish(&mut self) -> Vec<(LinkName, IpAddr)> {
-        if !self.stale {
+        if self.unpublished.is_empty() {
             return Vec::new();
         }
-        self.stale = false;
         self.generation.0 += 1;
         self.published = Arc::new(self.answers.clone());
         self.outputs.push_back(Output::Publish(self.published.clone(), self.generation));
-        let changed = self.changed.iter().filter(|(_, changed)| **changed == self.generation);
-        changed.map(|(eip, _)| *eip).collect()
+        std::mem::take(&mut self.unpublished).into_iter().collect()
     }
 
     /// Lets the responders speak strictly before `until`.
@@ -97,11 +97,13 @@ impl Publication {
     /// taken effect by that.
     pub(crate) fn handle_silenced(&mut self, generation: Generation) -> Vec<(LinkName, IpAddr)> {
         self.acknowledged = self.acknowledged.max(generation);
-        let acknowledged = self.acknowledged;
-        self.changed
-            .extract_if(.., |_, changed| *changed <= acknowledged)
-            .map(|(eip, _)| eip)
-            .collect()
+        let mut settled = Vec::new();
+        self.changed.retain(|eip, links| {
+            let acknowledged = links.extract_if(.., |_, changed| *changed <= self.acknowledged);
+            settled.extend(acknowledged.map(|(link, _)| (link, *eip)));
+            !links.is_empty()
+        });
+        settled
     }
 
     /// Whether no responder answers from before the last [`Self::clear`].
@@ -116,13 +118,12 @@ impl Publication {
 
     /// The links on which something is said of an EIP.
     pub(crate) fn links_of(&self, eip: IpAddr) -> impl Iterator<Item = LinkName> + '_ {
-        self.eips().filter(move |(_, other)| *other == eip).map(|(link, _)| link)
+        self.answers.links_of(eip)
     }
 
     /// Whether no responder can answer for an EIP any more.
     pub(crate) fn is_silent(&self, eip: IpAddr) -> bool {
-        let published = self.links_of(eip).next().is_some();
-        !published && !self.changed.keys().any(|(_, other)| *other == eip)
+        self.links_of(eip).next().is_none() && !self.changed.contains_key(&eip)
     }
 
     /// What is answered for an EIP, as it should be.
@@ -136,12 +137,12 @@ impl Publication {
 
     /// Of how many EIPs something is said.
     pub(crate) fn n_answers(&self) -> usize {
-        self.answers.iter().count()
+        self.answers.len()
     }
 
     /// Of how many something else is said than every responder knows.
     pub(crate) fn n_changed(&self) -> usize {
-        self.changed.len()
+        self.changed.values().map(BTreeMap::len).sum()
     }
 
     pub(crate) fn n_outputs(&self) -> usize {
@@ -154,7 +155,7 @@ impl Publication {
         let answers = self.n_answers();
         [
             Size::new("EIPs something is said of", answers, 2 * objects),
-            Size::new("EIPs whose answer changed", self.changed.len(), answers + 2 * objects),
+            Size::new("EIPs whose answer changed", self.n_changed(), answers + 2 * objects),
         ]
     }
 
