@@ -339,7 +339,7 @@ impl Bench {
         let mut n_rounds = 0;
         loop {
             n_rounds += 1;
-            assert!(n_rounds < 100_000, "it comes to no rest");
+            assert!(n_rounds < 1_000_000, "it comes to no rest");
             if let Some(output) = self.speaker.poll_output() {
                 self.perform(output);
             } else if let Some(generation) = self.unacknowledged.filter(|_| self.acknowledges) {
@@ -415,7 +415,7 @@ impl Bench {
                 }
                 self.writes.push_back((id, write));
                 assert!(
-                    self.written.len() < 50_000,
+                    self.written.len() < 200_000,
                     "writes without end: {:?}",
                     self.written.last()
                 );
