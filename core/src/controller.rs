@@ -156,9 +156,9 @@ impl Controller {
             // What is held was written by somebody else: that is how it is.
             self.ipam = restored(cluster);
             self.ipam.handle_aside(&self.aside.who(), self.aside.crowds());
-            for absent in [&mut self.missing, &mut self.gone] {
-                absent.retain(|name| self.ipam.holdings_of(name).next().is_some());
-            }
+            // Who holds nothing any more is not missing, and has nothing to give back.
+            self.services.extend(self.missing.iter().chain(&self.gone).cloned());
+            self.services.append(&mut self.leaving);
             self.handle_all(cluster);
         }
         for name in eips.iter().filter(|name| cluster.eips.get(name).is_none()) {

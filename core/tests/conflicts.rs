@@ -114,6 +114,16 @@ fn the_end_of_a_trial_whose_address_is_spoken_of_waits_for_nothing_else_to_happe
 }
 
 #[test]
+fn a_service_that_is_gone_before_its_address_is_found_in_use_leaves_nothing_behind() {
+    let mut bench = leading(OnConflict::Defend);
+    bench.replies = false;
+    bench.service(&web(), Some(asking()));
+    bench.service(&web(), None);
+    claim(&mut bench, 188, (STRANGER, STRANGER));
+    assert_eq!(bench.speaker.sizes().excesses().collect::<Vec<_>>(), []);
+}
+
+#[test]
 fn what_was_given_is_not_tried_out_again_by_who_leads_next_nor_when_it_moves() {
     let mut bench = serving(OnConflict::Defend);
     bench.endpoints(&web(), &["node4"]);

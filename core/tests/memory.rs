@@ -92,14 +92,33 @@ fn eips_leave_nothing_behind() {
 
 #[test]
 fn holders_that_are_not_there_and_not_on_record_any_more_leave_nothing_behind() {
-    let mut bench = Bench::serving();
-    // The read that would confirm that they are gone is not answered.
-    bench.replies = false;
-    come_and_go(&mut bench, |bench, number| {
-        bench.edit_eip(&pool(), |pool| {
-            pool.status.used.retain(|address, _| *address == eip(188));
-            pool.status.used.insert(eip(190), [named_by("ghost", number)].into());
+    // One that is answered, and one that is not.
+    for address in [eip(188), eip(190)] {
+        let mut bench = Bench::serving();
+        // Neither is the read answered that would confirm that they are gone, nor are responders silent.
+        bench.replies = false;
+        bench.acknowledges = false;
+        come_and_go(&mut bench, |bench, number| {
+            let ghost = named_by("ghost", number);
+            bench.edit_eip(&pool(), |pool| pool.status.used = [(address, [ghost].into())].into());
         });
+    }
+}
+
+#[test]
+fn holders_that_go_before_their_record_is_proved_leave_nothing_behind() {
+    let mut bench = Bench::serving();
+    bench.replies = false;
+    let other = EipName::from("other");
+    bench.eip(&other, Some(layer2("172.22.0.210")));
+    come_and_go(&mut bench, |bench, number| {
+        let name = named_by("web", number);
+        bench.service(&name, Some(asking()));
+        bench.edit_eip(&other, |other| {
+            other.status.used.insert(eip(210), [name.clone()].into());
+        });
+        bench.service(&name, None);
+        bench.edit_eip(&other, |other| other.status.used.clear());
     });
 }
 

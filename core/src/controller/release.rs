@@ -138,6 +138,12 @@ impl Controller {
         self.disputed.end(&Object::Service(name.clone()));
         let held: Vec<_> = self.ipam.holdings_of(name).cloned().collect();
         if held.is_empty() {
+            self.missing.remove(name);
+            self.gone.remove(name);
+            self.unproved.retain(|_, waiting| {
+                waiting.remove(name);
+                !waiting.is_empty()
+            });
             self.load.place(name, None);
             return;
         }
