@@ -27,7 +27,8 @@ impl World {
     /// Each node is left once, and then held down; in the end the leader's own has everything, or
     /// another leads. Under `Local` it cannot have what has no endpoint there: nodes that have one are
     /// left when they are silent and taken when they are heard, since any of them is better than none.
-    /// Nothing but the three probes that each has to miss first limits how often that is.
+    /// Nothing but the three probes that each has to miss first, the last two intervals after the first,
+    /// limits how often that is.
     fn moves_max_behind(&self, leader: ReplicaId, service: &ServiceName) -> usize {
         let policy = self.api.services.get(service).map(|(_, service)| service.policy);
         let own = self.nodes_behind(service).contains(&self.nodes[leader].name);
