@@ -9,13 +9,15 @@ use pnet::util::MacAddr;
 
 use crate::{
     Eip, EipName, Family, Input, Kind, Link, LinkName, Namespace, NamespaceName, Node, NodeName,
-    Service, ServiceName, Size, Slice, SliceName, TrafficPolicy, Unroutable, Unusable, Version,
+    Service, ServiceName, Size, TrafficPolicy, Unroutable, Unusable, Version,
     claim::is_finalized,
+    endpoints::Endpoints,
     interface::Interface,
     ipam, keys,
     ledger::Object,
     neighbor::Target,
-    placement::{self, Candidates, Obstacle, Usable},
+    placement::{self, Candidates, Obstacle},
+    reach::Reach,
     request::Request,
     store::{ENDED_MAX, Listing, Store},
 };
@@ -27,7 +29,7 @@ pub(crate) struct Cluster {
     pub(crate) services: Store<ServiceName, Service>,
     pub(crate) namespaces: Store<NamespaceName, Namespace>,
     pub(crate) nodes: Store<NodeName, Node>,
-    pub(crate) slices: Store<SliceName, Slice>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) links: BTreeMap<LinkName, Link>,
     /// The other interfaces of this host, and why they are no links.
     unusable: BTreeMap<LinkName, Unusable>,
@@ -35,33 +37,31 @@ pub(crate) struct Cluster {
     routes: BTreeMap<IpAddr, Option<Result<LinkName, Unroutable>>>,
     /// How many layer2 Eips there are per link; `None`: those that are on no link.
     pub(crate) eips_on: BTreeMap<Option<LinkName>, u32>,
-    slices_of: BTreeMap<ServiceName, BTreeSet<SliceName>>,
     /// Services that ask for something or show traces of having had it.
     concerned: BTreeSet<ServiceName>,
-    /// The nodes that the API server has nothing against, with their addresses, per link of an Eip and
-    /// family.
-    reach: BTreeMap<(LinkName, Family), Usable>,
-    /// Those of them that the LAN has nothing against either.
-    usable: BTreeMap<(LinkName, Family), Usable>,
-    /// What the LAN has against the others.
-    lan: BTreeMap<Target, Obstacle>,
+    reach: Reach,
     /// Whether the label that excludes nodes counts: not when every node has it.
     excludes: bool,
-    /// No usable node: what there is on a link that is not here.
-    nowhere: Usable,
-    /// The addresses of all nodes, which are no Service's.
-    node_addresses: BTreeSet<IpAddr>,
+    /// Which nodes have an address, which is no Service's.
+    nodes_at: BTreeMap<IpAddr, BTreeSet<NodeName>>,
 }
 
 /// Whom a fact concerns.
 #[derive(Debug, Default)]
 pub(crate) struct Concern {
     pub(crate) services: BTreeSet<ServiceName>,
+    /// Nodes of which something has changed, and with it whoever has endpoints there or is answered with
+    /// them.
+    pub(crate) nodes: BTreeSet<NodeName>,
+    /// Whether it concerns every Service that is ours.
+    pub(crate) everybody: bool,
     pub(crate) eips: BTreeSet<EipName>,
     /// Whether what is recorded in an Eip's status has changed.
     pub(crate) records: bool,
-    /// Whether the links to listen on, or the nodes to probe there, may have changed.
+    /// Whether the nodes to probe may have changed.
     pub(crate) reach: bool,
+    /// Whether the links of Eips may have: which there are, or what they are.
+    pub(crate) links: bool,
     /// Whether the labels of a namespace, or the addresses of nodes, have changed: then another Eip,
     /// or another address, may be had.
     pub(crate) choices: bool,
@@ -74,19 +74,15 @@ impl Cluster {
             services: Store::new(),
             namespaces: Store::new(),
             nodes: Store::new(),
-            slices: Store::new(),
+            endpoints: Endpoints::new(),
             links: BTreeMap::new(),
             unusable: BTreeMap::new(),
             routes: BTreeMap::new(),
             eips_on: BTreeMap::new(),
-            slices_of: BTreeMap::new(),
             concerned: BTreeSet::new(),
-            reach: BTreeMap::new(),
-            usable: BTreeMap::new(),
-            lan: BTreeMap::new(),
+            reach: Reach::default(),
             excludes: true,
-            nowhere: Usable::new(),
-            node_addresses: BTreeSet::new(),
+            nodes_at: BTreeMap::new(),
         }
     }
 
@@ -97,7 +93,8 @@ impl Cluster {
 
     /// The kinds that were not listed yet.
     pub(crate) fn unlisted(&self) -> impl Iterator<Item = Kind> + use<> {
-        let Self { eips, services, namespaces, nodes, slices, .. } = self;
+        let Self { eips, services, namespaces, nodes, endpoints, .. } = self;
+        let slices = &endpoints.slices;
         let kinds = [
             (Kind::Eip, eips.listed()),
             (Kind::Namespace, namespaces.listed()),
@@ -123,16 +120,16 @@ impl Cluster {
                 let choices = !self.namespaces.replace(listing).is_empty();
                 Concern { choices, ..Concern::default() }
             }
-            Input::Node(name, version, node) => {
-                let changed = self.nodes.apply(name, version, node);
-                self.nodes_changed(changed)
+            Input::Node(name, version, node) => self.handle_node(name, version, node),
+            Input::Nodes(listing) => self.handle_nodes(listing),
+            Input::Slice(name, version, slice) => {
+                let services = self.endpoints.apply(name, version, slice);
+                self.endpoints_changed(services)
             }
-            Input::Nodes(listing) => {
-                let changed = !self.nodes.replace(listing).is_empty();
-                self.nodes_changed(changed)
+            Input::Slices(listing) => {
+                let services = self.endpoints.replace(listing);
+                self.endpoints_changed(services)
             }
-            Input::Slice(name, version, slice) => self.handle_slice(name, version, slice),
-            Input::Slices(listing) => self.handle_slices(listing),
             Input::Link(name, link) => self.handle_link(name, link),
             Input::Route(address, route) => self.handle_route(address, route),
             Input::Asked(..)
@@ -233,39 +230,8 @@ impl Cluster {
         concern
     }
 
-    fn handle_slice(&mut self, name: SliceName, version: Version, slice: Option<Slice>) -> Concern {
-        let old = self.slices.get(&name).map(|slice| slice.service.clone());
-        let new = slice.as_ref().map(|slice| slice.service.clone());
-        if !self.slices.apply(name.clone(), version, slice) {
-            return Concern::default();
-        }
-        if let Some(service) = &old
-            && let Some(slices) = self.slices_of.get_mut(service)
-        {
-            slices.remove(&name);
-            if slices.is_empty() {
-                self.slices_of.remove(service);
-            }
-        }
-        if let Some(service) = &new {
-            self.slices_of.entry(service.clone()).or_default().insert(name);
-        }
-        let services = [old, new].into_iter().flatten();
-        let services = services.filter(|name| self.concerned.contains(name)).collect();
-        Concern { services, ..Concern::default() }
-    }
-
-    fn handle_slices(&mut self, listing: Listing<SliceName, Slice>) -> Concern {
-        let old = self.slices_of.clone();
-        if self.slices.replace(listing).is_empty() {
-            return Concern::default();
-        }
-        self.slices_of.clear();
-        for (name, slice) in self.slices.iter() {
-            self.slices_of.entry(slice.service.clone()).or_default().insert(name.clone());
-        }
-        let services = old.into_keys().chain(self.slices_of.keys().cloned());
-        let services = services.filter(|name| self.concerned.contains(name)).collect();
+    fn endpoints_changed(&self, mut services: BTreeSet<ServiceName>) -> Concern {
+        services.retain(|name| self.concerned.contains(name));
         Concern { services, ..Concern::default() }
     }
 
@@ -310,20 +276,56 @@ impl Cluster {
         }
     }
 
-    fn nodes_changed(&mut self, changed: bool) -> Concern {
+    fn handle_node(&mut self, name: NodeName, version: Version, node: Option<Node>) -> Concern {
+        let addresses = |nodes: &Store<NodeName, Node>| -> BTreeSet<IpAddr> {
+            nodes.get(&name).into_iter().flat_map(placement::addresses).collect()
+        };
+        let before = addresses(&self.nodes);
+        if !self.nodes.apply(name.clone(), version, node) {
+            return Concern::default();
+        }
+        let after = addresses(&self.nodes);
+        for address in before.difference(&after) {
+            if let Some(nodes) = self.nodes_at.get_mut(address) {
+                nodes.remove(&name);
+                if nodes.is_empty() {
+                    self.nodes_at.remove(address);
+                }
+            }
+        }
+        for address in after.difference(&before) {
+            self.nodes_at.entry(*address).or_default().insert(name.clone());
+        }
+        let choices = before != after;
+        let excludes = self.nodes.iter().any(|(_, node)| !node.excluded);
+        if std::mem::replace(&mut self.excludes, excludes) != excludes {
+            return Concern { choices, ..self.reach_changed(true) };
+        }
+        let link = |name| &self.links[&name];
+        let reach = self.reach.handle_node(&name, self.nodes.get(&name), link, excludes);
+        let nodes = BTreeSet::from([name]);
+        Concern { nodes, everybody: choices, choices, reach, ..Concern::default() }
+    }
+
+    fn handle_nodes(&mut self, listing: Listing<NodeName, Node>) -> Concern {
+        if self.nodes.replace(listing).is_empty() {
+            return Concern::default();
+        }
+        let before = std::mem::take(&mut self.nodes_at);
+        for (name, node) in self.nodes.iter() {
+            for address in placement::addresses(node) {
+                self.nodes_at.entry(address).or_default().insert(name.clone());
+            }
+        }
         self.excludes = self.nodes.iter().any(|(_, node)| !node.excluded);
-        let addresses = self.nodes.iter().flat_map(|(_, node)| placement::addresses(node));
-        let addresses = addresses.collect();
-        let choices = self.node_addresses != addresses;
-        self.node_addresses = addresses;
-        Concern { choices, ..self.reach_changed(changed) }
+        let choices = !before.keys().eq(self.nodes_at.keys());
+        Concern { choices, ..self.reach_changed(true) }
     }
 
     fn reach_changed(&mut self, changed: bool) -> Concern {
         if !changed {
             return Concern::default();
         }
-        self.reach.clear();
         self.eips_on.clear();
         let routes = std::mem::take(&mut self.routes);
         for (_, eip) in self.eips.iter().filter(|(_, eip)| ipam::is_layer2(eip)) {
@@ -331,48 +333,28 @@ impl Cluster {
                 let known = routes.get(&address).copied().flatten();
                 self.routes.insert(address, known);
             }
-            let link = link_of(eip, &self.routes);
-            *self.eips_on.entry(link).or_default() += 1;
-            let Some(name) = link else { continue };
-            let Some(link) = self.links.get(&name) else { continue };
-            for family in [Family::V4, Family::V6] {
-                let (nodes, excludes) = (&self.nodes, self.excludes);
-                self.reach.entry((name, family)).or_insert_with(|| {
-                    let usable = nodes.iter().filter_map(|(node, facts)| {
-                        let address = placement::usable_address(facts, link, family, excludes);
-                        Some((node.clone(), address.ok()?))
-                    });
-                    usable.collect()
-                });
-            }
+            *self.eips_on.entry(link_of(eip, &self.routes)).or_default() += 1;
         }
-        self.usable.clone_from(&self.reach);
-        for (&(link, _), nodes) in &mut self.usable {
-            nodes.retain(|_, address| !self.lan.contains_key(&(link, *address)));
-        }
-        Concern { services: self.concerned.clone(), reach: true, ..Concern::default() }
+        let links = self.eips_on.keys().copied().flatten();
+        let links = links.filter_map(|name| Some((name, self.links.get(&name)?)));
+        self.reach.rebuild(links, self.nodes.iter(), self.excludes);
+        Concern { everybody: true, reach: true, links: true, ..Concern::default() }
     }
 
     /// Takes in what keeps a node from being answered by what is seen of it on the LAN.
     pub(crate) fn handle_seen(&mut self, target: Target, obstacle: Option<Obstacle>) -> Concern {
-        let old = match obstacle {
-            Some(obstacle) => self.lan.insert(target, obstacle),
-            None => self.lan.remove(&target),
-        };
-        if old == obstacle {
-            return Concern::default();
+        let nodes = self.nodes_at.get(&target.1).into_iter().flatten();
+        match self.reach.handle_seen(target, obstacle, nodes) {
+            true => self.concern_of([target]),
+            false => Concern::default(),
         }
-        let (link, address) = target;
-        let place = (link, Family::of(address));
-        if let (Some(reach), Some(usable)) = (self.reach.get(&place), self.usable.get_mut(&place)) {
-            for (node, _) in reach.iter().filter(|(_, at)| **at == address) {
-                match obstacle {
-                    Some(_) => usable.remove(node),
-                    None => usable.insert(node.clone(), address),
-                };
-            }
-        }
-        Concern { services: self.concerned.clone(), ..Concern::default() }
+    }
+
+    /// Whom it concerns what is found out about whoever is at some places.
+    pub(crate) fn concern_of(&self, targets: impl IntoIterator<Item = Target>) -> Concern {
+        let at = |(_, address)| self.nodes_at.get(&address).into_iter().flatten().cloned();
+        let nodes = targets.into_iter().flat_map(at).collect();
+        Concern { nodes, ..Concern::default() }
     }
 
     /// Whether there is such an object, as far as is known.
@@ -425,20 +407,18 @@ impl Cluster {
         eip: IpAddr,
     ) -> Candidates<'a> {
         let family = Family::of(eip);
-        let usable = self.usable.get(&(link, family)).unwrap_or(&self.nowhere);
+        let usable = self.reach.usable(link, family);
         let local = |(_, service): (_, &Service)| service.policy == TrafficPolicy::Local;
         let policy = match holders.clone().any(local) {
             true => TrafficPolicy::Local,
             false => TrafficPolicy::Cluster,
         };
-        Candidates::of(policy, holders.map(|(name, _)| self.slices_of(name, family)), usable)
+        Candidates::of(policy, holders.map(|(name, _)| self.endpoints.of(name, family)), usable)
     }
 
-    /// The slices of a Service that are of a family.
-    pub(crate) fn slices_of(&self, name: &ServiceName, family: Family) -> Vec<&Slice> {
-        let slices = self.slices_of.get(name).into_iter().flatten();
-        let slices = slices.filter_map(|slice| self.slices.get(slice));
-        slices.filter(|slice| slice.family == family).collect()
+    /// The Services of ours that have an endpoint on a node.
+    pub(crate) fn services_on(&self, node: &NodeName) -> impl Iterator<Item = &ServiceName> {
+        self.endpoints.on(node).filter(|name| self.concerned.contains(*name))
     }
 
     /// The address of a usable node on a link.
@@ -448,7 +428,7 @@ impl Cluster {
         link: LinkName,
         family: Family,
     ) -> Option<IpAddr> {
-        self.usable.get(&(link, family))?.get(node).copied()
+        self.reach.usable(link, family).get(node).copied()
     }
 
     /// Why a node may not be answered on a link.
@@ -460,7 +440,7 @@ impl Cluster {
     ) -> Option<Obstacle> {
         let (node, facts) = (self.nodes.get(node)?, self.links.get(&link)?);
         match placement::usable_address(node, facts, family, self.excludes) {
-            Ok(address) => self.lan.get(&(link, address)).copied(),
+            Ok(address) => self.reach.obstacle((link, address)),
             Err(obstacle) => Some(obstacle),
         }
     }
@@ -493,7 +473,7 @@ impl Cluster {
     /// The nodes and gateways to probe, each with who asks. What is on this host needs no probe.
     pub(crate) fn targets(&self) -> BTreeMap<Target, (IpAddr, MacAddr)> {
         let mut targets = BTreeMap::new();
-        for (&(name, family), nodes) in &self.reach {
+        for ((name, family), nodes) in self.reach.near() {
             let link = &self.links[&name];
             let gateways = link.gateways.iter().filter(|&&it| Family::of(it) == family);
             for &address in nodes.values().chain(gateways).filter(|&&it| !link.owns(it)) {
@@ -507,10 +487,21 @@ impl Cluster {
 
     /// Where those of some nodes are that need to be probed.
     pub(crate) fn targets_of(&self, picked: impl Fn(&NodeName) -> bool) -> BTreeSet<Target> {
-        let nodes = self.reach.iter().flat_map(|(&(link, _), nodes)| {
+        let nodes = self.reach.near().flat_map(|((link, _), nodes)| {
             nodes.iter().map(move |(node, address)| (node, (link, *address)))
         });
         nodes.filter(|(node, _)| picked(node)).map(|(_, target)| target).collect()
+    }
+
+    /// Where a node is that needs to be probed, each with whether any of those that are there is picked.
+    pub(crate) fn targets_at(
+        &self,
+        node: &NodeName,
+        picked: impl Fn(&NodeName) -> bool,
+    ) -> Vec<(Target, bool)> {
+        let targets = self.reach.targets_of(node);
+        let at = |target: Target| self.nodes_at.get(&target.1).into_iter().flatten().any(&picked);
+        targets.map(|target| (target, at(target))).collect()
     }
 
     /// The nodes that are on record for Services of ours.
@@ -519,26 +510,20 @@ impl Cluster {
         services.filter_map(|it| placement::record(&it.metadata.annotations)).collect()
     }
 
-    /// The addresses of all nodes.
-    pub(crate) fn node_addresses(&self) -> &BTreeSet<IpAddr> {
-        &self.node_addresses
+    /// The addresses of all nodes, each with those that have it.
+    pub(crate) fn nodes_at(&self) -> &BTreeMap<IpAddr, BTreeSet<NodeName>> {
+        &self.nodes_at
     }
 
     /// The node whose own address this is. What several nodes show is no host's own: some providers list
     /// whatever is bound there, and kube-proxy may bind every EIP on every node.
     pub(crate) fn owner(&self, address: IpAddr) -> Option<&NodeName> {
-        if !self.node_addresses.contains(&address) {
-            return None;
-        }
-        let has = |node| placement::addresses(node).any(|own| own == address);
-        let mut owners = self.nodes.iter().filter(|(_, node)| has(node)).map(|(name, _)| name);
-        owners.next().filter(|_| owners.next().is_none())
+        self.nodes_at.get(&address).filter(|owners| owners.len() == 1)?.first()
     }
 
     /// A node with this address, be it its own or not.
     pub(crate) fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
-        let mut nodes = self.nodes.iter();
-        nodes.find(|(_, node)| placement::addresses(node).any(|own| own == address)).map(|it| it.0)
+        self.nodes_at.get(&address)?.first()
     }
 
     /// The labels of a Service's namespace.
@@ -552,7 +537,8 @@ impl Cluster {
 
     /// How many objects are known, with the interfaces of this host and what the Eips record.
     pub(crate) fn n_objects(&self) -> usize {
-        let Self { eips, services, namespaces, nodes, slices, links, unusable, .. } = self;
+        let Self { eips, services, namespaces, nodes, endpoints, links, unusable, .. } = self;
+        let slices = &endpoints.slices;
         let used = eips.iter().flat_map(|(_, eip)| eip.status.used.values());
         let recorded: usize = used.map(BTreeSet::len).sum();
         let objects = eips.len() + services.len() + namespaces.len() + nodes.len() + slices.len();
@@ -561,13 +547,14 @@ impl Cluster {
 
     /// How many places there are where a node or a gateway may be looked for.
     pub(crate) fn n_targets(&self) -> usize {
-        let gateways = |link| self.links.get(link).map_or(0, |link| link.gateways.len());
-        self.reach.iter().map(|((link, _), nodes)| nodes.len() + gateways(link)).sum()
+        let gateways = |link| self.links.get(&link).map_or(0, |link| link.gateways.len());
+        self.reach.near().map(|((link, _), nodes)| nodes.len() + gateways(link)).sum()
     }
 
     /// How much is remembered of what is gone.
     pub(crate) fn sizes_of_the_gone(&self) -> [Size; 2] {
-        let Self { eips, services, namespaces, nodes, slices, .. } = self;
+        let Self { eips, services, namespaces, nodes, endpoints, .. } = self;
+        let slices = &endpoints.slices;
         let gone = [eips.n_gone(), services.n_gone(), namespaces.n_gone(), nodes.n_gone()];
         let gone = gone.into_iter().chain([slices.n_gone()]);
         let most = |which: usize| gone.clone().map(|gone| gone[which]).max().unwrap_or_default();
@@ -578,23 +565,29 @@ impl Cluster {
     }
 
     /// How much is remembered of what there is.
-    pub(crate) fn sizes(&self) -> [Size; 7] {
-        let Self { eips, services, namespaces, nodes, slices, .. } = self;
+    pub(crate) fn sizes(&self) -> Vec<Size> {
+        let Self { eips, services, namespaces, nodes, endpoints, .. } = self;
+        let slices = &endpoints.slices;
         let doubted = eips.n_doubted() + services.n_doubted();
         let doubted = doubted + namespaces.n_doubted() + nodes.n_doubted() + slices.n_doubted();
-        [
+        let mut sizes = Vec::from([
             Size::new("objects doubted", doubted, self.n_objects()),
-            Size::new("Services with slices", self.slices_of.len(), slices.len()),
             Size::new("Services of concern", self.concerned.len(), services.len()),
-            Size::new("obstacles on the LAN", self.lan.len(), self.n_targets()),
-            Size::new(
-                "nodes within reach",
-                self.reach.values().map(Usable::len).sum(),
-                self.n_targets(),
-            ),
             Size::new("links of Eips", self.eips_on.len(), eips.len()),
             Size::new("addresses that name a link", self.routes.len(), eips.len()),
-        ]
+            Size::new("addresses of nodes", self.n_node_addresses(), self.n_addresses_told()),
+        ]);
+        sizes.extend(self.reach.sizes(self.n_targets()));
+        sizes.extend(self.endpoints.sizes());
+        sizes
+    }
+
+    fn n_node_addresses(&self) -> usize {
+        self.nodes_at.values().map(BTreeSet::len).sum()
+    }
+
+    fn n_addresses_told(&self) -> usize {
+        self.nodes.iter().map(|(_, node)| placement::addresses(node).count()).sum()
     }
 
     pub(crate) fn concerned(&self) -> &BTreeSet<ServiceName> {

@@ -27,7 +27,8 @@ use std::{
 };
 
 use crate::{
-    EipChange, EipName, Event, Instant, Service, ServiceName, Size, Timestamp, Uid, Version, Write,
+    EipChange, EipName, Event, Instant, NodeName, Service, ServiceName, Size, Timestamp, Uid,
+    Version, Write,
     cluster::{Cluster, Concern},
     conflict::Conflicts,
     controller::{conflict::Aside, grace::Grace, waiting::Waiting},
@@ -134,10 +135,20 @@ impl Controller {
 
     /// Looks at those that a fact concerns.
     pub(crate) fn handle_concern(&mut self, concern: Concern, cluster: &Cluster) {
-        let Concern { services, eips, records, reach, choices } = concern;
+        let Concern { mut services, nodes, everybody, eips, records, links, choices, .. } = concern;
         if choices {
-            self.ipam.handle_node_addresses(cluster.node_addresses());
+            self.ipam.handle_node_addresses(cluster.nodes_at().keys().copied().collect());
             self.retry();
+        }
+        if everybody {
+            services.extend(cluster.concerned().iter().cloned());
+        }
+        for node in &nodes {
+            services.extend(cluster.services_on(node).cloned());
+            services.extend(self.load.on(node).cloned());
+        }
+        if !nodes.is_empty() {
+            services.extend(self.load.roaming().cloned());
         }
         for name in &eips {
             let eip = cluster.eips.get(name);
@@ -181,7 +192,7 @@ impl Controller {
             self.waiting.end(&name);
             self.services.insert(name);
         }
-        if reach || !eips.is_empty() {
+        if links || !eips.is_empty() {
             // What one Eip hands out may be in the way of another; all may be on the same link.
             self.eips.extend(cluster.eips.iter().map(|(name, _)| name.clone()));
         }
@@ -207,14 +218,9 @@ impl Controller {
         graces.into_iter().chain([self.aside.poll_timeout()]).flatten().min()
     }
 
-    /// Looks at everything that may be answered with a MAC that has just become known.
-    pub(crate) fn handle_neighbors(&mut self) {
-        self.services.extend(self.ipam.holders().cloned());
-    }
-
-    /// Whether other nodes than when last asked have Services placed on them.
-    pub(crate) fn take_shift(&mut self) -> bool {
-        self.load.take_shift()
+    /// Of which nodes it is news whether they have Services; `None`: of all.
+    pub(crate) fn take_shifted(&mut self) -> Option<BTreeSet<NodeName>> {
+        self.load.take_shifted()
     }
 
     /// How often Services moved since this was last called.
@@ -427,5 +433,6 @@ fn asker<'a>(
 
 /// What is recorded.
 fn restored(cluster: &Cluster) -> Ipam {
-    Ipam::restore(cluster.eips.iter(), &cluster.services, cluster.node_addresses())
+    let nodes = cluster.nodes_at().keys().copied().collect();
+    Ipam::restore(cluster.eips.iter(), &cluster.services, nodes)
 }

@@ -86,9 +86,9 @@ impl Ipam {
     pub(crate) fn restore<'a>(
         eips: impl Iterator<Item = (&'a EipName, &'a Eip)>,
         services: &Store<ServiceName, Service>,
-        nodes: &BTreeSet<IpAddr>,
+        nodes: BTreeSet<IpAddr>,
     ) -> Self {
-        let mut ipam = Self { nodes: nodes.clone(), ..Self::default() };
+        let mut ipam = Self { nodes, ..Self::default() };
         let mut recorded = BTreeMap::new();
         for (name, eip) in eips {
             let terms = Terms::of(name, eip);
@@ -133,14 +133,16 @@ impl Ipam {
     }
 
     /// Takes in all addresses of nodes: they are not given any more, and what was is held on.
-    pub(crate) fn handle_node_addresses(&mut self, nodes: &BTreeSet<IpAddr>) {
-        let before = std::mem::replace(&mut self.nodes, nodes.clone());
-        for &address in nodes.difference(&before) {
+    pub(crate) fn handle_node_addresses(&mut self, nodes: BTreeSet<IpAddr>) {
+        let before = std::mem::replace(&mut self.nodes, nodes);
+        let (come, gone): (Vec<_>, Vec<_>) =
+            self.nodes.symmetric_difference(&before).partition(|it| self.nodes.contains(*it));
+        for address in come {
             if let Some(served) = self.served_mut(address) {
                 served.take(address);
             }
         }
-        for &address in before.difference(nodes) {
+        for address in gone {
             self.give_back(address);
         }
     }

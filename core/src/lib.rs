@@ -18,6 +18,7 @@ mod controller;
 #[cfg(test)]
 mod deep;
 mod election;
+mod endpoints;
 mod event;
 mod facts;
 mod groups;
@@ -33,6 +34,7 @@ mod proxy;
 mod publication;
 mod random;
 mod range;
+mod reach;
 mod request;
 mod speaker;
 mod store;

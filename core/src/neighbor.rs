@@ -61,6 +61,15 @@ pub struct Doubts {
 /// Where a node is looked for: an address on a link.
 pub(crate) type Target = (LinkName, IpAddr);
 
+/// Of what something else is known.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct News {
+    /// Targets whose MAC changed, or became known not to be had.
+    pub(crate) targets: BTreeSet<Target>,
+    /// Links that are suspected since, or are not any more.
+    pub(crate) links: BTreeSet<LinkName>,
+}
+
 /// All nodes that may have to be answered, and the links behind which they are.
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbors {
@@ -76,6 +85,7 @@ pub(crate) struct Neighbors {
     used: BTreeSet<Target>,
     /// What has become of targets since it was last asked for.
     changes: BTreeMap<Target, Option<Obstacle>>,
+    news: News,
     outputs: VecDeque<Probe>,
 }
 
@@ -90,6 +100,7 @@ impl Neighbors {
             down: BTreeSet::new(),
             used: BTreeSet::new(),
             changes: BTreeMap::new(),
+            news: News::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -122,29 +133,45 @@ impl Neighbors {
         let before = std::mem::replace(&mut self.used, used);
         let begun: Vec<_> = self.used.difference(&before).copied().collect();
         for target in begun {
-            match self.stations.get_mut(&target) {
-                Some(station) if station.is_idle() => {
-                    self.due.remove(&(station.next_at(), target));
-                    self.ask(target, now);
-                }
-                // It is due when the time of its probe is over, and may have been put off.
-                Some(station) => station.rest(self.probing.interval(), now),
-                None => {}
-            }
+            self.hasten(target, now);
         }
     }
 
-    /// Takes in whether a link has carrier. Says whether that is new.
-    pub(crate) fn handle_carrier(&mut self, link: LinkName, carrier: bool) -> bool {
-        if !carrier {
-            return self.down.insert(link);
+    /// Takes in whether EIPs are answered with one target.
+    pub(crate) fn handle_use(&mut self, target: Target, used: bool, now: Instant) {
+        if !used {
+            self.used.remove(&target);
+        } else if self.used.insert(target) {
+            self.hasten(target, now);
         }
-        let is_new = self.down.remove(&link);
+    }
+
+    /// Asks a target as often as those are that EIPs are answered with, from now on.
+    fn hasten(&mut self, target: Target, now: Instant) {
+        match self.stations.get_mut(&target) {
+            Some(station) if station.is_idle() => {
+                self.due.remove(&(station.next_at(), target));
+                self.ask(target, now);
+            }
+            // It is due when the time of its probe is over, and may have been put off.
+            Some(station) => station.rest(self.probing.interval(), now),
+            None => {}
+        }
+    }
+
+    /// Takes in whether a link has carrier.
+    pub(crate) fn handle_carrier(&mut self, link: LinkName, carrier: bool) {
+        let is_new = match carrier {
+            true => self.down.remove(&link),
+            false => self.down.insert(link),
+        };
         if is_new {
+            self.news.links.insert(link);
+        }
+        if is_new && carrier {
             let behind = self.stations.iter_mut().filter(|((of, _), _)| *of == link);
             behind.for_each(|(_, station)| station.excuse());
         }
-        is_new
     }
 
     /// Takes in which links there are: of others nothing is remembered.
@@ -163,19 +190,19 @@ impl Neighbors {
         }
     }
 
-    /// Takes in that a frame of another station arrived: the link carries frames. Says whether it was
-    /// suspected.
-    pub(crate) fn handle_stirred(&mut self, link: LinkName, now: Instant) -> bool {
+    /// Takes in that a frame of another station arrived: the link carries frames.
+    pub(crate) fn handle_stirred(&mut self, link: LinkName, now: Instant) {
         let gap = self.probing.interval() * 2;
-        self.links.entry(link).or_default().handle_heard(gap, now)
+        if self.links.entry(link).or_default().handle_heard(gap, now) {
+            self.news.links.insert(link);
+        }
     }
 
-    /// Takes in a claim heard. Says whether a MAC that may be named, or what is thought of the link,
-    /// changed.
-    pub(crate) fn handle_heard(&mut self, claim: &IsAt, now: Instant) -> bool {
+    /// Takes in a claim heard.
+    pub(crate) fn handle_heard(&mut self, claim: &IsAt, now: Instant) {
         let target = (claim.link, claim.target);
-        let cleared = self.handle_stirred(claim.link, now);
-        let Some(station) = self.stations.get_mut(&target) else { return cleared };
+        self.handle_stirred(claim.link, now);
+        let Some(station) = self.stations.get_mut(&target) else { return };
         let before = station.next_at();
         let (mac, named) = (station.mac(), station.confirmed_mac());
         let obstacle = station.obstacle();
@@ -192,13 +219,13 @@ impl Neighbors {
             self.changes.insert(target, station.obstacle());
         }
         // What nobody is answered with is of interest only if it is news that the node is there.
-        cleared || station.mac() != mac || used && station.confirmed_mac() != named
+        if station.mac() != mac || used && station.confirmed_mac() != named {
+            self.news.targets.insert(target);
+        }
     }
 
-    /// Takes in the passage of time. Returns whether a MAC changed, or became known not to be had, or
-    /// whether a link is suspected since.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
-        let mut changed = false;
+    /// Takes in the passage of time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let mut silent = Vec::new();
         let mut ready = Vec::new();
         while let Some(&(at, target)) = self.due.first()
@@ -209,12 +236,14 @@ impl Neighbors {
             let obstacle = station.obstacle();
             match station.close(now, self.probing) {
                 Some(Closed::Unanswered) => {
-                    changed |= station.mac().is_none() && station.missed() == PROBES;
+                    if station.mac().is_none() && station.missed() == PROBES {
+                        self.news.targets.insert(target);
+                    }
                     silent.push(target);
                 }
                 Some(Closed::Late | Closed::Answered) | None => {}
                 Some(Closed::Decided) => {
-                    changed = true;
+                    self.news.targets.insert(target);
                     // It may have been asked as one that is lost, and would be asked late again.
                     if station.mac().is_some() && self.used.contains(&target) {
                         station.rest(self.probing.interval(), station.sent_at());
@@ -231,12 +260,16 @@ impl Neighbors {
         }
         // Judged only now: of those whose time is over at once, each is a witness for the others.
         for target in silent {
-            changed |= self.judge(target, now);
+            self.judge(target, now);
         }
         for target in ready {
             self.ask(target, now);
         }
-        changed
+    }
+
+    /// Of what something else is known since this was last called.
+    pub(crate) fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
     }
 
     /// What came to be known of targets: what keeps each from being answered, if anything does.
@@ -333,27 +366,28 @@ impl Neighbors {
     }
 
     /// How much is remembered, where there are so many targets and links.
-    pub(crate) fn sizes(&self, targets: usize, links: usize) -> [Size; 7] {
+    pub(crate) fn sizes(&self, targets: usize, links: usize) -> [Size; 9] {
         let answers = self.stations.values().map(Station::n_answers).sum();
         [
             Size::new("targets probed", self.stations.len(), targets),
             Size::new("probes due", self.due.len(), targets),
             Size::new("targets used", self.used.len(), targets),
             Size::new("targets changed", self.changes.len(), targets),
+            Size::new("targets with news", self.news.targets.len(), targets),
+            Size::new("links with news", self.news.links.len(), links),
             Size::new("answers to probes", answers, targets * (ANSWERS_MAX + 1)),
             Size::new("links heard", self.links.len(), links),
             Size::new("links without carrier", self.down.len(), links),
         ]
     }
 
-    /// Judges a node that did not answer a probe. Says whether it is dead, or the link suspected,
-    /// since.
-    fn judge(&mut self, target: Target, now: Instant) -> bool {
+    /// Judges a node that did not answer a probe: it may be dead, or the link suspect.
+    fn judge(&mut self, target: Target, now: Instant) {
         let (link, _) = target;
         let station = &self.stations[&target];
         let judged = station.missed() < PROBES || station.obstacle() == Some(Obstacle::Dead);
         if judged || self.down.contains(&link) {
-            return false;
+            return;
         }
         let mut witnesses = 0_u32;
         let mut unasked = 0_u32;
@@ -376,12 +410,15 @@ impl Neighbors {
         if !dead {
             // Those who were not asked may be silent for that.
             let all = witnesses > 0 && unasked <= witnesses - asked_of(witnesses);
-            return known && all && health.suspect();
+            if known && all && health.suspect() {
+                self.news.links.insert(link);
+            }
+            return;
         }
         let station = self.stations.get_mut(&target).expect("it was judged");
         station.die(now);
         self.changes.insert(target, station.obstacle());
-        true
+        self.news.targets.insert(target);
     }
 
     /// Asks a node, and with it, if it is silent, those who can tell whether it is the link.

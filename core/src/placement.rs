@@ -20,15 +20,17 @@ use crate::{
 /// The usable nodes of one link and family, with their addresses there.
 pub(crate) type Usable = BTreeMap<NodeName, IpAddr>;
 
-/// The nodes that can serve one address now.
+/// The nodes that can serve one address now. What it costs to find them follows the endpoints, and not
+/// the nodes that there are.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidates<'a> {
-    /// The usable nodes with an endpoint; `None`: no endpoint could take traffic.
-    near: Option<Usable>,
-    /// All usable nodes, if any of them passes on what arrives: the policy is `Cluster`.
-    any: Option<&'a Usable>,
-    /// If none does: the usable nodes whose own endpoints still take traffic, ready or not.
-    serving: Usable,
+    usable: &'a Usable,
+    /// Whether any usable node passes on what arrives: the policy is `Cluster`.
+    cluster_wide: bool,
+    /// The slices of each sharer that has endpoints.
+    sharers: Vec<Vec<&'a Slice>>,
+    /// The usable nodes with an endpoint, by name.
+    near: Vec<(&'a NodeName, IpAddr)>,
 }
 
 impl<'a> Candidates<'a> {
@@ -37,83 +39,96 @@ impl<'a> Candidates<'a> {
     ///
     /// A node that has endpoints of all of them comes first; under `Cluster` one that has endpoints
     /// of any will do, and if there is none, any node. Services without endpoints do not count.
-    pub(crate) fn of<'s>(
+    pub(crate) fn of(
         policy: TrafficPolicy,
-        sharers: impl Iterator<Item = Vec<&'s Slice>>,
+        sharers: impl Iterator<Item = Vec<&'a Slice>>,
         usable: &'a Usable,
     ) -> Self {
-        let any = (policy == TrafficPolicy::Cluster).then_some(usable);
-        let mut serving = if any.is_some() { Usable::new() } else { usable.clone() };
-        let mut nodes = Vec::new();
-        for slices in sharers {
-            let Some(of_one) = endpoint_nodes(&slices) else { continue };
-            nodes.push(of_one);
-            serving.retain(|node, _| serves(&slices, node));
+        let cluster_wide = policy == TrafficPolicy::Cluster;
+        let of_one = |slices: Vec<&'a Slice>| Some((endpoint_nodes(&slices)?, slices));
+        let (nodes, sharers): (Vec<_>, Vec<_>) = sharers.filter_map(of_one).unzip();
+        let mut all: Vec<&NodeName> = nodes.first().into_iter().flatten().copied().collect();
+        all.retain(|node| nodes.iter().skip(1).all(|there| there.binary_search(node).is_ok()));
+        let mut near = among(usable, all);
+        if cluster_wide && near.is_empty() && nodes.len() > 1 {
+            let mut any = nodes.concat();
+            any.sort_unstable();
+            any.dedup();
+            near = among(usable, any);
         }
-        if nodes.is_empty() {
-            return Self { near: None, any, serving: Usable::new() };
-        }
-        let near = |counts: fn(usize, usize) -> bool| -> Usable {
-            let with = |node: &NodeName| nodes.iter().filter(|there| there.contains(node)).count();
-            let near = usable.iter().filter(|(node, _)| counts(with(node), nodes.len()));
-            near.map(|(node, &address)| (node.clone(), address)).collect()
-        };
-        let of_all = near(|with, all| with == all);
-        let near = match policy {
-            TrafficPolicy::Cluster if of_all.is_empty() => near(|with, _| with > 0),
-            TrafficPolicy::Cluster | TrafficPolicy::Local => of_all,
-        };
-        Self { near: Some(near), any, serving }
+        Self { usable, cluster_wide, sharers, near }
     }
 
     /// Whether there is an endpoint at all.
     pub(crate) fn has_endpoint(&self) -> bool {
-        self.near.is_some()
+        !self.sharers.is_empty()
+    }
+
+    /// Whether there is a node with an endpoint to choose, or no other may be chosen.
+    pub(crate) fn are_near(&self) -> bool {
+        !self.cluster_wide || !self.near.is_empty()
+    }
+
+    /// Whether a node without an endpoint may be taken for lack of one that has any.
+    pub(crate) fn may_be_far(&self) -> bool {
+        self.far().is_some()
     }
 
     /// The nodes to choose among.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&NodeName, IpAddr)> {
-        let near = self.near.as_ref();
-        let nodes = match self.any {
-            Some(any) if near.is_some_and(Usable::is_empty) => Some(any),
-            Some(_) | None => near,
-        };
-        nodes.into_iter().flatten().map(|(node, &address)| (node, address))
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&'a NodeName, IpAddr)> {
+        let far = self.far().filter(|_| !self.are_near()).into_iter().flatten();
+        self.near.iter().copied().chain(far.map(|(node, &address)| (node, address)))
     }
 
     /// The nodes to choose among, or with `far` all those that could pass on what arrives.
-    pub(crate) fn within(&self, far: bool) -> impl Iterator<Item = (&NodeName, IpAddr)> {
-        let any = self.any.filter(|_| far && self.has_endpoint());
-        self.nodes().chain(any.into_iter().flatten().map(|(node, &address)| (node, address)))
+    pub(crate) fn within(&self, far: bool) -> impl Iterator<Item = (&'a NodeName, IpAddr)> {
+        let others = self.far().filter(|_| far);
+        self.nodes().chain(others.into_iter().flatten().map(|(node, &address)| (node, address)))
+    }
+
+    /// The nodes that pass on what arrives, whether they have an endpoint or not.
+    fn far(&self) -> Option<&'a Usable> {
+        (self.cluster_wide && self.has_endpoint()).then_some(self.usable)
     }
 
     /// Whether a node has an endpoint.
     pub(crate) fn is_near(&self, node: &NodeName) -> bool {
-        self.near.as_ref().is_some_and(|near| near.contains_key(node))
+        self.near(node).is_some()
+    }
+
+    fn near(&self, node: &NodeName) -> Option<IpAddr> {
+        let found = self.near.binary_search_by_key(&node, |(near, _)| near).ok()?;
+        Some(self.near[found].1)
     }
 
     /// The address of a node that takes the traffic, though another one is to take over: it passes on
     /// what arrives, or its own endpoints still serve while they terminate.
     pub(crate) fn lingers(&self, node: &NodeName) -> Option<IpAddr> {
-        self.near.as_ref()?;
-        self.any.unwrap_or(&self.serving).get(node).copied()
+        let serves = || self.sharers.iter().all(|slices| serves(slices, node));
+        let lingers = self.has_endpoint() && (self.cluster_wide || serves());
+        self.usable.get(node).filter(|_| lingers).copied()
     }
 
     /// The address of a node that may be answered: a candidate, or one that was taken for lack of
     /// one (`stays`), which stays as long as it is usable at all.
     pub(crate) fn address(&self, node: &NodeName, stays: bool) -> Option<IpAddr> {
-        let near = self.near.as_ref()?;
-        let far = self.any.filter(|_| stays || near.is_empty());
-        near.get(node).or_else(|| far?.get(node)).copied()
+        let far = || self.far().filter(|_| stays || self.near.is_empty())?.get(node).copied();
+        self.near(node).or_else(far)
     }
 }
 
-/// The nodes with an endpoint that can take traffic; `None` if there is no such endpoint, not even
-/// one without a node.
+/// Those of some nodes that are usable, with their addresses.
+fn among<'a>(usable: &'a Usable, nodes: Vec<&NodeName>) -> Vec<(&'a NodeName, IpAddr)> {
+    let usable = |node| usable.get_key_value(node).map(|(node, &address)| (node, address));
+    nodes.into_iter().filter_map(usable).collect()
+}
+
+/// The nodes with an endpoint that can take traffic, by name, each once; `None` if there is no such
+/// endpoint, not even one without a node.
 ///
 /// As kube-proxy does (KEP-1669): ready endpoints, and if there are none, those that still serve
 /// while they terminate.
-pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<BTreeSet<&'a NodeName>> {
+pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<Vec<&'a NodeName>> {
     let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let any_ready = endpoints.clone().any(|endpoint| endpoint.ready);
     let mut usable = endpoints.filter(|endpoint| match any_ready {
@@ -121,7 +136,11 @@ pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<BTreeSet<&'a No
         false => endpoint.serving && endpoint.terminating,
     });
     let first = usable.next()?;
-    Some(usable.chain([first]).filter_map(|endpoint| endpoint.node.as_ref()).collect())
+    let nodes = usable.chain([first]).filter_map(|endpoint| endpoint.node.as_ref());
+    let mut nodes: Vec<_> = nodes.collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    Some(nodes)
 }
 
 /// Whether a node has an endpoint that takes traffic.
@@ -221,17 +240,20 @@ pub(crate) fn record(annotations: &BTreeMap<String, String>) -> Option<NodeName>
     keys::LAYER2.find(annotations).map(|(_, node)| NodeName::from(node))
 }
 
-/// Which node each Service is placed on, and how many each node has.
+/// Which node each Service is placed on, and which Services each node has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Load {
     placed: BTreeMap<ServiceName, Placed>,
-    counts: BTreeMap<NodeName, usize>,
+    on: BTreeMap<NodeName, BTreeSet<ServiceName>>,
     /// The nodes that are answered until another one is on record.
     meanwhile: BTreeMap<ServiceName, NodeName>,
-    /// For how many Services each node is answered meanwhile.
-    meanwhile_counts: BTreeMap<NodeName, usize>,
-    /// Whether a node has got its first Service, or lost its last one.
-    shifted: bool,
+    /// For which Services each node is answered meanwhile.
+    meanwhile_on: BTreeMap<NodeName, BTreeSet<ServiceName>>,
+    /// Services that might be placed on any node, whether they have an endpoint there or not.
+    roaming: BTreeSet<ServiceName>,
+    /// The nodes that have got their first Service, or lost their last one; `None`: nobody has asked yet
+    /// which nodes have any.
+    shifted: Option<BTreeSet<NodeName>>,
 }
 
 /// A node that a Service is placed on.
@@ -255,11 +277,15 @@ impl Load {
     /// Places a Service, or takes it off its node.
     pub(crate) fn place(&mut self, service: &ServiceName, placed: Option<Placed>) {
         self.answer_meanwhile(service, None);
+        self.roaming.remove(service);
+        if self.placed.get(service) == placed.as_ref() {
+            return;
+        }
         if let Some(old) = self.placed.remove(service) {
-            self.shifted |= uncount(&mut self.counts, &old.node);
+            untie(&mut self.on, &old.node, service, &mut self.shifted);
         }
         if let Some(placed) = placed {
-            self.shifted |= count(&mut self.counts, &placed.node);
+            tie(&mut self.on, &placed.node, service, &mut self.shifted);
             self.placed.insert(service.clone(), placed);
         }
     }
@@ -268,60 +294,96 @@ impl Load {
     /// until one is found; [`Self::place`] forgets it.
     pub(crate) fn answer_meanwhile(&mut self, service: &ServiceName, node: Option<&NodeName>) {
         if let Some(old) = self.meanwhile.remove(service) {
-            self.shifted |= uncount(&mut self.meanwhile_counts, &old);
+            untie(&mut self.meanwhile_on, &old, service, &mut self.shifted);
         }
         if let Some(node) = node {
-            self.shifted |= count(&mut self.meanwhile_counts, node);
+            tie(&mut self.meanwhile_on, node, service, &mut self.shifted);
             self.meanwhile.insert(service.clone(), node.clone());
         }
+    }
+
+    /// Takes in that a Service might be placed on any node; [`Self::place`] forgets it.
+    pub(crate) fn roam(&mut self, service: &ServiceName) {
+        self.roaming.insert(service.clone());
     }
 
     pub(crate) fn placed(&self, service: &ServiceName) -> Option<&Placed> {
         self.placed.get(service)
     }
 
-    /// Whether other nodes than before have Services. Asked again, it says no.
-    pub(crate) fn take_shift(&mut self) -> bool {
-        std::mem::take(&mut self.shifted)
+    /// The Services that a node is answered for, or is to be.
+    pub(crate) fn on(&self, node: &NodeName) -> impl Iterator<Item = &ServiceName> {
+        let meanwhile = self.meanwhile_on.get(node).into_iter().flatten();
+        self.on.get(node).into_iter().flatten().chain(meanwhile)
+    }
+
+    /// The Services that any node is of interest to.
+    pub(crate) fn roaming(&self) -> impl Iterator<Item = &ServiceName> {
+        self.roaming.iter()
+    }
+
+    /// Of which nodes it is news whether they have Services; `None`: of all, since nobody has asked
+    /// before.
+    pub(crate) fn take_shifted(&mut self) -> Option<BTreeSet<NodeName>> {
+        self.shifted.replace(BTreeSet::new())
     }
 
     /// How many Services are placed on a node.
     pub(crate) fn count(&self, node: &NodeName) -> usize {
-        self.counts.get(node).copied().unwrap_or(0)
+        self.on.get(node).map_or(0, BTreeSet::len)
     }
 
     /// How much is remembered of so many Services.
-    pub(crate) fn sizes(&self, services: usize) -> [Size; 4] {
+    pub(crate) fn sizes(&self, services: usize) -> [Size; 6] {
+        let shifted = self.shifted.as_ref().map_or(0, BTreeSet::len);
         [
             Size::new("Services placed", self.placed.len(), services),
-            Size::new("nodes with Services", self.counts.len(), services),
+            Size::new("nodes with Services", self.on.len(), services),
             Size::new("Services answered meanwhile", self.meanwhile.len(), services),
-            Size::new("nodes answered meanwhile", self.meanwhile_counts.len(), services),
+            Size::new("nodes answered meanwhile", self.meanwhile_on.len(), services),
+            Size::new("Services that roam", self.roaming.len(), services),
+            Size::new("nodes with news of their use", shifted, 0),
         ]
     }
 
     /// Whether any Service is placed on a node, or answered with it meanwhile.
     pub(crate) fn uses(&self, node: &NodeName) -> bool {
-        self.meanwhile_counts.contains_key(node) || self.counts.contains_key(node)
+        self.meanwhile_on.contains_key(node) || self.on.contains_key(node)
     }
 }
 
-/// Counts one more Service of a node. Says whether it is the first.
-fn count(counts: &mut BTreeMap<NodeName, usize>, node: &NodeName) -> bool {
-    let count = counts.entry(node.clone()).or_default();
-    *count += 1;
-    *count == 1
+/// Takes down that a node has a Service, and whether it is its first.
+fn tie(
+    on: &mut BTreeMap<NodeName, BTreeSet<ServiceName>>,
+    node: &NodeName,
+    service: &ServiceName,
+    shifted: &mut Option<BTreeSet<NodeName>>,
+) {
+    if let Some(services) = on.get_mut(node) {
+        services.insert(service.clone());
+        return;
+    }
+    on.insert(node.clone(), BTreeSet::from([service.clone()]));
+    if let Some(shifted) = shifted {
+        shifted.insert(node.clone());
+    }
 }
 
-/// Counts one Service of a node less. Says whether it was the last.
-fn uncount(counts: &mut BTreeMap<NodeName, usize>, node: &NodeName) -> bool {
-    let count = counts.get_mut(node).expect("whatever is placed on a node was counted");
-    *count -= 1;
-    let last = *count == 0;
-    if last {
-        counts.remove(node);
+/// Takes down that a node has a Service no more, and whether it was its last.
+fn untie(
+    on: &mut BTreeMap<NodeName, BTreeSet<ServiceName>>,
+    node: &NodeName,
+    service: &ServiceName,
+    shifted: &mut Option<BTreeSet<NodeName>>,
+) {
+    let services = on.get_mut(node).expect("whatever a node has was tied to it");
+    services.remove(service);
+    if services.is_empty() {
+        on.remove(node);
+        if let Some(shifted) = shifted {
+            shifted.insert(node.clone());
+        }
     }
-    last
 }
 
 /// The best of some nodes: the one with the least load, ties by rendezvous hash.

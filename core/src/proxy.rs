@@ -94,6 +94,16 @@ impl Proxies {
         self.handle_timeout(now);
     }
 
+    /// Takes in whether EIPs are answered with a node.
+    pub(crate) fn handle_use(&mut self, name: &NodeName, used: bool, now: Instant) {
+        let Some(proxy) = self.nodes.get_mut(name) else { return };
+        if used && !proxy.used {
+            hasten(&mut self.due, name, proxy, now);
+        }
+        proxy.used = used;
+        self.handle_timeout(now);
+    }
+
     /// Takes in an answer. Says whether it changes what is thought of the node.
     pub(crate) fn handle_checked(
         &mut self,

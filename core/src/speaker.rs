@@ -19,14 +19,14 @@ use std::{
 
 use crate::{
     Answers, Config, Disputes, Doubts, Election, Event, Fitness, Generation, Identity, Input,
-    Instant, Kind, LinkName, Node, Output, ReadId, Timestamp, WriteId,
+    Instant, Kind, LinkName, Node, NodeName, Output, ReadId, Timestamp, WriteId,
     announcer::Announcer,
     cluster::{Cluster, Concern},
     conflict::{Conflicts, Roll},
     controller::{Controller, Moves},
     groups::Groups,
     ledger::{Ledger, Object},
-    neighbor::Neighbors,
+    neighbor::{Neighbors, News},
     proxy::Proxies,
     publication::Publication,
     random::Random,
@@ -155,19 +155,21 @@ impl Speaker {
             Input::Written(id, verdict) => self.handle_written(id, verdict, now),
             // What arrived on a link that is gone since says nothing of one that comes after it.
             Input::Heard(claim) if self.cluster.links.contains_key(&claim.link) => {
-                let changed = self.neighbors.handle_heard(&claim, now);
-                self.handle_neighbors(changed, now);
+                self.neighbors.handle_heard(&claim, now);
+                self.handle_neighbors(now);
                 self.handle_claim(&claim, now);
             }
             Input::Stirred(link) if self.cluster.links.contains_key(&link) => {
-                let changed = self.neighbors.handle_stirred(link, now);
-                self.handle_neighbors(changed, now);
+                self.neighbors.handle_stirred(link, now);
+                self.handle_neighbors(now);
             }
             Input::Heard(_) | Input::Stirred(_) => {}
             Input::Probed(question) => self.handle_probed(&question, now),
             Input::Checked(node, health) => {
-                let changed = self.proxies.handle_checked(&node, health, now);
-                self.handle_neighbors(changed, now);
+                if self.proxies.handle_checked(&node, health, now) {
+                    let nodes = BTreeSet::from([node]);
+                    self.handle_concern(Concern { nodes, ..Concern::default() }, now);
+                }
             }
             Input::Asked(link, asked) => self.handle_asked(link, asked, now),
             Input::Silenced(generation) => self.handle_silenced(generation),
@@ -199,8 +201,8 @@ impl Speaker {
     /// Takes in the passage of time. Calling too early, or too often, is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.election.handle_timeout(now);
-        let changed = self.neighbors.handle_timeout(now);
-        self.handle_neighbors(changed, now);
+        self.neighbors.handle_timeout(now);
+        self.handle_neighbors(now);
         self.proxies.handle_timeout(now);
         if let Standing::Speak(_, controller) = &mut self.standing {
             controller.handle_timeout(now);
@@ -286,6 +288,7 @@ impl Speaker {
         if let Some(kind) = input.listed() {
             self.broken.remove(&kind);
         }
+        let is_link = matches!(input, Input::Link(..));
         if let Input::Link(name, link) = &input {
             self.handle_carrier(*name, link.as_ref().is_ok_and(|link| link.carrier), now);
             let before = self.cluster.links.get(name).map(|before| before.mac);
@@ -295,11 +298,17 @@ impl Speaker {
             }
         }
         let concern = self.cluster.handle_input(input);
+        let forgets = concern.reach || concern.choices || is_link;
         self.handle_concern(concern, now);
-        let Self { cluster, listening, .. } = self;
-        self.came_up.retain(|link| listening.contains(link) || cluster.links.contains_key(link));
-        self.neighbors.handle_links(&cluster.links);
-        self.roll.retain(cluster.node_addresses(), |link| cluster.links.contains_key(&link));
+        if forgets {
+            let Self { cluster, listening, .. } = self;
+            let has_link = |link: &LinkName| cluster.links.contains_key(link);
+            self.came_up.retain(|link| listening.contains(link) || has_link(link));
+            self.neighbors.handle_links(&cluster.links);
+            self.roll.retain(|(link, address)| {
+                cluster.nodes_at().contains_key(address) && has_link(link)
+            });
+        }
     }
 
     /// Takes in whether a link of this host has carrier, before anything else is made of it.
@@ -307,8 +316,8 @@ impl Speaker {
         if carrier {
             self.came_up.insert(link);
         }
-        let changed = self.neighbors.handle_carrier(link, carrier);
-        self.handle_neighbors(changed, now);
+        self.neighbors.handle_carrier(link, carrier);
+        self.handle_neighbors(now);
     }
 
     fn handle_concern(&mut self, concern: Concern, now: Instant) {
@@ -341,20 +350,21 @@ impl Speaker {
         }
         if reach {
             self.handle_use(now);
-            self.handle_neighbors(false, now);
+            self.handle_neighbors(now);
         }
     }
 
     /// Takes in what was found out about nodes on the LAN.
-    fn handle_neighbors(&mut self, changed: bool, now: Instant) {
+    fn handle_neighbors(&mut self, now: Instant) {
         while let Some((target, obstacle)) = self.neighbors.poll_change() {
             let concern = self.cluster.handle_seen(target, obstacle);
             self.handle_concern(concern, now);
         }
-        if let Standing::Speak(_, controller) = &mut self.standing
-            && changed
-        {
-            controller.handle_neighbors();
+        let News { targets, links } = self.neighbors.take_news();
+        if !targets.is_empty() || !links.is_empty() {
+            let concern = self.cluster.concern_of(targets);
+            let everybody = !links.is_empty();
+            self.handle_concern(Concern { everybody, ..concern }, now);
         }
     }
 
@@ -383,6 +393,16 @@ impl Speaker {
             Standing::Silent | Standing::Confirm(_) | Standing::Speak(..) => BTreeMap::new(),
         };
         self.proxies.handle_nodes(&proxies, now);
+    }
+
+    /// Asks a node more or less often, as it has come to be answered for some EIP or has ceased to be.
+    fn handle_use_of(&mut self, node: &NodeName, now: Instant) {
+        let Standing::Speak(_, controller) = &self.standing else { return };
+        let uses = |node: &NodeName| controller.load().uses(node);
+        for (target, used) in self.cluster.targets_at(node, uses) {
+            self.neighbors.handle_use(target, used, now);
+        }
+        self.proxies.handle_use(node, uses(node), now);
     }
 
     fn handle_asked(&mut self, link: LinkName, asked: Vec<(IpAddr, Instant)>, now: Instant) {
@@ -417,10 +437,11 @@ impl Speaker {
         }
         self.contest(now);
         self.write(now);
-        if let Standing::Speak(_, controller) = &mut self.standing
-            && controller.take_shift()
-        {
-            self.handle_use(now);
+        if let Standing::Speak(_, controller) = &mut self.standing {
+            match controller.take_shifted() {
+                Some(nodes) => nodes.iter().for_each(|node| self.handle_use_of(node, now)),
+                None => self.handle_use(now),
+            }
         }
         for (link, eip) in self.publication.publish() {
             self.announcer.handle_silence(link, eip);

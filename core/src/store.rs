@@ -157,7 +157,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         self.doubted.contains(key)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> + Clone {
         self.objects.iter().map(|(key, (_, object))| (key, object))
     }
 

@@ -4,10 +4,7 @@
 //! whose network card was replaced may be heard of by its old MAC. So this remembers more than what
 //! [`Neighbors`](crate::neighbor::Neighbors) goes by, and is no proof of anything.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use pnet::util::MacAddr;
 
@@ -34,13 +31,9 @@ impl Roll {
         macs.truncate(MACS_MAX);
     }
 
-    /// Takes in which addresses nodes have, and which links there are.
-    pub(crate) fn retain(
-        &mut self,
-        addresses: &BTreeSet<IpAddr>,
-        has_link: impl Fn(LinkName) -> bool,
-    ) {
-        self.macs.retain(|(link, address), _| addresses.contains(address) && has_link(*link));
+    /// Forgets who was where no node is looked for any more.
+    pub(crate) fn retain(&mut self, has_node: impl Fn(&Target) -> bool) {
+        self.macs.retain(|target, _| has_node(target));
     }
 
     /// Whether any MAC is known at an address.

@@ -142,7 +142,7 @@ fn node_address(address: IpAddr, cluster: &Cluster) -> String {
 
 fn no_endpoint(name: &ServiceName, answer: &Answer, cluster: &Cluster) -> String {
     let (address, family) = (answer.address, Family::of(answer.address));
-    let slices = cluster.slices_of(name, family);
+    let slices = cluster.endpoints.of(name, family);
     let n_endpoints: usize = slices.iter().map(|slice| slice.endpoints.len()).sum();
     match n_endpoints {
         0 => format!(
@@ -169,7 +169,8 @@ fn no_node(name: &ServiceName, answer: &Answer, around: &Surroundings<'_>) -> St
     let cluster = around.cluster;
     let (address, link) = (answer.address, answer.link);
     let family = Family::of(address);
-    let mut nodes = placement::endpoint_nodes(&cluster.slices_of(name, family)).unwrap_or_default();
+    let mut nodes =
+        placement::endpoint_nodes(&cluster.endpoints.of(name, family)).unwrap_or_default();
     let cluster_wide = cluster.services.get(name).is_some_and(placement::is_cluster_wide);
     if cluster_wide {
         // Any node would do, and none does.

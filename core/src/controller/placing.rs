@@ -181,8 +181,12 @@ impl Controller {
             let followers = sharers.iter().filter(|(sharer, _)| *sharer != name);
             self.services.extend(followers.map(|(sharer, _)| (*sharer).clone()));
         }
+        let roams = head.is_none() && roams(&spots, placed.as_ref());
         self.load.place(name, heads);
         self.load.answer_meanwhile(name, meanwhile.filter(|_| head.is_none()));
+        if roams {
+            self.load.roam(name);
+        }
         let fallback = placed.as_ref().is_some_and(|placed| placed.fallback);
         let node = placed.map(|placed| placed.node);
         Placing { node, rejected, answers, searches, fallback }
@@ -451,6 +455,14 @@ fn flaw(node: &NodeName, spots: &[Spot<'_>], around: &Surroundings<'_>) -> Strin
     let fails = || around.proxies.fails(node).then(|| "has a kube-proxy that does not work".into());
     let flaw = spots.iter().filter(|spot| spot.has_endpoint()).find_map(flaw).or_else(fails);
     flaw.unwrap_or_else(|| "cannot be answered".to_owned())
+}
+
+/// Whether a Service may come to be on a node without an endpoint, or is there, so that any node is of
+/// interest to it.
+fn roams(spots: &[Spot<'_>], placed: Option<&Placed>) -> bool {
+    let far = |spot: &Spot<'_>| spot.candidates.may_be_far();
+    let near = placed.is_some_and(|placed| !placed.fallback);
+    spots.iter().any(|spot| far(spot) && (!near || !spot.candidates.are_near()))
 }
 
 /// Whether it is known of every candidate whether it answers.

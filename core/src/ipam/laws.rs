@@ -81,7 +81,7 @@ fn apply(world: &mut World, step: Step) {
             }
         }
         Step::Nodes(nodes) => {
-            world.ipam.handle_node_addresses(&nodes.into_iter().map(address).collect());
+            world.ipam.handle_node_addresses(nodes.into_iter().map(address).collect());
         }
     }
 }
@@ -170,7 +170,7 @@ proptest! {
         for (name, eip) in &mut world.eips {
             eip.status.used = world.ipam.used(name).clone();
         }
-        let again = Ipam::restore(world.eips.iter(), &world.services, &world.ipam.nodes);
+        let again = Ipam::restore(world.eips.iter(), &world.services, world.ipam.nodes.clone());
         check(&again, &world);
         prop_assert_eq!(&again.held, &world.ipam.held);
         prop_assert_eq!(offer(&again), offer(&world.ipam));
@@ -205,7 +205,7 @@ fn the_cost_of_ten_thousand_services() {
             let begin = Instant::now();
             let eips = [(EipName::from("pool"), pool)];
             let eips = eips.iter().map(|(name, eip)| (name, eip));
-            let again = Ipam::restore(eips, &world.services, &BTreeSet::new());
+            let again = Ipam::restore(eips, &world.services, BTreeSet::new());
             let restore = begin.elapsed();
             assert_eq!(again.holders().count(), count);
             println!(

@@ -43,12 +43,19 @@ fn last_change(neighbors: &mut Neighbors) -> Option<Obstacle> {
     std::iter::from_fn(|| neighbors.poll_change()).last().and_then(|(_, obstacle)| obstacle)
 }
 
+/// Whether it is news what a claim says.
+fn is_news(neighbors: &mut Neighbors, claim: &IsAt, now: Instant) -> bool {
+    neighbors.take_news();
+    neighbors.handle_heard(claim, now);
+    neighbors.take_news() != News::default()
+}
+
 #[test]
 fn a_node_is_asked_by_broadcast_and_learned_from_its_answer() {
     let mut neighbors = looking();
     let probe = neighbors.poll_output().unwrap();
     assert_eq!((probe.target, probe.to, probe.sender), (NODE, None, SELF));
-    assert!(neighbors.handle_heard(&reply(MAC), Instant::from_millis(1)));
+    assert!(is_news(&mut neighbors, &reply(MAC), Instant::from_millis(1)));
     assert_eq!(neighbors.mac(target()), Some(MAC));
 }
 
@@ -71,11 +78,11 @@ fn a_node_that_is_used_while_its_first_answer_is_weighed_is_asked_as_often_as_an
 fn a_claim_that_nobody_asked_for_teaches_nothing() {
     let mut neighbors = looking();
     let late = Instant::ZERO + Probing::default().timeout();
-    assert!(!neighbors.handle_heard(&reply(MAC), late));
+    assert!(!is_news(&mut neighbors, &reply(MAC), late));
     let announced = IsAt { to: None, ..reply(MAC) };
-    assert!(!neighbors.handle_heard(&announced, Instant::from_millis(1)));
+    assert!(!is_news(&mut neighbors, &announced, Instant::from_millis(1)));
     let forged = IsAt { via: OTHER, ..reply(MAC) };
-    assert!(!neighbors.handle_heard(&forged, Instant::from_millis(1)));
+    assert!(!is_news(&mut neighbors, &forged, Instant::from_millis(1)));
     assert_eq!(neighbors.mac(target()), None);
 }
 
@@ -474,7 +481,7 @@ fn a_node_that_nobody_is_answered_with_is_confirmed_without_a_word() {
         let to = Some(stations[&at(number)].sender);
         let (link, target) = at(number);
         let claim = IsAt { link, target, mac: mac(number), to, via: mac(number) };
-        lan.neighbors.handle_heard(&claim, lan.now)
+        is_news(&mut lan.neighbors, &claim, lan.now)
     };
     assert!(word(&mut lan, 9));
     assert!(!word(&mut lan, 10));

@@ -18,7 +18,7 @@ const CALLED_MAX: usize = 64;
 impl Speaker {
     /// Takes in a claim to an address: to a node's, or to an EIP or what is to become one.
     pub(super) fn handle_claim(&mut self, claim: &IsAt, now: Instant) {
-        if self.cluster.node_addresses().contains(&claim.target)
+        if self.cluster.nodes_at().contains_key(&claim.target)
             && self.cluster.links.contains_key(&claim.link)
         {
             self.roll.handle_answer(claim);
@@ -86,16 +86,18 @@ impl Speaker {
             !facts.owns(**address) && !self.neighbors.probes(target) && !self.roll.knows(target)
         };
         // From where it ended last, since some may never answer.
-        let addresses = self.cluster.node_addresses();
+        let addresses = self.cluster.nodes_at();
         let (later, earlier) = match self.called {
             Some(last) => (addresses.range((Bound::Excluded(last), Bound::Unbounded)), Some(last)),
             None => (addresses.range::<IpAddr, _>(..), None),
         };
         let earlier = earlier.into_iter().flat_map(|last| addresses.range(..=last));
-        let probes = later.chain(earlier).filter(unknown).filter_map(|&target| {
-            let sender = (facts.address_beside(target)?, facts.mac);
-            Some(Probe { link, target, to: None, sender })
-        });
+        let probes = later.chain(earlier).map(|(address, _)| address).filter(unknown).filter_map(
+            |&target| {
+                let sender = (facts.address_beside(target)?, facts.mac);
+                Some(Probe { link, target, to: None, sender })
+            },
+        );
         let probes: Vec<_> = probes.take(CALLED_MAX).collect();
         self.called = probes.last().map(|probe| probe.target);
         self.outputs.extend(probes.into_iter().map(Output::Probe));

@@ -75,7 +75,7 @@ impl Speaker {
         by_objects.extend(self.announcer.sizes(answers + self.publication.n_changed()));
         let said = answers + self.publication.n_changed();
         by_objects.extend(self.conflicts.sizes(said));
-        by_objects.push(self.roll.size(cluster.node_addresses().len(), links));
+        by_objects.push(self.roll.size(cluster.nodes_at().len(), links));
         if let Standing::Speak(_, controller) = &self.standing {
             by_config.push(controller.size_of_aside());
             by_objects.extend(controller.sizes(cluster));

@@ -359,11 +359,11 @@ impl Bench {
         }
     }
 
-    fn next_event(&mut self) -> Option<Input> {
+    pub(crate) fn next_event(&mut self) -> Option<Input> {
         if self.watches { self.api.watch.pop_front() } else { None }
     }
 
-    fn perform(&mut self, output: Output) {
+    pub(crate) fn perform(&mut self, output: Output) {
         match output {
             Output::Announce(is_at) => {
                 assert!(self.now < self.until, "announced without a permission: {is_at:?}");
@@ -451,7 +451,7 @@ impl Bench {
         }
     }
 
-    fn next_read(&mut self) -> Option<Input> {
+    pub(crate) fn next_read(&mut self) -> Option<Input> {
         let (id, read) = self.reads.pop_front()?;
         let got = match read {
             Read::Lease => Got::Lease(self.api.lease.clone()),
@@ -490,7 +490,7 @@ impl Bench {
         self.judge(verdict);
     }
 
-    fn next_write(&mut self, verdict: Verdict) -> Option<Input> {
+    pub(crate) fn next_write(&mut self, verdict: Verdict) -> Option<Input> {
         let (id, write) = self.writes.pop_front()?;
         let verdict = match verdict {
             Verdict::Done => self.api.write(write),

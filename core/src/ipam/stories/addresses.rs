@@ -42,7 +42,7 @@ fn the_address_of_a_node_is_skipped_refused_by_name_and_kept_by_who_holds_it() {
     let mut world = World::new(&[("pool", eip("10.0.0.1-10.0.0.4"))]);
     assert_eq!(world.ask("a", web()), "pool 10.0.0.1");
     let node = |last| [10, 0, 0, last].into();
-    world.ipam.handle_node_addresses(&BTreeSet::from([node(1), node(2)]));
+    world.ipam.handle_node_addresses(BTreeSet::from([node(1), node(2)]));
     assert_eq!(world.ask("b", web()), "pool 10.0.0.3");
     assert_eq!(
         world.ask("c", at("10.0.0.2", web())),
@@ -51,7 +51,7 @@ fn the_address_of_a_node_is_skipped_refused_by_name_and_kept_by_who_holds_it() {
     assert_eq!(world.ipam.used(&"pool".into()).len(), 2);
     world.release("a");
     assert_eq!(world.ask("d", web()), "pool 10.0.0.4");
-    world.ipam.handle_node_addresses(&BTreeSet::new());
+    world.ipam.handle_node_addresses(BTreeSet::new());
     assert_eq!(world.ask("e", web()), "pool 10.0.0.1");
     assert_eq!(world.ask("f", web()), "pool 10.0.0.2");
 }

@@ -17,7 +17,7 @@ fn restored(eips: &[(&str, Eip)], services: &[(&str, Service)]) -> World {
     for (name, service) in services {
         world.service(&named(name), service.clone());
     }
-    world.ipam = Ipam::restore(world.eips.iter(), &world.services, &BTreeSet::new());
+    world.ipam = Ipam::restore(world.eips.iter(), &world.services, BTreeSet::new());
     world
 }
 

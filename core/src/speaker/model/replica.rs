@@ -254,7 +254,7 @@ impl Replica {
 
     /// The place of the slice that it knows.
     pub(super) fn known_slice(&self) -> usize {
-        let known = self.speaker.cluster.slices.versioned(&web());
+        let known = self.speaker.cluster.endpoints.slices.versioned(&web());
         known.map(|(version, _)| api::place(version)).expect("it was listed")
     }
 
