@@ -531,7 +531,7 @@ impl Cluster {
         &self,
         service: &ServiceName,
     ) -> Option<&BTreeMap<String, String>> {
-        let namespace = self.namespaces.get(&NamespaceName::from(&*service.namespace));
+        let namespace = self.namespaces.get(service.namespace());
         namespace.map(|namespace| &namespace.labels)
     }
 

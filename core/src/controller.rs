@@ -172,7 +172,7 @@ impl Controller {
             self.services.append(&mut self.leaving);
             self.handle_all(cluster);
         }
-        for name in eips.iter().filter(|name| cluster.eips.get(name).is_none()) {
+        for name in eips.iter().filter(|name| cluster.eips.get(*name).is_none()) {
             // One of this name that is created again has another record.
             self.written.remove(name);
             self.proved.remove(name);

@@ -32,29 +32,37 @@ impl Endpoints {
         version: Version,
         slice: Option<Slice>,
     ) -> BTreeSet<ServiceName> {
-        let old = self.slices.get(&name).cloned();
-        if !self.slices.apply(name.clone(), version, slice) {
+        let Some(old) = self.slices.exchange(name.clone(), version, slice) else {
             return BTreeSet::new();
-        }
-        if let Some(old) = &old
-            && let Some(slices) = self.of.get_mut(&old.service)
-        {
-            slices.retain(|slice| *slice != name);
-            if slices.is_empty() {
-                self.of.remove(&old.service);
+        };
+        let new = self.slices.get(&name);
+        let service = |slice: &Slice| slice.service.clone();
+        let (was, is) = (old.as_ref().map(service), new.map(service));
+        let moves = was != is;
+        if moves {
+            if let Some(was) = &was {
+                self.disown(was, &name);
+            }
+            if let Some(is) = &is {
+                let slices = self.of.entry(is.clone()).or_default();
+                if let Err(place) = slices.binary_search(&name) {
+                    slices.insert(place, name.clone());
+                }
             }
         }
-        let new = self.slices.get(&name).cloned();
-        if let Some(new) = &new {
-            let slices = self.of.entry(new.service.clone()).or_default();
-            if let Err(place) = slices.binary_search(&name) {
-                slices.insert(place, name);
-            }
+        let named = |slice: Option<&Slice>| -> Vec<NodeName> {
+            slice.into_iter().flat_map(nodes).cloned().collect()
+        };
+        let (before, after) = (named(old.as_ref()), named(self.slices.get(&name)));
+        if let Some(was) = &was {
+            let left = before.iter().filter(|node| moves || !after.contains(node));
+            left.for_each(|node| self.index(was, node));
         }
-        for slice in old.iter().chain(&new) {
-            nodes(slice).for_each(|node| self.index(&slice.service, node));
+        if let Some(is) = &is {
+            let come = after.iter().filter(|node| moves || !before.contains(node));
+            come.for_each(|node| self.index(is, node));
         }
-        old.into_iter().chain(new).map(|slice| slice.service).collect()
+        was.into_iter().chain(is).collect()
     }
 
     /// Takes in a list of all slices. Returns the Services that it changes anything for.
@@ -104,6 +112,15 @@ impl Endpoints {
         slices.filter_map(|slice| self.slices.get(slice))
     }
 
+    /// Takes down that a slice is not a Service's any more.
+    fn disown(&mut self, service: &ServiceName, name: &SliceName) {
+        let Some(slices) = self.of.get_mut(service) else { return };
+        slices.retain(|slice| slice != name);
+        if slices.is_empty() {
+            self.of.remove(service);
+        }
+    }
+
     /// Takes down whether a Service has an endpoint on a node.
     fn index(&mut self, service: &ServiceName, node: &NodeName) {
         if self.all_of(service).any(|slice| nodes(slice).any(|it| it == node)) {
@@ -144,7 +161,7 @@ mod tests {
 
     fn on(endpoints: &Endpoints, node: &str) -> String {
         let node = NodeName::from(node);
-        let services = endpoints.on(&node).map(|service| &*service.name);
+        let services = endpoints.on(&node).map(|service| service.name());
         services.collect::<Vec<_>>().join(" ")
     }
 
@@ -180,7 +197,7 @@ mod tests {
         endpoints.replace(objects([("1", web.clone()), ("2", db), ("3", shop.clone())]));
         let listing = objects([("1", web), ("2", slice("cart", &["c"])), ("3", shop)]);
         let concerned = endpoints.replace(listing);
-        let concerned: Vec<_> = concerned.iter().map(|service| &*service.name).collect();
+        let concerned: Vec<_> = concerned.iter().map(|service| service.name()).collect();
         assert_eq!(concerned, ["cart", "db"]);
         assert_eq!(["a", "b", "c"].map(|node| on(&endpoints, node)), ["web", "", "cart shop"]);
     }

@@ -3,7 +3,7 @@
 //! Each name is a type of its own, so that a node cannot be looked up among the Eips. Names are
 //! shared (`Arc<str>`), since the same few are held by many parts.
 
-use std::{fmt, str, sync::Arc};
+use std::{borrow::Borrow, fmt, str, sync::Arc};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -21,6 +21,12 @@ macro_rules! name {
         impl From<&str> for $name {
             fn from(name: &str) -> Self {
                 Self(name.into())
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
             }
         }
 
@@ -54,13 +60,10 @@ name! {
 }
 
 /// A name within a namespace, written `namespace/name`.
+///
+/// Kept as one text, since names are compared all the time.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Namespaced {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// The name within it.
-    pub name: Arc<str>,
-}
+pub struct Namespaced(Arc<str>);
 
 /// The name of a `Service`.
 pub type ServiceName = Namespaced;
@@ -68,22 +71,36 @@ pub type ServiceName = Namespaced;
 pub type SliceName = Namespaced;
 
 impl Namespaced {
-    /// The object `name` in `namespace`.
+    /// The object `name` in `namespace`. Neither contains a slash.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self([namespace, name].join("/").into())
     }
 
     /// Reads `namespace/name`, the form in which `Eip.status.used` names Services.
     pub fn parse(text: &str) -> Option<Self> {
         let (namespace, name) = text.split_once('/')?;
         (!namespace.is_empty() && !name.is_empty() && !name.contains('/'))
-            .then(|| Self::new(namespace, name))
+            .then(|| Self(text.into()))
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The name within it.
+    pub fn name(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.split_once('/').expect("it was made of two parts")
     }
 }
 
 impl fmt::Display for Namespaced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        f.write_str(&self.0)
     }
 }
 

@@ -7,7 +7,10 @@
 //! not what the API server has; then the next list counts whatever its versions ([`Store::doubt`]),
 //! which also heals a server that was restored from a backup.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::Version;
 
@@ -60,11 +63,22 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
 
     /// Takes in one sighting. Says whether it changed anything that decisions are made of.
     pub(crate) fn apply(&mut self, key: K, version: Version, object: Option<T>) -> bool {
+        self.exchange(key, version, object).is_some()
+    }
+
+    /// Takes in one sighting. Returns what was known before, if it changed anything that decisions are
+    /// made of.
+    pub(crate) fn exchange(
+        &mut self,
+        key: K,
+        version: Version,
+        object: Option<T>,
+    ) -> Option<Option<T>> {
         let known = self.objects.get(&key);
         let ends = [self.gone.get(&key), self.ended.get(&key)];
         let floor = ends.into_iter().flatten().max().copied().unwrap_or(self.floor);
         if version < known.map_or(floor, |(version, _)| *version) {
-            return false;
+            return None;
         }
         if known.is_none_or(|(known, _)| version > *known) {
             self.doubted.remove(&key);
@@ -74,14 +88,14 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         match object {
             Some(object) => {
                 let changed = known.is_none_or(|(_, old)| *old != object);
-                self.objects.insert(key, (version, object));
-                changed
+                let old = self.objects.insert(key, (version, object));
+                changed.then(|| old.map(|(_, old)| old))
             }
             None => {
-                let changed = self.objects.remove(&key).is_some();
+                let old = self.objects.remove(&key);
                 self.doubted.remove(&key);
                 remember(&mut self.ended, key, version);
-                changed
+                old.map(|(_, old)| Some(old))
             }
         }
     }
@@ -137,7 +151,11 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         }
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&T> {
+    pub(crate) fn get<Q>(&self, key: &Q) -> Option<&T>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
         self.objects.get(key).map(|(_, object)| object)
     }
 

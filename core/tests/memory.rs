@@ -33,7 +33,7 @@ fn services_and_their_slices_leave_nothing_behind() {
         bench.endpoints(&name, &["node4"]);
         bench.service(&name, Some(asking()));
         bench.delete(&name);
-        bench.api.remove_slice(&SliceName::new("default", &name.name));
+        bench.api.remove_slice(&SliceName::new("default", name.name()));
         bench.calm();
     });
     assert_eq!((bench.api.services.len(), bench.ask(188)), (1, Some(mac(9))));

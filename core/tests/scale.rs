@@ -26,7 +26,7 @@ fn slice(number: u32, node: &str) -> (SliceName, Slice) {
         serving: true,
         terminating: false,
     };
-    let slice_name = SliceName::new("default", &service.name);
+    let slice_name = SliceName::new("default", service.name());
     (slice_name, Slice { service, family: Family::V4, endpoints: vec![endpoint] })
 }
 

@@ -111,8 +111,8 @@ impl ApiServer {
         tasks.spawn(watch::<Namespace>(everywhere).run(no_orders()));
         tasks.spawn(watch::<Node>(everywhere).run(no_orders()));
         tasks.spawn(watch::<EndpointSlice>(everywhere).run(no_orders()));
-        let namespace = Some(&*lease.namespace);
-        let only = Some(format!("metadata.name={}", lease.name));
+        let namespace = Some(lease.namespace());
+        let only = Some(format!("metadata.name={}", lease.name()));
         let lease_watch =
             Watch::<Lease>::new(lease_client.clone(), namespace, only, timeouts, lease_facts_in);
         tasks.spawn(lease_watch.run(no_orders()));
@@ -284,8 +284,8 @@ async fn read_lease(
     lease: Namespaced,
     limit: Duration,
 ) -> Result<Option<(Version, LeaseRecord)>, ReadError> {
-    let request = Request::new(Lease::url_path(&(), Some(&lease.namespace)))
-        .get(&lease.name, &GetParams::default())
+    let request = Request::new(Lease::url_path(&(), Some(lease.namespace())))
+        .get(lease.name(), &GetParams::default())
         .expect("a Lease has a name");
     match timeout(limit, client.request(request)).await {
         Ok(Ok(object)) => match convert::read::<Lease>(object) {

@@ -151,8 +151,8 @@ fn regarding(about: &About) -> ObjectReference {
         About::Service(name, id) => ObjectReference {
             api_version: Some(Service::api_version(&()).into()),
             kind: Some(Service::kind(&()).into()),
-            namespace: Some(name.namespace.to_string()),
-            name: Some(name.name.to_string()),
+            namespace: Some(name.namespace().to_string()),
+            name: Some(name.name().to_string()),
             uid: uid(id),
             ..ObjectReference::default()
         },

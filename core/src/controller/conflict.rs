@@ -401,7 +401,7 @@ mod tests {
             assert_eq!(aside.insert(&"pool".into(), range, found), last < 3);
         }
         assert_eq!(aside.who().into_keys().collect::<Vec<_>>(), [address(1), address(2)]);
-        assert_eq!(aside.crowds()[&"pool".into()].address, address(3));
+        assert_eq!(aside.crowds()["pool"].address, address(3));
         assert!(!aside.expire(Instant::from_millis(999)) && aside.crowds().len() == 1);
         assert!(aside.expire(Instant::from_millis(1_000)) && aside.crowds().is_empty());
         assert_eq!(aside.who().into_keys().collect::<Vec<_>>(), [address(2)]);

@@ -123,7 +123,7 @@ impl Controller {
 /// Whether a Service had its address of an Eip that is gone.
 pub(super) fn is_orphan(service: &Service, cluster: &Cluster) -> bool {
     let eip = keys::EIP.find(&service.metadata.labels);
-    eip.is_some_and(|(_, eip)| cluster.eips.get(&eip.into()).is_none())
+    eip.is_some_and(|(_, eip)| cluster.eips.get(eip).is_none())
 }
 
 /// The warnings about what was asked for, those that are said now and were not before.

@@ -54,7 +54,7 @@ pub(super) fn entry(address: IpAddr, service: &ServiceName) -> usize {
         IpAddr::V4(_) => "255.255.255.255".len(),
         IpAddr::V6(_) => "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".len(),
     };
-    2 * address + service.namespace.len() + service.name.len() + PUNCTUATION
+    2 * address + service.namespace().len() + service.name().len() + PUNCTUATION
 }
 
 #[cfg(test)]

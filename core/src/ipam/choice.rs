@@ -120,7 +120,7 @@ impl Ipam {
         let terms = pool.terms.as_ref()?;
         let may = match named {
             Some(named) => named == eip,
-            None => terms.rank(&asker.name.namespace, asker.labels).is_some(),
+            None => terms.rank(asker.name.namespace(), asker.labels).is_some(),
         };
         let free = pool.served.as_ref()?.is_free(address);
         let fits = pool.record.fits(entry(address, asker.name));
@@ -201,7 +201,7 @@ impl Ipam {
             return Err(self.lacking(&options));
         }
         Err(Refusal::NoEip {
-            namespace: asker.name.namespace.clone(),
+            namespace: asker.name.namespace().into(),
             family,
             passed_over: self.passed_over(asker, family),
         })
@@ -216,7 +216,7 @@ impl Ipam {
         self.pools.iter().filter_map(move |(eip, pool)| {
             let terms = pool.terms.as_ref().filter(|terms| !terms.disabled && !terms.deleting)?;
             let served = pool.served.as_ref().filter(|served| served.family() == family)?;
-            let (rank, priority) = terms.rank(&asker.name.namespace, asker.labels)?;
+            let (rank, priority) = terms.rank(asker.name.namespace(), asker.labels)?;
             let crowd = self.crowd(eip, served);
             Some(Source { rank: (rank, priority, eip), served, pool, crowd })
         })
@@ -233,7 +233,7 @@ impl Ipam {
                 Some(_) => PassedOver::NotServed(pool.standing.clone()?),
                 None if pool.range()?.family() != family => PassedOver::OtherFamily(family.other()),
                 None => {
-                    debug_assert!(terms.rank(&asker.name.namespace, asker.labels).is_none());
+                    debug_assert!(terms.rank(asker.name.namespace(), asker.labels).is_none());
                     PassedOver::BoundElsewhere
                 }
             };

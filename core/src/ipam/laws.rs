@@ -200,7 +200,7 @@ fn the_cost_of_ten_thousand_services() {
                 world.ipam.release(&names[count], family);
             }
             let one = begin.elapsed() / 1_000;
-            let mut pool = world.eips.remove(&"pool".into()).unwrap();
+            let mut pool = world.eips.remove("pool").unwrap();
             pool.status.used = world.ipam.used(&"pool".into()).clone();
             let begin = Instant::now();
             let eips = [(EipName::from("pool"), pool)];

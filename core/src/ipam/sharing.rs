@@ -105,7 +105,7 @@ impl<'a> Party<'a> {
         if self.asks != Some(address) {
             return refused(Unshareable::NotNamed);
         }
-        if self.name.namespace != other.name.namespace {
+        if self.name.namespace() != other.name.namespace() {
             return refused(Unshareable::Namespace);
         }
         if let Some(port) = self.service.ports.intersection(&other.service.ports).next() {

@@ -83,7 +83,7 @@ impl Bench {
         endpoints: Vec<Endpoint>,
     ) {
         let slice = Slice { service: service.clone(), family, endpoints };
-        self.api.put_slice(&SliceName::new(&service.namespace, name), slice);
+        self.api.put_slice(&SliceName::new(service.namespace(), name), slice);
         self.settle();
     }
 

@@ -308,7 +308,7 @@ impl Bench {
             terminating: false,
         };
         let endpoints = nodes.iter().map(endpoint).collect();
-        let name = SliceName::new(&service.namespace, &service.name);
+        let name = SliceName::new(service.namespace(), service.name());
         let slice = Slice { service: service.clone(), family: Family::V4, endpoints };
         self.api.put_slice(&name, slice);
         self.settle();

@@ -126,7 +126,7 @@ impl Bench {
             let kind = if event.warning { "Warning" } else { "Normal" };
             let about = match &event.about {
                 About::Eip(name, _) => format!("Eip/{name}"),
-                About::Service(name, _) => format!("Service/{}", name.name),
+                About::Service(name, _) => format!("Service/{}", name.name()),
             };
             format!("{kind} {about} {}: {}", event.reason, event.message)
         };

@@ -26,7 +26,7 @@ pub(crate) fn may_share(
 ) -> bool {
     let cluster = |service: &Service| service.policy == TrafficPolicy::Cluster;
     let same_pods = one.selector == two.selector && !one.selector.is_empty();
-    a.namespace == b.namespace
+    a.namespace() == b.namespace()
         && asked(one) == Some(address)
         && asked(two) == Some(address)
         && one.ports.is_disjoint(&two.ports)
@@ -210,7 +210,7 @@ impl World {
             let range = AddressRange::parse(&eip.address).ok()?;
             let may = match named {
                 Some(named) => named == eip_name.as_str(),
-                None => address.is_some() || self.is_open_to(eip, &name.namespace),
+                None => address.is_some() || self.is_open_to(eip, name.namespace()),
             };
             if !may || range.family() != family {
                 continue;

@@ -232,7 +232,7 @@ impl World {
             terminating: false,
         };
         let endpoints = nodes.iter().map(endpoint).collect();
-        let name = SliceName::new(&service.namespace, &format!("{}-{family}", service.name));
+        let name = SliceName::new(service.namespace(), &format!("{}-{family}", service.name()));
         let slice = Slice { service: service.clone(), family, endpoints };
         self.bench.api.put_slice(&name, slice);
         self.bench.pump();
@@ -241,7 +241,7 @@ impl World {
     fn edit(&mut self, name: &ServiceName, edit: Edit) {
         if !self.bench.api.services.contains_key(name) {
             let mut service = Service { families: vec![Family::V4], ..asking() };
-            let number = u16::from(name.name.as_bytes()[0] % 4 + 1);
+            let number = u16::from(name.name().as_bytes()[0] % 4 + 1);
             service.ports.insert(Port { protocol: "TCP".to_owned(), number });
             self.stamp(&mut service.metadata);
             self.soiled.remove(name);

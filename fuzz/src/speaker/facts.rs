@@ -44,7 +44,7 @@ pub(super) fn node_name(script: &mut Script<'_>) -> NodeName {
 }
 
 pub(super) fn slice_name(service: &ServiceName, family: Family) -> SliceName {
-    SliceName::new(&service.namespace, &format!("{}-{family}", service.name))
+    SliceName::new(service.namespace(), &format!("{}-{family}", service.name()))
 }
 
 /// An address of a host, of an EIP, or of neither.

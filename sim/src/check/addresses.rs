@@ -48,7 +48,7 @@ fn at_odds<'a>(
         let anywhere = [a, b].iter().all(|service| service.policy == TrafficPolicy::Cluster);
         let named = asked(a) == Some(address) && asked(b) == Some(address);
         let apart = a.ports.is_disjoint(&b.ports);
-        one.namespace != two.namespace || !named || !apart || !(same_pods || anywhere)
+        one.namespace() != two.namespace() || !named || !apart || !(same_pods || anywhere)
     })
 }
 

@@ -87,7 +87,7 @@ impl Cluster {
             for _ in running.len()..workload.n_pods {
                 self.n_pods_ever += 1;
                 let pod = Pod {
-                    name: format!("{}-{}", name.name, suffix(rng)),
+                    name: format!("{}-{}", name.name(), suffix(rng)),
                     workload: name.clone(),
                     node: None,
                     phase: Phase::Pending,
@@ -141,9 +141,9 @@ impl Cluster {
                     Family::V4 => "x7k2p",
                     Family::V6 => "z6v6d",
                 };
-                let name = format!("{}-{suffix}", service.name);
+                let name = format!("{}-{suffix}", service.name());
                 let (service, endpoints) = (service.clone(), endpoints.clone());
-                let name = SliceName::new(&service.namespace, &name);
+                let name = SliceName::new(service.namespace(), &name);
                 (name, Slice { service, family, endpoints })
             })
         };
@@ -197,7 +197,7 @@ impl Cluster {
     ) -> impl Iterator<Item = &'a Pod> {
         self.pods.values().filter(move |pod| {
             let labels = self.workloads.get(&pod.workload).map(|workload| &workload.labels);
-            pod.workload.namespace == service.namespace
+            pod.workload.namespace() == service.namespace()
                 && pod.node.is_some()
                 && !exposed.selector.is_empty()
                 && labels.is_some_and(|labels| {

@@ -84,10 +84,10 @@ impl fmt::Display for Manifest {
     /// As `kubectl apply` calls it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Deployment(name, _) => write!(f, "deployment.apps/{}", name.name),
+            Self::Deployment(name, _) => write!(f, "deployment.apps/{}", name.name()),
             Self::Eip(name, _) => write!(f, "eip.network.kubesphere.io/{name}"),
             Self::Ignored { kind, name } => write!(f, "{}/{name}", kind.to_lowercase()),
-            Self::Service(name, ..) => write!(f, "service/{}", name.name),
+            Self::Service(name, ..) => write!(f, "service/{}", name.name()),
         }
     }
 }

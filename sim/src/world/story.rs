@@ -133,7 +133,7 @@ impl Story {
 
     fn delete(&mut self, service: &ServiceName) {
         self.chapter(&format!("{service} is deleted"));
-        let ServiceName { namespace, name } = service;
+        let (namespace, name) = (service.namespace(), service.name());
         self.line(&format!("\n$ kubectl delete svc --namespace {namespace} {name}"));
         let eips = self.world.external_ip(service);
         self.world.delete_service(service);

@@ -31,7 +31,7 @@ impl World {
             });
             let ports = ports.collect::<Vec<_>>().join(",");
             let age = format!("{}s", self.age(service.metadata.created).as_secs());
-            let name = name.name.to_string();
+            let name = name.name().to_string();
             vec![name, kind.to_owned(), exposed.cluster_ip, external, ports, age]
         });
         table(&["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"], rows)

@@ -239,6 +239,6 @@ fn slice(number: usize, nodes: impl IntoIterator<Item = usize>) -> (SliceName, S
         terminating: false,
     };
     let endpoints = nodes.into_iter().map(endpoint).collect();
-    let name = SliceName::new("default", &format!("{}-x7k2p", service.name));
+    let name = SliceName::new("default", &format!("{}-x7k2p", service.name()));
     (name, Slice { service, family: Family::V4, endpoints })
 }

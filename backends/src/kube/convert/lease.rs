@@ -57,8 +57,8 @@ pub(super) fn body(name: &Namespaced, record: &LeaseRecord) -> Value {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {
-            "namespace": &*name.namespace,
-            "name": &*name.name,
+            "namespace": name.namespace(),
+            "name": name.name(),
             "annotations": annotations
         },
         "spec": spec(record)

@@ -27,17 +27,17 @@ pub fn request(write: &Write, lease: &Namespaced) -> Request<Value> {
             }
         }
         Write::Lease(version, record) => {
-            let path = Lease::url_path(&(), Some(&lease.namespace));
+            let path = Lease::url_path(&(), Some(lease.namespace()));
             match version {
                 Some(version) => {
-                    patch(format!("{path}/{}", lease.name), lease::patch(*version, record))
+                    patch(format!("{path}/{}", lease.name()), lease::patch(*version, record))
                 }
                 None => post(path, lease::body(lease, record)),
             }
         }
         Write::Service(name, version, change) => {
-            let path = Service::url_path(&(), Some(&name.namespace));
-            let path = format!("{path}/{}", name.name);
+            let path = Service::url_path(&(), Some(name.namespace()));
+            let path = format!("{path}/{}", name.name());
             match change {
                 ServiceChange::Metadata(change) => patch(path, metadata::patch(*version, change)),
                 ServiceChange::Status(status) => strategic_merge_patch(

@@ -26,8 +26,9 @@ impl World {
         let after = self.counts();
         let candidates: BTreeSet<_> =
             self.services().iter().flat_map(|service| self.nodes_behind(service)).collect();
-        let n_at =
-            |counts: &BTreeMap<NodeName, usize>, node| counts.get(node).copied().unwrap_or(0);
+        let n_at = |counts: &BTreeMap<NodeName, usize>, node: &NodeName| {
+            counts.get(node).copied().unwrap_or(0)
+        };
         let given = candidates.iter().filter(|node| n_at(&after, node) > n_at(&before, node));
         let most = given.map(|node| n_at(&after, node)).max().unwrap_or_default();
         let least = candidates.iter().map(|node| n_at(&after, node)).min().unwrap_or_default();
