@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Family, NodeName, ServiceName, Size, Slice, SliceName, Version,
+    placement::Slices,
     store::{Listing, Store},
 };
 
@@ -88,7 +89,7 @@ impl Endpoints {
     }
 
     /// The slices of a Service that are of a family.
-    pub(crate) fn of(&self, service: &ServiceName, family: Family) -> Vec<&Slice> {
+    pub(crate) fn of(&self, service: &ServiceName, family: Family) -> Slices<'_> {
         self.all_of(service).filter(|slice| slice.family == family).collect()
     }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use crate::{
     Family, Link, Node, NodeName, Service, ServiceName, Size, Slice, TrafficPolicy, Uid, keys,
@@ -20,6 +21,12 @@ use crate::{
 /// The usable nodes of one link and family, with their addresses there.
 pub(crate) type Usable = BTreeMap<NodeName, IpAddr>;
 
+/// The slices of a Service that are of one family. It is one for most.
+pub(crate) type Slices<'a> = SmallVec<[&'a Slice; 2]>;
+
+/// Nodes with their addresses. They are few for most Services.
+type Near<'a> = SmallVec<[(&'a NodeName, IpAddr); 4]>;
+
 /// The nodes that can serve one address now. What it costs to find them follows the endpoints, and not
 /// the nodes that there are.
 #[derive(Clone, Debug)]
@@ -28,9 +35,9 @@ pub(crate) struct Candidates<'a> {
     /// Whether any usable node passes on what arrives: the policy is `Cluster`.
     cluster_wide: bool,
     /// The slices of each sharer that has endpoints.
-    sharers: Vec<Vec<&'a Slice>>,
+    sharers: SmallVec<[Slices<'a>; 1]>,
     /// The usable nodes with an endpoint, by name.
-    near: Vec<(&'a NodeName, IpAddr)>,
+    near: Near<'a>,
 }
 
 impl<'a> Candidates<'a> {
@@ -41,21 +48,23 @@ impl<'a> Candidates<'a> {
     /// of any will do, and if there is none, any node. Services without endpoints do not count.
     pub(crate) fn of(
         policy: TrafficPolicy,
-        sharers: impl Iterator<Item = Vec<&'a Slice>>,
+        sharers: impl Iterator<Item = Slices<'a>>,
         usable: &'a Usable,
     ) -> Self {
         let cluster_wide = policy == TrafficPolicy::Cluster;
-        let of_one = |slices: Vec<&'a Slice>| Some((endpoint_nodes(&slices)?, slices));
-        let (nodes, sharers): (Vec<_>, Vec<_>) = sharers.filter_map(of_one).unzip();
-        let mut all: Vec<&NodeName> = nodes.first().into_iter().flatten().copied().collect();
-        all.retain(|node| nodes.iter().skip(1).all(|there| there.binary_search(node).is_ok()));
-        let mut near = among(usable, all);
-        if cluster_wide && near.is_empty() && nodes.len() > 1 {
-            let mut any = nodes.concat();
-            any.sort_unstable();
-            any.dedup();
-            near = among(usable, any);
+        let of_one = |slices: Slices<'a>| Some((endpoint_nodes(&slices)?, slices));
+        let sharers: SmallVec<[_; 1]> = sharers.filter_map(of_one).collect();
+        let others = || sharers.iter().skip(1).map(|(nodes, _)| nodes);
+        let of_all = |node: &&&NodeName| others().all(|there| there.binary_search(node).is_ok());
+        let at = |node: &&NodeName| usable.get_key_value(*node).map(|(node, &at)| (node, at));
+        let first = sharers.iter().take(1).flat_map(|(nodes, _)| nodes);
+        let mut near: Near<'a> = first.filter(of_all).filter_map(at).collect();
+        if cluster_wide && near.is_empty() && sharers.len() > 1 {
+            near = sharers.iter().flat_map(|(nodes, _)| nodes).filter_map(at).collect();
+            near.sort_unstable();
+            near.dedup();
         }
+        let sharers = sharers.into_iter().map(|(_, slices)| slices).collect();
         Self { usable, cluster_wide, sharers, near }
     }
 
@@ -117,18 +126,12 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Those of some nodes that are usable, with their addresses.
-fn among<'a>(usable: &'a Usable, nodes: Vec<&NodeName>) -> Vec<(&'a NodeName, IpAddr)> {
-    let usable = |node| usable.get_key_value(node).map(|(node, &address)| (node, address));
-    nodes.into_iter().filter_map(usable).collect()
-}
-
 /// The nodes with an endpoint that can take traffic, by name, each once; `None` if there is no such
 /// endpoint, not even one without a node.
 ///
 /// As kube-proxy does (KEP-1669): ready endpoints, and if there are none, those that still serve
 /// while they terminate.
-pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<Vec<&'a NodeName>> {
+pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<SmallVec<[&'a NodeName; 4]>> {
     let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let any_ready = endpoints.clone().any(|endpoint| endpoint.ready);
     let mut usable = endpoints.filter(|endpoint| match any_ready {
@@ -137,7 +140,7 @@ pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<Vec<&'a NodeNam
     });
     let first = usable.next()?;
     let nodes = usable.chain([first]).filter_map(|endpoint| endpoint.node.as_ref());
-    let mut nodes: Vec<_> = nodes.collect();
+    let mut nodes: SmallVec<_> = nodes.collect();
     nodes.sort_unstable();
     nodes.dedup();
     Some(nodes)
@@ -422,7 +425,11 @@ mod tests {
         let slice = |endpoints| Slice { service: service.clone(), family: Family::V4, endpoints };
         let slices: Vec<_> = sharers.into_iter().map(slice).collect();
         let usable = nodes(&["a", "b", "c"]);
-        let candidates = Candidates::of(policy, slices.iter().map(|slice| vec![slice]), &usable);
+        let candidates = Candidates::of(
+            policy,
+            slices.iter().map(|slice| Slices::from_slice(&[slice])),
+            &usable,
+        );
         let names = candidates.nodes().map(|(node, _)| node.as_str());
         candidates.has_endpoint().then(|| names.collect::<Vec<_>>().join(" "))
     }
@@ -451,7 +458,8 @@ mod tests {
             endpoints: vec![endpoint(Some("a"), true, false)],
         };
         let usable = nodes(&["a", "b"]);
-        let of = |policy| Candidates::of(policy, [vec![&slice]].into_iter(), &usable);
+        let of =
+            |policy| Candidates::of(policy, [Slices::from_slice(&[&slice])].into_iter(), &usable);
         let stays = |policy, node: &str, stays| of(policy).address(&node.into(), stays).is_some();
         assert!(stays(TrafficPolicy::Cluster, "b", true));
         assert!(!stays(TrafficPolicy::Cluster, "b", false));

@@ -62,6 +62,27 @@ struct Answered<'a> {
     left: bool,
 }
 
+/// What was decided for a Service before, by this leader or an earlier one.
+#[derive(Clone, Copy)]
+struct Past<'a> {
+    service: &'a Service,
+    record: Option<&'a NodeName>,
+    placed: Option<&'a Placed>,
+}
+
+impl<'a> Past<'a> {
+    /// The node that is answered for the Service, or was by an earlier leader.
+    fn incumbent(self) -> Option<&'a NodeName> {
+        match self.placed {
+            Some(placed) if placed.committed => Some(&placed.node),
+            Some(placed) => placed.follows.as_ref(),
+            None => {
+                self.record.filter(|_| self.service.announced.as_ref().is_some_and(|it| it.met))
+            }
+        }
+    }
+}
+
 /// An address to be answered, and who could be answered for it.
 struct Spot<'a> {
     address: IpAddr,
@@ -147,7 +168,10 @@ impl Controller {
             Some(Spot { address, link, candidates })
         };
         let spots: Vec<_> = holdings.iter().filter_map(spot).collect();
-        let incumbent = self.incumbent(name, service);
+        let record = placement::record(&service.metadata.annotations);
+        let before = self.load.placed(name).cloned();
+        let past = Past { record: record.as_ref(), placed: before.as_ref(), service };
+        let incumbent = past.incumbent();
         let (placed, searches) = match &head {
             // What the head has not committed is not copied.
             Some(head) => {
@@ -155,28 +179,28 @@ impl Controller {
                 let searches = placed.is_some_and(|placed| !placed.committed);
                 (placed.filter(|placed| placed.committed).cloned(), searches)
             }
-            None => self.decide_and_count((name, service), &sharers, &spots, around),
+            None => self.decide_and_count(past, &sharers, &spots, around),
         };
-        let record = placement::record(&service.metadata.annotations);
-        let rejected = record.filter(|record| {
+        let rejected = record.as_ref().filter(|record| {
             let kept = placed.as_ref().filter(|placed| placed.committed && head.is_none());
-            kept.is_some_and(|kept| kept.node != *record && kept.overrules.as_ref() != Some(record))
+            kept.is_some_and(|kept| {
+                kept.node != **record && kept.overrules.as_ref() != Some(record)
+            })
         });
         let rejected = rejected.map(|node| {
-            let why = flaw(&node, &spots, around);
-            Rejected { node, why }
+            let why = flaw(node, &spots, around);
+            Rejected { node: node.clone(), why }
         });
         let meanwhile = match &placed {
             Some(placed) => placed.follows.as_ref(),
-            None => incumbent.as_ref().filter(|_| searches),
+            None => incumbent.filter(|_| searches),
         };
-        let recorded = placement::record(&service.metadata.annotations);
         let left = service.conflict.as_ref().is_some_and(super::conflict::may_be_left);
-        let (placed_at, recorded) = (placed.as_ref(), recorded.as_ref());
+        let (placed_at, recorded) = (placed.as_ref(), record.as_ref());
         let answered = Answered { placed: placed_at, meanwhile, recorded, left };
         let (answers, changed) = self.settle(&spots, answered, head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
-        if changed || self.load.placed(name) != heads.as_ref() {
+        if changed || before != heads {
             // Whoever shares an address with it follows.
             let followers = sharers.iter().filter(|(sharer, _)| *sharer != name);
             self.services.extend(followers.map(|(sharer, _)| (*sharer).clone()));
@@ -190,18 +214,6 @@ impl Controller {
         let fallback = placed.as_ref().is_some_and(|placed| placed.fallback);
         let node = placed.map(|placed| placed.node);
         Placing { node, rejected, answers, searches, fallback }
-    }
-
-    /// The node that is answered for a Service, or was by an earlier leader.
-    fn incumbent(&self, name: &ServiceName, service: &Service) -> Option<NodeName> {
-        match self.load.placed(name) {
-            Some(placed) if placed.committed => Some(placed.node.clone()),
-            Some(placed) => placed.follows.clone(),
-            None => {
-                let announced = service.announced.as_ref().filter(|announced| announced.met);
-                announced.and_then(|_| placement::record(&service.metadata.annotations))
-            }
-        }
     }
 
     /// Sets what is answered for some addresses. Of a shared one only its head decides, who may know
@@ -234,96 +246,27 @@ impl Controller {
     /// is still to be found out which nodes are there.
     fn decide(
         &self,
-        (name, service): (&ServiceName, &Service),
+        past: Past<'_>,
         sharers: &[(&ServiceName, &Service)],
         spots: &[Spot<'_>],
         around: &Surroundings<'_>,
     ) -> (Option<Placed>, bool) {
         // An oldest sharer that has no record yet goes on with that of the next.
-        let copied =
-            || sharers.iter().find_map(|(_, it)| placement::record(&it.metadata.annotations));
-        let fresh = self.load.placed(name).is_none();
-        let own = placement::record(&service.metadata.annotations);
-        let record = own.clone().or_else(|| fresh.then(copied).flatten());
-        if let Some(placed) = self.stays((name, service), record.as_ref(), spots, around) {
+        let fresh = past.placed.is_none();
+        let copied = past.record.is_none() && fresh;
+        let mut copied = sharers.iter().filter(|_| copied);
+        let copied = copied.find_map(|(_, it)| placement::record(&it.metadata.annotations));
+        if let Some(placed) = stays(past, past.record.or(copied.as_ref()), spots, around) {
             return (Some(placed), false);
         }
-        let (placed, searches) = self.pick(service, !fresh, spots, around);
+        let (placed, searches) = self.pick(past.service, !fresh, spots, around);
         let on_record = |placed: Placed| {
             // What is on record already is not written again, so that no verdict would commit it.
-            let committed = own.as_ref() == Some(&placed.node);
-            let follows = self.incumbent(name, service).filter(|_| !committed);
+            let committed = past.record == Some(&placed.node);
+            let follows = past.incumbent().filter(|_| !committed).cloned();
             Placed { committed, follows, ..placed }
         };
         (placed.map(on_record), searches)
-    }
-
-    /// The node that stays: the one on record, or else the one that is answered, which no edit of
-    /// the record moves to a node that cannot be answered.
-    fn stays(
-        &self,
-        (name, service): (&ServiceName, &Service),
-        record: Option<&NodeName>,
-        spots: &[Spot<'_>],
-        around: &Surroundings<'_>,
-    ) -> Option<Placed> {
-        let served = |node: &NodeName, fallback: bool| {
-            let serves = |spot: &&Spot<'_>| spot.address_of(node, fallback, spots).is_some();
-            spots.iter().filter(serves).count()
-        };
-        let placed = self.load.placed(name);
-        let overrules = placed.and_then(|placed| placed.overrules.as_ref());
-        let overrules = overrules.filter(|overrules| record == Some(*overrules));
-        // An earlier leader has left word of why it took a node without an endpoint.
-        let announced = service.announced.as_ref();
-        let announced = announced.is_some_and(|announced| announced.reason == ELSEWHERE);
-        let fallback = |node: &NodeName| match placed {
-            Some(placed) => placed.node == *node && placed.fallback,
-            None => announced,
-        };
-        let answered = |node: &NodeName, fallback: bool| {
-            spots.iter().filter(|spot| spot.answers(node, fallback, spots, around)).count()
-        };
-        let fails = |node: &NodeName| around.proxies.fails(node);
-        // A pin is followed if the node serves, and no less than the one that is answered does.
-        let does = |node: &NodeName| {
-            served(node, fallback(node)) > 0
-                && placed.is_none_or(|placed| {
-                    placed.node == *node
-                        || answered(node, false) >= answered(&placed.node, placed.fallback)
-                            && fails(node) <= fails(&placed.node)
-                })
-        };
-        let record = record.filter(|node| overrules.is_none() && does(node));
-        let stays = match (record, placed) {
-            (Some(node), _) => (node, true, served(node, fallback(node))),
-            (None, Some(placed)) => {
-                (&placed.node, placed.committed, served(&placed.node, placed.fallback))
-            }
-            (None, None) => return None,
-        };
-        let (node, committed, n_served) = stays;
-        if n_served == 0 {
-            return None;
-        }
-        let wanted = spots.iter().filter(|spot| spot.has_endpoint()).count();
-        let in_all = |node: &NodeName| {
-            let mut wanted = spots.iter().filter(|spot| spot.has_endpoint());
-            wanted.all(|spot| spot.answers(node, false, spots, around))
-        };
-        let nodes = || spots.iter().flat_map(|spot| spot.candidates.nodes());
-        let open = |node: &NodeName| !around.cluster.is_cordoned(node) && in_all(node);
-        let better = |other: &NodeName| open(other) && around.proxies.n_bad(other) == 0;
-        let lacks = n_served < wanted && nodes().any(|(node, _)| open(node));
-        if (lacks || fails(node) && nodes().any(|(other, _)| better(other)))
-            && is_settled(spots, false, around)
-        {
-            return None;
-        }
-        let fallback = !spots.iter().any(|spot| spot.candidates.is_near(node));
-        let follows = self.incumbent(name, service).filter(|_| !committed);
-        let (node, overrules) = (node.clone(), overrules.cloned());
-        Some(Placed { node, committed, fallback, follows, overrules })
     }
 
     /// Lets the oldest sharer go on with the node that is answered for a younger one, whatever node it
@@ -408,6 +351,73 @@ impl Controller {
         });
         (placed, false)
     }
+}
+
+/// The node that stays: the one on record, or else the one that is answered, which no edit of
+/// the record moves to a node that cannot be answered.
+fn stays(
+    past: Past<'_>,
+    record: Option<&NodeName>,
+    spots: &[Spot<'_>],
+    around: &Surroundings<'_>,
+) -> Option<Placed> {
+    let served = |node: &NodeName, fallback: bool| {
+        let serves = |spot: &&Spot<'_>| spot.address_of(node, fallback, spots).is_some();
+        spots.iter().filter(serves).count()
+    };
+    let Past { placed, service, .. } = past;
+    let overrules = placed.and_then(|placed| placed.overrules.as_ref());
+    let overrules = overrules.filter(|overrules| record == Some(*overrules));
+    // An earlier leader has left word of why it took a node without an endpoint.
+    let announced = service.announced.as_ref();
+    let announced = announced.is_some_and(|announced| announced.reason == ELSEWHERE);
+    let fallback = |node: &NodeName| match placed {
+        Some(placed) => placed.node == *node && placed.fallback,
+        None => announced,
+    };
+    let answered = |node: &NodeName, fallback: bool| {
+        spots.iter().filter(|spot| spot.answers(node, fallback, spots, around)).count()
+    };
+    let fails = |node: &NodeName| around.proxies.fails(node);
+    // A pin is followed if the node serves, and no less than the one that is answered does.
+    let does = |node: &NodeName| {
+        served(node, fallback(node)) > 0
+            && placed.is_none_or(|placed| {
+                placed.node == *node
+                    || answered(node, false) >= answered(&placed.node, placed.fallback)
+                        && fails(node) <= fails(&placed.node)
+            })
+    };
+    let record = record.filter(|node| overrules.is_none() && does(node));
+    let stays = match (record, placed) {
+        (Some(node), _) => (node, true, served(node, fallback(node))),
+        (None, Some(placed)) => {
+            (&placed.node, placed.committed, served(&placed.node, placed.fallback))
+        }
+        (None, None) => return None,
+    };
+    let (node, committed, n_served) = stays;
+    if n_served == 0 {
+        return None;
+    }
+    let wanted = spots.iter().filter(|spot| spot.has_endpoint()).count();
+    let in_all = |node: &NodeName| {
+        let mut wanted = spots.iter().filter(|spot| spot.has_endpoint());
+        wanted.all(|spot| spot.answers(node, false, spots, around))
+    };
+    let nodes = || spots.iter().flat_map(|spot| spot.candidates.nodes());
+    let open = |node: &NodeName| !around.cluster.is_cordoned(node) && in_all(node);
+    let better = |other: &NodeName| open(other) && around.proxies.n_bad(other) == 0;
+    let lacks = n_served < wanted && nodes().any(|(node, _)| open(node));
+    if (lacks || fails(node) && nodes().any(|(other, _)| better(other)))
+        && is_settled(spots, false, around)
+    {
+        return None;
+    }
+    let fallback = !spots.iter().any(|spot| spot.candidates.is_near(node));
+    let follows = past.incumbent().filter(|_| !committed).cloned();
+    let (node, overrules) = (node.clone(), overrules.cloned());
+    Some(Placed { node, committed, fallback, follows, overrules })
 }
 
 /// Those who share an address among some, the oldest first; empty if none is shared.

@@ -1,6 +1,6 @@
 //! Why Services move from one node to another, and how often.
 
-use super::{Controller, Spot, Surroundings};
+use super::{Controller, Past, Spot, Surroundings};
 use crate::{
     Family, NodeName, Service, ServiceName,
     placement::{Obstacle, Placed},
@@ -72,19 +72,19 @@ impl Controller {
     /// before the move is on record has moved once.
     pub(super) fn decide_and_count(
         &mut self,
-        (name, service): (&ServiceName, &Service),
+        past: Past<'_>,
         sharers: &[(&ServiceName, &Service)],
         spots: &[Spot<'_>],
         around: &Surroundings<'_>,
     ) -> (Option<Placed>, bool) {
-        let (placed, searches) = self.decide((name, service), sharers, spots, around);
-        let is_under_way = self.load.placed(name).is_some_and(|before| !before.committed);
-        let from = self.incumbent(name, service).filter(|_| !is_under_way);
+        let (placed, searches) = self.decide(past, sharers, spots, around);
+        let is_under_way = past.placed.is_some_and(|before| !before.committed);
+        let from = past.incumbent().filter(|_| !is_under_way);
         if let (Some(from), Some(to)) = (from, &placed)
-            && from != to.node
+            && *from != to.node
         {
             // What is committed at once is on record already, and not by this replica.
-            let cause = if to.committed { MoveCause::Pinned } else { cause(&from, spots, around) };
+            let cause = if to.committed { MoveCause::Pinned } else { cause(from, spots, around) };
             self.moves.0[cause as usize] += 1;
         }
         (placed, searches)
