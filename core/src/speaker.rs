@@ -210,6 +210,17 @@ impl Speaker {
         self.settle(now);
     }
 
+    /// Looks at every object again, as if something had become of each.
+    ///
+    /// What is decided follows every fact at once, and only what the fact concerns is looked at. So
+    /// nothing comes of this, which is what a simulator makes sure of.
+    pub fn look_again(&mut self, now: Instant) {
+        if let Standing::Speak(_, controller) = &mut self.standing {
+            controller.handle_all(&self.cluster);
+        }
+        self.settle(now);
+    }
+
     /// The next thing to do, if any. Drain after every `handle_*`.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {

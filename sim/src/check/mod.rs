@@ -19,9 +19,10 @@
 //!
 //! The others look at what is on record: who holds an address (`addresses`), what a write changes
 //! (`changes`), how many are under way (`writes`); and at diligence: that who is answered is asked
-//! (`probes`), and that no timer is due for ever (`timers`).
+//! (`probes`), that nothing is overlooked (`afterthoughts`), and that no timer is due for ever (`timers`).
 
 mod addresses;
+mod afterthoughts;
 mod announcements;
 mod assigned;
 mod bytes;
@@ -67,6 +68,7 @@ impl fmt::Display for Violation {
 /// All checks, and what they remember.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
+    afterthoughts: afterthoughts::Afterthoughts,
     announcements: announcements::Announcements,
     commits: commits::Commits,
     deadlines: deadlines::Deadlines,
@@ -125,9 +127,10 @@ impl Checks {
         id: usize,
         name: &str,
         now: Instant,
-        speaker: &Speaker,
+        speaker: &mut Speaker,
     ) -> Result<(), Violation> {
         self.probes.woken(id, name, now)?;
+        self.afterthoughts.woken(name, now, speaker)?;
         self.sizes.woken(name, speaker)?;
         self.seen.woken(speaker.doubts(now), speaker.disputes());
         timers::check(name, now, speaker.poll_timeout())

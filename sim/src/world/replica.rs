@@ -298,9 +298,9 @@ impl World {
         process.wake_at = None;
         process.speaker.handle_timeout(now);
         self.drain(id);
-        if let Some(process) = &self.replicas[id].process {
-            let speaker = &process.speaker;
-            let verdict = self.checks.woken(id, &self.replicas[id].name, now, speaker);
+        let replica = &mut self.replicas[id];
+        if let Some(process) = &mut replica.process {
+            let verdict = self.checks.woken(id, &replica.name, now, &mut process.speaker);
             self.owe(verdict);
         }
     }
