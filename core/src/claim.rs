@@ -2,10 +2,8 @@
 //!
 //! The finalizer holds a deleted Service until its address is recorded as free.
 
-use std::collections::BTreeMap;
-
 use crate::{
-    EipName, MetadataChange, Service, ServiceChange,
+    EipName, MetadataChange, Service, ServiceChange, Texts,
     ipam::Holding,
     keys::{self, SERVICE_FINALIZER},
     request::Request,
@@ -48,7 +46,7 @@ pub(crate) fn due(
 pub(crate) fn undo(service: &Service) -> ServiceChange {
     let metadata = &service.metadata;
     let spellings = [keys::Spelling::Porter, keys::Spelling::OpenElb];
-    let remove = |key: keys::Key, map: &BTreeMap<String, String>| {
+    let remove = |key: keys::Key, map: &Texts| {
         let present = spellings.into_iter().map(|spelling| key.spelled(spelling));
         present.filter(|&key| map.contains_key(key)).map(|key| (key.to_owned(), None)).collect()
     };

@@ -8,8 +8,8 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Eip, EipName, Family, Input, Kind, Link, LinkName, Namespace, NamespaceName, Node, NodeName,
-    Service, ServiceName, Size, TrafficPolicy, Unroutable, Unusable, Version,
+    Eip, EipName, Family, Few, Input, Kind, Link, LinkName, Namespace, NamespaceName, Node,
+    NodeName, Service, ServiceName, Size, Texts, TrafficPolicy, Unroutable, Unusable, Version,
     claim::is_finalized,
     endpoints::Endpoints,
     interface::Interface,
@@ -527,10 +527,7 @@ impl Cluster {
     }
 
     /// The labels of a Service's namespace.
-    pub(crate) fn namespace_labels(
-        &self,
-        service: &ServiceName,
-    ) -> Option<&BTreeMap<String, String>> {
+    pub(crate) fn namespace_labels(&self, service: &ServiceName) -> Option<&Texts> {
         let namespace = self.namespaces.get(service.namespace());
         namespace.map(|namespace| &namespace.labels)
     }
@@ -540,7 +537,7 @@ impl Cluster {
         let Self { eips, services, namespaces, nodes, endpoints, links, unusable, .. } = self;
         let slices = &endpoints.slices;
         let used = eips.iter().flat_map(|(_, eip)| eip.status.used.values());
-        let recorded: usize = used.map(BTreeSet::len).sum();
+        let recorded: usize = used.map(Few::len).sum();
         let objects = eips.len() + services.len() + namespaces.len() + nodes.len() + slices.len();
         objects + links.len() + unusable.len() + recorded
     }

@@ -27,7 +27,7 @@ use std::{
 };
 
 use crate::{
-    EipChange, EipName, Event, Instant, NodeName, Service, ServiceName, Size, Timestamp, Uid,
+    EipChange, EipName, Event, Few, Instant, NodeName, Service, ServiceName, Size, Timestamp, Uid,
     Version, Write,
     cluster::{Cluster, Concern},
     conflict::Conflicts,
@@ -68,7 +68,7 @@ pub(crate) struct Controller {
     /// Whether what is held is to be compared with what is spoken of and shown: an Eip changed.
     stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
-    written: BTreeMap<EipName, BTreeMap<IpAddr, BTreeSet<ServiceName>>>,
+    written: BTreeMap<EipName, BTreeMap<IpAddr, Few<ServiceName>>>,
     /// Whom that write puts on record.
     recording: BTreeMap<EipName, BTreeSet<ServiceName>>,
     /// Eips whose record is proved to be the API server's, since a write of it succeeded in this term.

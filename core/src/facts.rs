@@ -12,9 +12,10 @@ use std::{
 };
 
 use ipnet::IpNet;
+use litemap::LiteMap;
 use pnet::util::MacAddr;
 
-use crate::{Condition, Fitness, Identity, NodeName, ServiceName, Timestamp, Uid};
+use crate::{Condition, Few, Fitness, Identity, NodeName, ServiceName, Timestamp, Uid};
 
 /// A Kubernetes `metadata.resourceVersion`.
 ///
@@ -30,6 +31,9 @@ impl fmt::Display for Version {
     }
 }
 
+/// Texts by their keys, in their order: annotations, labels, a selector. Few, and kept in one piece.
+pub type Texts = LiteMap<String, String>;
+
 /// What every object of ours carries in its `metadata`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Metadata {
@@ -42,9 +46,9 @@ pub struct Metadata {
     /// `metadata.generation`, which counts changes of the `spec`; 0 where the kind has none.
     pub generation: i64,
     /// Annotations whose key this project knows (`crate::keys`); all others are left out.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Texts,
     /// Labels whose key this project knows; all others are left out.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Texts,
     /// All finalizers, in their order: they are written back as a whole.
     pub finalizers: Vec<String>,
 }
@@ -63,9 +67,9 @@ pub struct Service {
     /// `spec.externalTrafficPolicy`.
     pub policy: TrafficPolicy,
     /// `spec.ports`: what is listened on. Two Services that share an address have none in common.
-    pub ports: BTreeSet<Port>,
+    pub ports: Few<Port>,
     /// `spec.selector`: which pods serve it.
-    pub selector: BTreeMap<String, String>,
+    pub selector: Texts,
     /// `spec.ipFamilies`, in their order; empty in facts made without an API server, and then any
     /// family will do.
     pub families: Vec<Family>,
@@ -177,7 +181,7 @@ pub struct Eip {
     /// `spec.namespaces`: those that it is bound to, by name.
     pub namespaces: BTreeSet<String>,
     /// `spec.namespaceSelector`: and by labels, all of which a namespace must have.
-    pub namespace_selector: BTreeMap<String, String>,
+    pub namespace_selector: Texts,
     /// `status`, as the API server has it.
     pub status: EipStatus,
 }
@@ -192,7 +196,7 @@ pub struct EipStatus {
     /// `lastIP`.
     pub last: Option<IpAddr>,
     /// `used`: address to the Services that hold it.
-    pub used: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
+    pub used: BTreeMap<IpAddr, Few<ServiceName>>,
     /// The condition [`keys::READY`](crate::keys::READY), and by it `ready`: whether the Eip is
     /// served.
     pub ready: Option<Condition>,
@@ -224,7 +228,7 @@ impl EipStatus {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Namespace {
     /// All its labels: an Eip may select by any of them.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Texts,
 }
 
 /// A `v1 Node`.

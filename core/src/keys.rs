@@ -3,7 +3,7 @@
 //! The original was renamed from Porter to OpenELB in its version 0.4.4, and every key with it. Both
 //! spellings are read; what is written takes the spelling that the object uses, else `porter`.
 
-use std::collections::BTreeMap;
+use crate::Texts;
 
 /// Under which of its two names an object addresses us.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -33,7 +33,7 @@ impl Key {
 
     /// What a map of annotations or labels has under this key, the `porter` spelling first, without
     /// white space around it. A blank value counts as absent.
-    pub(crate) fn find(self, map: &BTreeMap<String, String>) -> Option<(Spelling, &str)> {
+    pub(crate) fn find(self, map: &Texts) -> Option<(Spelling, &str)> {
         [Spelling::Porter, Spelling::OpenElb].into_iter().find_map(|spelling| {
             let value = map.get(self.spelled(spelling))?.trim();
             (!value.is_empty()).then_some((spelling, value))
@@ -42,7 +42,7 @@ impl Key {
 
     /// What a map has under each of the two spellings, if these contradict one another: the one
     /// that counts, then the other.
-    pub(crate) fn contradiction(self, map: &BTreeMap<String, String>) -> Option<(&str, &str)> {
+    pub(crate) fn contradiction(self, map: &Texts) -> Option<(&str, &str)> {
         let (_, counts) = self.find(map)?;
         let other = map.get(self.openelb)?.trim();
         (!other.is_empty() && other != counts).then_some((counts, other))
@@ -52,7 +52,7 @@ impl Key {
     /// already, lest an old one contradict, else `spelling`.
     pub(crate) fn entries(
         self,
-        map: &BTreeMap<String, String>,
+        map: &Texts,
         value: &str,
         spelling: Spelling,
     ) -> Vec<(String, Option<String>)> {

@@ -21,6 +21,7 @@ mod election;
 mod endpoints;
 mod event;
 mod facts;
+mod few;
 mod groups;
 mod interface;
 mod ipam;
@@ -56,8 +57,9 @@ pub use event::{
 };
 pub use facts::{
     Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,
-    Service, Slice, TrafficPolicy, Version,
+    Service, Slice, Texts, TrafficPolicy, Version,
 };
+pub use few::Few;
 pub use interface::{Unroutable, Unusable};
 pub use limits::Limits;
 pub use names::{

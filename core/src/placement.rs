@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::{
-    Family, Link, Node, NodeName, Service, ServiceName, Size, Slice, TrafficPolicy, Uid, keys,
-    random,
+    Family, Link, Node, NodeName, Service, ServiceName, Size, Slice, Texts, TrafficPolicy, Uid,
+    keys, random,
 };
 
 /// The usable nodes of one link and family, with their addresses there.
@@ -239,7 +239,7 @@ pub(crate) fn addresses(node: &Node) -> impl Iterator<Item = IpAddr> + '_ {
 }
 
 /// The node on record for a Service.
-pub(crate) fn record(annotations: &BTreeMap<String, String>) -> Option<NodeName> {
+pub(crate) fn record(annotations: &Texts) -> Option<NodeName> {
     keys::LAYER2.find(annotations).map(|(_, node)| NodeName::from(node))
 }
 

@@ -35,7 +35,8 @@ impl<K: Ord, T> Default for Listing<K, T> {
 /// The objects of one kind as far as they are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Store<K: Ord, T> {
-    objects: BTreeMap<K, (Version, T)>,
+    /// Boxed, since the nodes of a map are half empty, and objects are large.
+    objects: BTreeMap<K, (Version, Box<T>)>,
     /// Objects that the API server has shown to be at another version than the known one.
     doubted: BTreeSet<K>,
     /// Objects that a verdict said are gone, and the watch did not yet.
@@ -87,15 +88,15 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         self.ended.remove(&key);
         match object {
             Some(object) => {
-                let changed = known.is_none_or(|(_, old)| *old != object);
-                let old = self.objects.insert(key, (version, object));
-                changed.then(|| old.map(|(_, old)| old))
+                let changed = known.is_none_or(|(_, old)| **old != object);
+                let old = self.objects.insert(key, (version, Box::new(object)));
+                changed.then(|| old.map(|(_, old)| *old))
             }
             None => {
                 let old = self.objects.remove(&key);
                 self.doubted.remove(&key);
                 remember(&mut self.ended, key, version);
-                old.map(|(_, old)| Some(old))
+                old.map(|(_, old)| Some(*old))
             }
         }
     }
@@ -116,7 +117,9 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
 
     /// Takes in a list of the whole kind. Returns the keys of the objects that changed.
     pub(crate) fn replace(&mut self, listing: Listing<K, T>) -> BTreeSet<K> {
-        let Listing { version: floor, mut objects } = listing;
+        let Listing { version: floor, objects } = listing;
+        let boxed = |(key, (version, object))| (key, (version, Box::new(object)));
+        let mut objects: BTreeMap<_, _> = objects.into_iter().map(boxed).collect();
         let known = std::mem::take(&mut self.objects);
         let doubted = std::mem::take(&mut self.doubted);
         self.gone.retain(|_, gone| floor < *gone);
@@ -156,17 +159,17 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         K: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        self.objects.get(key).map(|(_, object)| object)
+        self.objects.get(key).map(|(_, object)| &**object)
     }
 
     /// The object with its name.
     pub(crate) fn entry(&self, key: &K) -> Option<(&K, &T)> {
-        self.objects.get_key_value(key).map(|(key, (_, object))| (key, object))
+        self.objects.get_key_value(key).map(|(key, (_, object))| (key, &**object))
     }
 
     /// The object with the version that a write to it must name.
     pub(crate) fn versioned(&self, key: &K) -> Option<(Version, &T)> {
-        self.objects.get(key).map(|(version, object)| (*version, object))
+        self.objects.get(key).map(|(version, object)| (*version, &**object))
     }
 
     /// Whether the next list counts, whatever it says of an object.
@@ -176,7 +179,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> + Clone {
-        self.objects.iter().map(|(key, (_, object))| (key, object))
+        self.objects.iter().map(|(key, (_, object))| (key, &**object))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -461,12 +461,15 @@ mod pick {
             service.metadata.annotations.insert(OPENELB_RECORD.to_owned(), "node4".to_owned());
         });
         let annotations = &bench.shown(&web()).metadata.annotations;
-        assert_eq!(annotations[OPENELB_RECORD], "node3");
+        assert_eq!(annotations.get(OPENELB_RECORD).unwrap(), "node3");
         assert_eq!((bench.record(&web()), bench.ask(188)), (Some("node3"), Some(mac(9))));
         assert_eq!(bench.written.len(), 1);
         bench.endpoints(&web(), &["node4"]);
         let annotations = &bench.shown(&web()).metadata.annotations;
-        assert_eq!((&*annotations[OPENELB_RECORD], &*annotations[RECORD]), ("node4", "node4"));
+        assert_eq!(
+            [OPENELB_RECORD, RECORD].map(|key| annotations.get(key).unwrap()),
+            ["node4", "node4"]
+        );
     }
 
     #[test]
@@ -476,7 +479,7 @@ mod pick {
         let mut service = asking();
         service.metadata.annotations.insert(keys::LOAD_BALANCER.to_owned(), "openelb".to_owned());
         bench.service(&web(), Some(service));
-        assert_eq!(bench.shown(&web()).metadata.annotations[OPENELB_RECORD], "node3");
+        assert_eq!(bench.shown(&web()).metadata.annotations.get(OPENELB_RECORD).unwrap(), "node3");
         assert_eq!(bench.record(&web()), None);
     }
 

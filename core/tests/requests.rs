@@ -64,7 +64,7 @@ fn a_service_of_another_class_is_never_ours_and_one_of_our_class_needs_no_annota
     let mut bench = Bench::leading();
     bench.apply(&web(), of_class(keys::CLASS, plain));
     assert_eq!(bench.shows(&web()), ["172.22.0.188"]);
-    assert_eq!(bench.shown(&web()).metadata.labels[EIP], "pool");
+    assert_eq!(bench.shown(&web()).metadata.labels.get(EIP).unwrap(), "pool");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_record_in_both_spellings_is_kept_in_both() {
     bench.apply(&web(), with(asking(), &[(RECORD, "node4"), (record, "node4")]));
     bench.endpoints(&web(), &["node3"]);
     let annotations = &bench.shown(&web()).metadata.annotations;
-    assert_eq!((&*annotations[RECORD], &*annotations[record]), ("node3", "node3"));
+    assert_eq!([RECORD, record].map(|key| annotations.get(key).unwrap()), ["node3", "node3"]);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_namespace_that_gets_the_labels_of_an_eip_is_served_and_keeps_what_it_has_wi
     let mut bench = Bench::leading();
     bench.edit_eip(&pool(), |eip| {
         let selector = [("tier", "web"), ("zone", "b")];
-        eip.namespace_selector = selector.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        eip.namespace_selector = selector.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter().collect();
     });
     bench.label_namespace("default", &[("tier", "web")]);
     bench.apply(&web(), asking());

@@ -49,7 +49,7 @@ fn refuse_writes_of(bench: &mut Bench, name: &ServiceName) {
 }
 
 fn selects(service: &mut Service, app: &str) {
-    service.selector = [("app".to_owned(), app.to_owned())].into();
+    service.selector = [("app".to_owned(), app.to_owned())].into_iter().collect();
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn a_service_that_names_another_eip_moves_there_and_back_when_it_names_none() {
     });
     bench.calm();
     assert_eq!((bench.shows(&web()), bench.ask(188)), (vec!["172.22.0.210".into()], None));
-    assert_eq!(bench.shown(&web()).metadata.labels[EIP], "other");
+    assert_eq!(bench.shown(&web()).metadata.labels.get(EIP).unwrap(), "other");
     assert_eq!((bench.status("pool").usage(), bench.status("other").usage()), (0, 1));
     let told = bench.take_told();
     assert!(told.contains(&"Normal Service/web ReleaseIP: released 172.22.0.188".to_owned()));
@@ -261,7 +261,7 @@ fn a_label_and_a_finalizer_that_were_removed_by_hand_come_back_beside_foreign_on
         service.metadata.finalizers = vec![foreign.clone()];
     });
     let metadata = &bench.shown(&web()).metadata;
-    assert_eq!(metadata.labels[EIP], "pool");
+    assert_eq!(metadata.labels.get(EIP).unwrap(), "pool");
     assert_eq!(metadata.finalizers, [&foreign, keys::SERVICE_FINALIZER]);
     assert_eq!((bench.ask(188), bench.used().len()), (Some(mac(9)), 1));
 }
@@ -273,7 +273,7 @@ fn a_label_that_was_changed_by_hand_is_put_right_and_moves_nothing() {
     bench.edit_service(&web(), |service| {
         service.metadata.labels.insert(EIP.to_owned(), "other".to_owned());
     });
-    assert_eq!(bench.shown(&web()).metadata.labels[EIP], "pool");
+    assert_eq!(bench.shown(&web()).metadata.labels.get(EIP).unwrap(), "pool");
     assert_eq!(bench.shows(&web()), ["172.22.0.188"]);
 }
 
@@ -358,7 +358,7 @@ fn a_service_whose_eip_became_another_one_is_labelled_with_the_new_name_in_the_e
     bench.eip(&pool(), None);
     bench.eip(&EipName::from("renamed"), Some(layer2(&renamed)));
     bench.calm();
-    assert_eq!(bench.shown(&web()).metadata.labels[EIP], "renamed");
+    assert_eq!(bench.shown(&web()).metadata.labels.get(EIP).unwrap(), "renamed");
     assert_eq!((bench.shows(&web()), bench.ask(188)), (vec!["172.22.0.188".into()], Some(mac(9))));
 }
 

@@ -141,7 +141,7 @@ fn service((name, version, service): Sighting<Service>) {
     let metadata = service.metadata;
     let change = MetadataChange {
         annotations: metadata.annotations.into_iter().map(|(key, it)| (key, Some(it))).collect(),
-        labels: metadata.labels.into_keys().map(|key| (key, None)).collect(),
+        labels: metadata.labels.into_iter().map(|(key, _)| key).map(|key| (key, None)).collect(),
         finalizers: Some(metadata.finalizers),
     };
     request(&Write::Service(name.clone(), version, ServiceChange::Metadata(change)));

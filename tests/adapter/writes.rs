@@ -127,7 +127,7 @@ async fn an_address_that_is_free_again_goes_from_the_status_of_its_eip() {
         .await;
     let mut adapter = cluster.synced().await;
     let status = |used: &[u8]| {
-        let holder = BTreeSet::from([ServiceName::new("default", "web")]);
+        let holder = Few::from([ServiceName::new("default", "web")]);
         let used = used.iter().map(|&last| (IpAddr::from([192, 0, 2, last]), holder.clone()));
         EipStatus { pool_size: 16, used: used.collect(), ..EipStatus::default() }
     };

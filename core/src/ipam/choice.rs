@@ -9,14 +9,14 @@
 //! A name concerns the family of what it names: the other family of a dual-stack Service is chosen
 //! as if nothing were named.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 use super::{
     Crowd, Holding, Ipam, Named, PassedOver, Refusal, Standing,
     capacity::entry,
     pool::{Pool, Rank, Served, Terms},
 };
-use crate::{EipName, Family, Service, ServiceName, request::Request, store::Store};
+use crate::{EipName, Family, Service, ServiceName, Texts, request::Request, store::Store};
 
 /// A Service that wants an address, and what the choice depends on.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Asker<'a> {
     /// What it asks for.
     pub(crate) request: &'a Request,
     /// The labels of its namespace, if they are known.
-    pub(crate) labels: Option<&'a BTreeMap<String, String>>,
+    pub(crate) labels: Option<&'a Texts>,
     /// All Services: an address may be shared with any of them.
     pub(crate) services: &'a Store<ServiceName, Service>,
 }

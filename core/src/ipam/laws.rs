@@ -8,7 +8,7 @@ use super::{
     stories::{World, at, eip, named, web},
     *,
 };
-use crate::{Metadata, Port, Timestamp};
+use crate::{Few, Metadata, Port, Timestamp};
 
 const EIPS: [&str; 3] = ["one", "two", "three"];
 const RANGES: [&str; 5] =
@@ -48,7 +48,7 @@ fn apply(world: &mut World, step: Step) {
             if world.ipam.holding(&name, Family::V4).is_some() {
                 return;
             }
-            let ports = BTreeSet::from([Port { protocol: "TCP".to_owned(), number }]);
+            let ports = Few::from([Port { protocol: "TCP".to_owned(), number }]);
             let service = Service { ports, ..web() };
             let service = match last {
                 Some(last) => at(&address(last).to_string(), service),

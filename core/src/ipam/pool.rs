@@ -7,7 +7,7 @@ use std::{
 
 use super::{capacity::Record, free::Free, standing::Standing};
 use crate::{
-    AddressRange, Eip, EipName, Family, ServiceName, Timestamp, Uid, keys,
+    AddressRange, Eip, EipName, Family, Few, ServiceName, Texts, Timestamp, Uid, keys,
     range::{from_bits, to_bits},
 };
 
@@ -19,7 +19,7 @@ pub(super) struct Pool {
     /// Its standing among all; `None` once it is gone.
     pub(super) standing: Option<Standing>,
     /// What is held, be it in the range or, after a change of it, outside.
-    pub(super) used: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
+    pub(super) used: BTreeMap<IpAddr, Few<ServiceName>>,
     /// What `used` weighs in the Eip's status.
     pub(super) record: Record,
     /// The range that is served and what is free of it; `None` while the Eip is not served.
@@ -40,7 +40,7 @@ pub(super) struct Terms {
     is_default: bool,
     priority: i64,
     namespaces: BTreeSet<String>,
-    selector: BTreeMap<String, String>,
+    selector: Texts,
 }
 
 /// A range that is handed out of. The ranges of no two pools overlap.
@@ -87,12 +87,8 @@ impl Terms {
 
     /// The place of the Eip among those that may serve a namespace which named none; `None`: it is
     /// bound to others. A selector that nothing is known of the namespace for does not select it.
-    pub(super) fn rank(
-        &self,
-        namespace: &str,
-        labels: Option<&BTreeMap<String, String>>,
-    ) -> Option<(Rank, i64)> {
-        let selects = |labels: &BTreeMap<String, String>| {
+    pub(super) fn rank(&self, namespace: &str, labels: Option<&Texts>) -> Option<(Rank, i64)> {
+        let selects = |labels: &Texts| {
             self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
         };
         let rank = if self.is_unbound() {

@@ -10,7 +10,9 @@ mod standings;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::{Ingress, Metadata, Port, Timestamp, TrafficPolicy, Version, keys, request::Request};
+use crate::{
+    Few, Ingress, Metadata, Port, Texts, Timestamp, TrafficPolicy, Version, keys, request::Request,
+};
 
 const EIP: &str = "eip.porter.kubesphere.io/v1alpha2";
 
@@ -20,7 +22,7 @@ pub(super) struct World {
     pub(super) ipam: Ipam,
     pub(super) eips: BTreeMap<EipName, Eip>,
     pub(super) services: Store<ServiceName, Service>,
-    labels: BTreeMap<String, String>,
+    labels: Texts,
     version: u64,
 }
 
@@ -30,7 +32,7 @@ impl World {
             ipam: Ipam::default(),
             eips: BTreeMap::new(),
             services: Store::new(),
-            labels: BTreeMap::new(),
+            labels: Texts::new(),
             version: 0,
         };
         for (name, eip) in eips {
@@ -148,10 +150,7 @@ pub(super) fn web() -> Service {
 }
 
 fn on(port: u16, service: Service) -> Service {
-    Service {
-        ports: BTreeSet::from([Port { protocol: "TCP".to_owned(), number: port }]),
-        ..service
-    }
+    Service { ports: Few::from([Port { protocol: "TCP".to_owned(), number: port }]), ..service }
 }
 
 pub(super) fn at(address: &str, service: Service) -> Service {
@@ -172,7 +171,7 @@ fn families(families: &[Family], service: Service) -> Service {
 }
 
 fn selecting(app: &str, policy: TrafficPolicy, service: Service) -> Service {
-    let selector = BTreeMap::from([("app".to_owned(), app.to_owned())]);
+    let selector = Texts::from_iter([("app".to_owned(), app.to_owned())]);
     Service { selector, policy, ..service }
 }
 

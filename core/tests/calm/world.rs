@@ -8,7 +8,7 @@ use std::{
 
 use porter_core::{
     AddressRange, Condition, Eip, EipName, Endpoint, Family, Ingress, Input, Kind, Link, MacAddr,
-    Namespace, NamespaceName, Node, NodeName, Port, Service, ServiceName, Slice, SliceName,
+    Namespace, NamespaceName, Node, NodeName, Port, Service, ServiceName, Slice, SliceName, Texts,
     Timestamp, Uid, Unusable,
     keys::{self, Key, Spelling},
 };
@@ -61,7 +61,7 @@ pub(crate) fn mac_of(node: &str) -> Option<MacAddr> {
 }
 
 /// What a map has under a key, in either spelling, as people read it.
-pub(crate) fn find(map: &BTreeMap<String, String>, key: Key) -> Option<&str> {
+pub(crate) fn find(map: &Texts, key: Key) -> Option<&str> {
     let spelled = [Spelling::Porter, Spelling::OpenElb].map(|it| map.get(key.spelled(it)));
     spelled.into_iter().flatten().map(|value| value.trim()).find(|value| !value.is_empty())
 }
@@ -76,7 +76,7 @@ pub(crate) fn node(last: u8) -> Node {
     Node { addresses: vec![bench::eip(last), v6], ..bench::node(last) }
 }
 
-fn set(map: &mut BTreeMap<String, String>, key: Key, value: Option<&str>) {
+fn set(map: &mut Texts, key: Key, value: Option<&str>) {
     map.remove(key.spelled(Spelling::OpenElb));
     match value {
         Some(value) => map.insert(key.spelled(Spelling::Porter).to_owned(), value.to_owned()),

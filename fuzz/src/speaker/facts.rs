@@ -132,7 +132,9 @@ pub(super) fn eip(script: &mut Script<'_>) -> Eip {
         2 => eip.priority = i64::MIN,
         3 => eip.priority = i64::MAX,
         4 => eip.namespaces = BTreeSet::from(["shop".to_owned()]),
-        5 => eip.namespace_selector = [("tier".to_owned(), "front".to_owned())].into(),
+        5 => {
+            eip.namespace_selector = [("tier".to_owned(), "front".to_owned())].into_iter().collect()
+        }
         6 => {
             let annotations = &mut eip.metadata.annotations;
             annotations.insert(keys::DEFAULT_EIP.spelled(SPELLINGS[0]).to_owned(), "true".into());

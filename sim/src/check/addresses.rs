@@ -1,18 +1,15 @@
 //! Two Services hold one address only if they may share it, and what a Service shows is what it
 //! holds.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use porter_core::{Eip, EipName, Service, ServiceName, TrafficPolicy, keys};
+use porter_core::{Eip, EipName, Few, Service, ServiceName, TrafficPolicy, keys};
 
 use super::Violation;
 use crate::world::Api;
 
 pub(super) fn check(api: &Api) -> Result<(), Violation> {
-    let mut holders: BTreeMap<IpAddr, (&EipName, &BTreeSet<ServiceName>)> = BTreeMap::new();
+    let mut holders: BTreeMap<IpAddr, (&EipName, &Few<ServiceName>)> = BTreeMap::new();
     let layer2 = |eip: &Eip| eip.protocol.as_deref() == Some(keys::LAYER2_PROTOCOL);
     for (name, (_, eip)) in api.eips.iter().filter(|(_, (_, eip))| layer2(eip)) {
         for (address, by) in &eip.status.used {
@@ -37,10 +34,10 @@ pub(super) fn check(api: &Api) -> Result<(), Violation> {
 fn at_odds<'a>(
     api: &Api,
     address: IpAddr,
-    holders: &'a BTreeSet<ServiceName>,
+    holders: &'a Few<ServiceName>,
 ) -> Option<(&'a ServiceName, &'a ServiceName)> {
-    let mut pairs =
-        holders.iter().flat_map(|one| holders.range(..one).map(move |other| (other, one)));
+    let before = |one| holders.iter().take_while(move |other| *other < one);
+    let mut pairs = holders.iter().flat_map(|one| before(one).map(move |other| (other, one)));
     pairs.find(|(one, two)| {
         let found = |name: &ServiceName| api.services.get(name).map(|(_, service)| service);
         let (Some(a), Some(b)) = (found(one), found(two)) else { return true };

@@ -4,7 +4,7 @@
 
 use porter_core::{
     EipChange, EipName, EipStatus, Ingress, MetadataChange, Service, ServiceChange, ServiceName,
-    Version, Write, keys,
+    Texts, Version, Write, keys,
 };
 
 use super::Violation;
@@ -40,8 +40,7 @@ fn check_service(
     }
     match change {
         ServiceChange::Metadata(MetadataChange { annotations, labels, finalizers }) => {
-            let sets = |map: &std::collections::BTreeMap<String, String>,
-                        changes: &[(String, Option<String>)]| {
+            let sets = |map: &Texts, changes: &[(String, Option<String>)]| {
                 changes.iter().any(|(key, value)| map.get(key) != value.as_ref())
             };
             let refinalizes = finalizers.as_ref().is_some_and(|it| *it != metadata.finalizers);

@@ -46,7 +46,7 @@ mod writes;
 use std::{collections::BTreeMap, fmt};
 
 use porter_core::{
-    Input, Instant, Output, Probe, ServiceName, Speaker, WhoHas, Write, keys,
+    Input, Instant, Output, Probe, ServiceName, Speaker, Texts, WhoHas, Write, keys,
     wire::{Dropped, Heard},
 };
 
@@ -264,7 +264,7 @@ impl Checks {
 }
 
 /// The node that is recorded in the annotations of a Service.
-pub(crate) fn recorded(annotations: &BTreeMap<String, String>) -> Option<&str> {
+pub(crate) fn recorded(annotations: &Texts) -> Option<&str> {
     [keys::Spelling::Porter, keys::Spelling::OpenElb]
         .into_iter()
         .find_map(|spelling| annotations.get(keys::LAYER2.spelled(spelling)))

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use porter_core::{
     Eip, EipChange, EipName, Input, Kind, LeaseRecord, Listing, Metadata, MetadataChange,
     Namespace, NamespaceName, Node, NodeName, Service, ServiceChange, ServiceName, Slice,
-    SliceName, Timestamp, Uid, Version, Write, WriteError, Written,
+    SliceName, Texts, Timestamp, Uid, Version, Write, WriteError, Written,
 };
 
 /// Objects of one kind, each at its version.
@@ -275,7 +275,7 @@ fn apply(metadata: &mut Metadata, change: MetadataChange) {
     }
 }
 
-fn set(map: &mut BTreeMap<String, String>, changes: Vec<(String, Option<String>)>) {
+fn set(map: &mut Texts, changes: Vec<(String, Option<String>)>) {
     for (key, value) in changes {
         match value {
             Some(value) => map.insert(key, value),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error, fmt, net::IpAddr, time::Duration};
 
-use porter_core::{Condition, MacAddr, NodeName, ServiceName, TrafficPolicy, keys};
+use porter_core::{Condition, MacAddr, NodeName, ServiceName, Texts, TrafficPolicy, keys};
 
 use super::{Client, Manifest, Options, Step, World, host::Outcome, manifest, replica::ReplicaId};
 
@@ -205,8 +205,7 @@ impl World {
 
     /// Every Service of ours.
     pub fn services(&self) -> Vec<ServiceName> {
-        let ours =
-            |annotations: &BTreeMap<String, String>| annotations.contains_key(keys::LOAD_BALANCER);
+        let ours = |annotations: &Texts| annotations.contains_key(keys::LOAD_BALANCER);
         let all = self.api.services.iter();
         all.filter(|(_, (_, svc))| ours(&svc.metadata.annotations))
             .map(|(n, _)| n.clone())

@@ -1,8 +1,8 @@
 //! `network.kubesphere.io/v1alpha2 Eip`.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
-use porter_core::{EipName, Input, Kind, Listing, ServiceName, Version, keys::READY};
+use porter_core::{EipName, Few, Input, Kind, Listing, ServiceName, Version, keys::READY};
 use serde_json::{Value, json};
 
 use super::{Watched, condition, metadata};
@@ -29,7 +29,7 @@ impl Watched for Eip {
             disable: self.spec.disable,
             priority: self.spec.priority,
             namespaces: self.spec.namespaces.iter().cloned().collect(),
-            namespace_selector: self.spec.namespace_selector.clone(),
+            namespace_selector: self.spec.namespace_selector.clone().into_iter().collect(),
             status: self.status.as_ref().map(status_fact).unwrap_or_default(),
         })
     }
@@ -45,7 +45,7 @@ impl Watched for Eip {
 
 fn status_fact(status: &EipStatus) -> porter_core::EipStatus {
     let address = |text: Option<&String>| text.and_then(|text| text.parse().ok());
-    let holders = |text: &str| -> BTreeSet<_> {
+    let holders = |text: &str| -> Few<_> {
         text.split(SEPARATOR).filter_map(|name| ServiceName::parse(name.trim())).collect()
     };
     let used = status.used.iter();
@@ -73,7 +73,7 @@ pub(super) fn status_body(
     status: &porter_core::EipStatus,
 ) -> Value {
     let text = |address: Option<IpAddr>| address.map(|address| address.to_string());
-    let holders = |holders: &BTreeSet<ServiceName>| {
+    let holders = |holders: &Few<ServiceName>| {
         let names: Vec<_> = holders.iter().map(ServiceName::to_string).collect();
         names.join(&SEPARATOR.to_string())
     };
@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(eip.status.last, None);
         let service = |name| ServiceName::new("default", name);
         let expected = [
-            ("172.22.0.188".parse().unwrap(), BTreeSet::from([service("a"), service("b")])),
-            ("fd00::7".parse().unwrap(), BTreeSet::from([service("d")])),
+            ("172.22.0.188".parse().unwrap(), Few::from([service("a"), service("b")])),
+            ("fd00::7".parse().unwrap(), Few::from([service("d")])),
         ];
         assert_eq!(eip.status.used, expected.into());
     }
@@ -139,7 +139,10 @@ mod tests {
         let eip = read::<Eip>(json!({ "metadata": metadata, "spec": spec })).unwrap().2.unwrap();
         assert_eq!((eip.priority, eip.disable, eip.metadata.generation), (-3, true, 7));
         assert_eq!(eip.namespaces, ["blog", "shop"].map(str::to_owned).into());
-        assert_eq!(eip.namespace_selector, [("tier".to_owned(), "front".to_owned())].into());
+        assert_eq!(
+            eip.namespace_selector,
+            [("tier".to_owned(), "front".to_owned())].into_iter().collect()
+        );
     }
 
     #[test]

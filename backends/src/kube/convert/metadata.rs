@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff};
-use porter_core::{Metadata, MetadataChange, Timestamp, Uid, Version, keys};
+use porter_core::{Metadata, MetadataChange, Texts, Timestamp, Uid, Version, keys};
 use serde_json::{Map, Value, json};
 
 /// What decisions are made of.
@@ -20,7 +20,7 @@ pub(super) fn fact(metadata: &ObjectMeta) -> Metadata {
     }
 }
 
-fn known(map: Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> {
+fn known(map: Option<&BTreeMap<String, String>>) -> Texts {
     let known = map.into_iter().flatten().filter(|(key, _)| keys::is_known(key));
     known.map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -15,7 +15,7 @@ impl Watched for Namespace {
     }
 
     fn fact(&self) -> Option<porter_core::Namespace> {
-        let labels = self.metadata.labels.clone().unwrap_or_default();
+        let labels = self.metadata.labels.clone().into_iter().flatten().collect();
         Some(porter_core::Namespace { labels })
     }
 
@@ -44,6 +44,6 @@ mod tests {
         assert_eq!((name, version), (NamespaceName::from("shop"), Version(3)));
         let expected = [("kubernetes.io/metadata.name", "shop"), ("tier", "front")];
         let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        assert_eq!(namespace.unwrap().labels, expected.into());
+        assert_eq!(namespace.unwrap().labels, expected.into_iter().collect());
     }
 }

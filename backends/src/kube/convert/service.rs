@@ -45,7 +45,7 @@ impl Watched for Service {
                 .flatten()
                 .map(port)
                 .collect(),
-            selector: spec.and_then(|spec| spec.selector.clone()).unwrap_or_default(),
+            selector: spec.and_then(|spec| spec.selector.clone()).into_iter().flatten().collect(),
             families: families.into_iter().flatten().filter_map(|text| family(text)).collect(),
             requires_dual_stack: spec.and_then(|spec| spec.ip_family_policy.as_deref())
                 == Some("RequireDualStack"),
@@ -121,7 +121,7 @@ pub(super) fn status_patch(version: Version, status: &ServiceStatus) -> Value {
 mod tests {
     use std::net::IpAddr;
 
-    use porter_core::{Timestamp, Uid};
+    use porter_core::{Texts, Timestamp, Uid};
 
     use super::*;
     use crate::kube::convert::read;
@@ -163,8 +163,8 @@ mod tests {
                 created: Timestamp(1_596_628_800_000_000),
                 deleting: false,
                 generation: 0,
-                annotations: annotations.into(),
-                labels: labels.into(),
+                annotations: annotations.into_iter().collect(),
+                labels: labels.into_iter().collect(),
                 finalizers: vec!["finalizer.lb.kubesphere.io/v1alpha1".into()],
             },
             load_balancer: true,
@@ -217,7 +217,7 @@ mod tests {
         let service = of_spec(json!({ "ports": ports, "selector": { "app": "dns" } }));
         let port = |protocol: &str, number| Port { protocol: protocol.into(), number };
         assert_eq!(service.ports, [port("TCP", 53), port("TCP", 80), port("UDP", 53)].into());
-        assert_eq!(service.selector, [("app".to_owned(), "dns".to_owned())].into());
+        assert_eq!(service.selector, Texts::from_iter([("app".to_owned(), "dns".to_owned())]));
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn bound_eips_come_first_then_the_default_then_the_unbound_each_by_priority_and_
 
 #[test]
 fn a_selector_binds_to_namespaces_with_all_of_its_labels() {
-    let team = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+    let team = |pairs: &[(&str, &str)]| -> Texts {
         pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
     };
     let selector = team(&[("team", "web"), ("stage", "live")]);
