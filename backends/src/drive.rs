@@ -50,12 +50,13 @@ pub async fn drive(
             }
         }
         // Not biased: whatever floods one side must not keep the other, or the time, waiting.
+        let due_at = speaker.poll_timeout();
         let input = select! {
             () = &mut leave, if !leaving => {
                 leaving = true;
                 Some(Input::Leave)
             }
-            () = sleep_until(speaker.poll_timeout()) => None,
+            () = sleep_until(due_at) => None,
             input = cluster.next() => Some(input),
             input = links.next() => Some(input),
             Some(inquiry) = inquiries.next() => {
@@ -70,7 +71,10 @@ pub async fn drive(
                 tally.handle_input(&input);
                 speaker.handle_input(input, now);
             }
-            None => speaker.handle_timeout(now),
+            None => {
+                tally.handle_timeout(due_at.unwrap_or(now), now);
+                speaker.handle_timeout(now);
+            }
         }
         news.tell(&speaker, &mut tally, now);
     }

@@ -9,6 +9,9 @@ use prometheus_client::metrics::histogram::Histogram;
 /// Lease of half a minute.
 const MARGINS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0];
 
+/// Bounds of seconds that a decision came late, up to what makes a replica miss a probe's answer.
+const LATENESSES: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0];
+
 /// What came of what a replica did.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -18,6 +21,8 @@ pub struct Tally {
     pub ended: u64,
     /// For how many more seconds it might have spoken each time that it was allowed to go on.
     pub(crate) margins: Histogram,
+    /// How many seconds after its time each decision was made that was due at some time.
+    pub(crate) lateness: Histogram,
     writes: BTreeMap<(Kind, Verdict), u64>,
     /// What is being written.
     pending: BTreeMap<WriteId, Kind>,
@@ -77,6 +82,7 @@ impl Default for Tally {
             begun: 0,
             ended: 0,
             margins: Histogram::new(MARGINS),
+            lateness: Histogram::new(LATENESSES),
             writes: BTreeMap::new(),
             pending: BTreeMap::new(),
             until: Instant::ZERO,
@@ -120,6 +126,11 @@ impl Tally {
         }
     }
 
+    /// Takes in that what was due is met now.
+    pub(crate) fn handle_timeout(&mut self, due_at: Instant, now: Instant) {
+        self.lateness.observe(now.since(due_at).as_secs_f64());
+    }
+
     /// Takes in whether the replica leads.
     pub(crate) fn handle_leads(&mut self, leads: bool) {
         match leads {
@@ -154,6 +165,15 @@ mod tests {
             tally.handle_output(&Output::Permit(at(until)), at(now));
         }
         assert_eq!(tally.margins.count(), 2, "it was taken back, given anew, or had run out");
+    }
+
+    #[test]
+    fn a_decision_is_as_late_as_it_is_made_after_it_was_due() {
+        let mut tally = Tally::default();
+        tally.handle_timeout(at(1_000), at(1_003));
+        tally.handle_timeout(at(2_000), at(2_000));
+        assert_eq!(tally.lateness.count(), 2);
+        assert!((tally.lateness.sum() - 0.003).abs() < 1e-6, "{}", tally.lateness.sum());
     }
 
     #[test]

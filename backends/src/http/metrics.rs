@@ -9,7 +9,7 @@ use porter_core::{Kind, MoveCause, Silence, wire::Dropped};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, prometheus_text, text},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
@@ -68,16 +68,17 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn tell_leadership(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Tally { begun, ended, margins, .. } = &self.report.tally;
+        let Tally { begun, ended, margins, lateness, .. } = &self.report.tally;
         page.info("build", "The version of this replica", ("version", env!("CARGO_PKG_VERSION")))?;
         let help = "Whether this replica leads, and speaks for EIPs: 1 or 0";
         page.gauge("leader", help, self.report.leads.into())?;
         let help = "How often this replica began to lead, and how often it fell silent";
         page.counters("leader_transitions", help, "to", [("leading", *begun), ("silent", *ended)])?;
         let help = "For how much longer this replica might have spoken when it renewed the Lease";
-        let kind = MetricType::Histogram;
-        let encoder = page.0.encode_descriptor("lease_margin", help, Some(&Unit::Seconds), kind)?;
-        margins.encode(encoder)?;
+        page.seconds("lease_margin", help, margins)?;
+        let help =
+            "How long after a decision was due the replica came to make it: its host is busy";
+        page.seconds("timer_lateness", help, lateness)?;
         let help = "How often this replica was woken so late that it must have been paused";
         page.counter("pauses", help, self.report.pauses)
     }
@@ -196,6 +197,12 @@ impl Page<'_> {
             ConstGauge::new(gauge).encode(family.encode_family(&[(label, value)])?)?;
         }
         Ok(())
+    }
+
+    /// A histogram of seconds.
+    fn seconds(&mut self, name: &str, help: &str, observed: &Histogram) -> fmt::Result {
+        let kind = MetricType::Histogram;
+        observed.encode(self.0.encode_descriptor(name, help, Some(&Unit::Seconds), kind)?)
     }
 
     /// A counter for each value of a label.
