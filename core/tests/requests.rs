@@ -280,7 +280,8 @@ fn a_namespace_that_gets_the_labels_of_an_eip_is_served_and_keeps_what_it_has_wi
     let mut bench = Bench::leading();
     bench.edit_eip(&pool(), |eip| {
         let selector = [("tier", "web"), ("zone", "b")];
-        eip.namespace_selector = selector.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter().collect();
+        eip.namespace_selector =
+            selector.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter().collect();
     });
     bench.label_namespace("default", &[("tier", "web")]);
     bench.apply(&web(), asking());

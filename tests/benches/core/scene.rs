@@ -1,5 +1,7 @@
 //! A leader among thousands of Services, and what is about to happen to it.
 
+#![allow(dead_code, reason = "no benchmark needs all of it")]
+
 use std::{net::IpAddr, time::Duration};
 
 use porter_core::{
