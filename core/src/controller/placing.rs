@@ -253,9 +253,9 @@ impl Controller {
     ) -> (Option<Placed>, bool) {
         // An oldest sharer that has no record yet goes on with that of the next.
         let fresh = past.placed.is_none();
-        let copied = past.record.is_none() && fresh;
-        let mut copied = sharers.iter().filter(|_| copied);
-        let copied = copied.find_map(|(_, it)| placement::record(&it.metadata.annotations));
+        let copied =
+            || sharers.iter().find_map(|(_, it)| placement::record(&it.metadata.annotations));
+        let copied = if past.record.is_none() && fresh { copied() } else { None };
         if let Some(placed) = stays(past, past.record.or(copied.as_ref()), spots, around) {
             return (Some(placed), false);
         }
