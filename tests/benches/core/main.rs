@@ -71,11 +71,11 @@ fn first_plan_of_what_is_on_record(bencher: Bencher<'_, '_>) {
     repeat(bencher, Scene::serving(LARGE), |scene, _| Some(scene.restarts()));
 }
 
-/// Every Service is given its first address.
-#[divan::bench(sample_count = 5, sample_size = 1)]
-fn first_plan_of_what_is_new(bencher: Bencher<'_, '_>) {
+/// Every Service is given its first address: what each costs does not grow with their number.
+#[divan::bench(args = [1_000, 10_000], sample_count = 5, sample_size = 1)]
+fn first_plan_of_what_is_new(bencher: Bencher<'_, '_>, services: usize) {
     let waiting = || {
-        let mut scene = Scene::waiting(LARGE);
+        let mut scene = Scene::waiting(Scale { services, ..LARGE });
         let addresses = scene.addresses_come();
         (scene, addresses)
     };
