@@ -44,15 +44,7 @@ pub(crate) fn told_apart<F: AsyncFnOnce()>(story: F) -> String {
         .env(APART, "1")
         .stdin(Stdio::null());
     enter_on_start(&mut child);
-    let output = child.output().unwrap_or_else(|error| {
-        panic!(
-            "this test needs a network namespace of its own, and the kernel said: {error}\n\
-             Run it as root (CAP_SYS_ADMIN), or allow user namespaces: \
-             sysctl user.max_user_namespaces, user.max_net_namespaces, kernel.unprivileged_userns_clone, \
-             kernel.apparmor_restrict_unprivileged_userns=0; in a container also a seccomp \
-             profile that lets unshare pass"
-        )
-    });
+    let output = child.output().unwrap_or_else(|error| panic!("{}", forbidden(&error)));
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     // A name that matches no test passes, too.
@@ -61,8 +53,20 @@ pub(crate) fn told_apart<F: AsyncFnOnce()>(story: F) -> String {
     err.into_owned()
 }
 
+/// What to do where the host allows no namespaces.
+pub(crate) fn forbidden(error: &io::Error) -> String {
+    format!(
+        "this needs a network namespace of its own, and the kernel said: {error}\n\
+         Run it as root (CAP_SYS_ADMIN), or allow user namespaces: \
+         sysctl user.max_user_namespaces, user.max_net_namespaces, kernel.unprivileged_userns_clone, \
+         kernel.apparmor_restrict_unprivileged_userns=0; in a container also a seccomp \
+         profile that lets unshare pass"
+    )
+}
+
+/// Has a child begin in a network namespace with nothing but a loopback link in it, as its root.
 #[expect(unsafe_code, reason = "what runs between fork and exec must keep to system calls")]
-fn enter_on_start(child: &mut Command) {
+pub(crate) fn enter_on_start(child: &mut Command) {
     let maps = [
         (c"/proc/self/setgroups", "deny".to_owned()),
         (c"/proc/self/uid_map", format!("0 {} 1", getuid().as_raw())),

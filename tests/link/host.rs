@@ -86,7 +86,12 @@ pub(crate) async fn plug_in(name: &str, mac: MacAddr, near: IpAddr, far: IpAddr)
 impl Cable {
     /// Gives the link here an address of IPv6, without asking whether anybody has it.
     pub(crate) async fn give(&self, address: Ipv6Addr) {
-        detect_duplicates("eth0", false);
+        self.give_at("eth0", address).await;
+    }
+
+    /// The same, where the link here has another name.
+    pub(crate) async fn give_at(&self, name: &str, address: Ipv6Addr) {
+        detect_duplicates(name, false);
         own(&self.netlink, self.index, address).await;
     }
 
@@ -175,6 +180,16 @@ impl Host {
     pub(crate) async fn give(&self, address: Ipv6Addr) {
         visit(&self.namespace, || detect_duplicates(LINK, false));
         own(&self.netlink, self.index, address).await;
+    }
+
+    /// Gives it many addresses, each for itself, which it uses at once.
+    pub(crate) async fn give_many(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        for address in addresses {
+            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            let mut adding = self.netlink.address().add(self.index, address, prefix);
+            adding.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+            adding.execute().await.expect("a link can get an address");
+        }
     }
 
     /// Has it ask, before it uses an address of IPv6, whether anybody has it.
