@@ -5,9 +5,8 @@
 //! `until`: the deadline of the Lease, compared with `now` for every single question.
 
 use std::{
-    error, fmt, iter,
-    net::{IpAddr, Ipv6Addr},
-    ops::Bound,
+    error, fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use imbl::OrdMap;
@@ -125,13 +124,52 @@ impl fmt::Display for Silence {
 
 impl error::Error for Silence {}
 
+/// What is answered for one EIP.
+type Answer = Result<MacAddr, Silence>;
+
 /// For every EIP of every link: the MAC to answer with, or why not. Immutable once published.
 ///
-/// A clone shares all of its table with the original, and each change copies what leads to one entry,
+/// A clone shares all of its tables with the original, and each change copies what leads to one entry,
 /// so that publishing one change costs the same whatever else is answered.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Answers {
-    table: OrdMap<(LinkName, IpAddr), Result<MacAddr, Silence>>,
+    links: OrdMap<LinkName, Eips>,
+}
+
+/// The EIPs of one link; at least one. Both tables are by the addresses as numbers, which are compared
+/// faster than addresses, and in the same order.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Eips {
+    v4: OrdMap<u32, Answer>,
+    v6: OrdMap<u128, Answer>,
+}
+
+impl Eips {
+    fn get(&self, eip: IpAddr) -> Option<Answer> {
+        match eip {
+            IpAddr::V4(eip) => self.v4.get(&eip.to_bits()).copied(),
+            IpAddr::V6(eip) => self.v6.get(&eip.to_bits()).copied(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (IpAddr, Answer)> + '_ {
+        let v4 = self.v4.iter().map(|(&eip, &answer)| (Ipv4Addr::from_bits(eip).into(), answer));
+        let v6 = self.v6.iter().map(|(&eip, &answer)| (Ipv6Addr::from_bits(eip).into(), answer));
+        v4.chain(v6)
+    }
+
+    fn set(&mut self, eip: IpAddr, answer: Option<Answer>) -> Option<Answer> {
+        match (eip, answer) {
+            (IpAddr::V4(eip), Some(answer)) => self.v4.insert(eip.to_bits(), answer),
+            (IpAddr::V4(eip), None) => self.v4.remove(&eip.to_bits()),
+            (IpAddr::V6(eip), Some(answer)) => self.v6.insert(eip.to_bits(), answer),
+            (IpAddr::V6(eip), None) => self.v6.remove(&eip.to_bits()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
 }
 
 impl Answers {
@@ -144,7 +182,7 @@ impl Answers {
             return Err(Silence::NotLeader);
         }
         let WhoHas { link, target, asker, via } = *question;
-        let mac = (*self.table.get(&(link, target)).unwrap_or(&Err(Silence::NotAnEip)))?;
+        let mac = self.entry(link, target).unwrap_or(Err(Silence::NotAnEip))?;
         if asker.1 == mac {
             return Err(Silence::AskerIsTarget);
         }
@@ -153,32 +191,24 @@ impl Answers {
 
     /// Every EIP with its answer, by link and address.
     pub fn iter(&self) -> impl Iterator<Item = (LinkName, IpAddr, Result<MacAddr, Silence>)> + '_ {
-        self.table.iter().map(|(&(link, eip), &answer)| (link, eip, answer))
+        self.links
+            .iter()
+            .flat_map(|(&link, eips)| eips.iter().map(move |(eip, answer)| (link, eip, answer)))
     }
 
     /// What is answered for one EIP. Unlike [`Self::answer`], whoever asks and whenever.
     pub fn entry(&self, link: LinkName, eip: IpAddr) -> Option<Result<MacAddr, Silence>> {
-        self.table.get(&(link, eip)).copied()
+        self.links.get(&link)?.get(eip)
     }
 
     /// Of how many EIPs something is said, counted once for every link.
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.links.values().map(Eips::len).sum()
     }
 
     /// The links on which something is said of an EIP.
     pub(crate) fn links_of(&self, eip: IpAddr) -> impl Iterator<Item = LinkName> + '_ {
-        self.links().filter(move |link| self.table.contains_key(&(*link, eip)))
-    }
-
-    /// The links on which anything is said. Looks at one EIP of each.
-    fn links(&self) -> impl Iterator<Item = LinkName> + '_ {
-        const LAST: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
-        let link = |entry: (&(LinkName, IpAddr), _)| entry.0.0;
-        iter::successors(self.table.get_min().map(|((link, _), _)| *link), move |before| {
-            let after = (Bound::Excluded((*before, LAST)), Bound::Unbounded);
-            self.table.range(after).next().map(link)
-        })
+        self.links.iter().filter(move |(_, eips)| eips.get(eip).is_some()).map(|(&link, _)| link)
     }
 
     /// Sets or removes what is answered for one EIP. Returns what was answered before.
@@ -188,10 +218,15 @@ impl Answers {
         eip: IpAddr,
         answer: Option<Result<MacAddr, Silence>>,
     ) -> Option<Result<MacAddr, Silence>> {
-        match answer {
-            Some(answer) => self.table.insert((link, eip), answer),
-            None => self.table.remove(&(link, eip)),
+        let eips = match answer {
+            Some(_) => self.links.entry(link).or_default(),
+            None => self.links.get_mut(&link)?,
+        };
+        let before = eips.set(eip, answer);
+        if eips.len() == 0 {
+            self.links.remove(&link);
         }
+        before
     }
 }
 
@@ -201,15 +236,16 @@ impl FromIterator<(LinkName, IpAddr, Result<MacAddr, Silence>)> for Answers {
     where
         I: IntoIterator<Item = (LinkName, IpAddr, Result<MacAddr, Silence>)>,
     {
-        let table = entries.into_iter().map(|(link, eip, answer)| ((link, eip), answer)).collect();
-        Self { table }
+        let mut answers = Self::default();
+        for (link, eip, answer) in entries {
+            answers.set(link, eip, Some(answer));
+        }
+        answers
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     const EIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 22, 0, 188));
@@ -242,6 +278,23 @@ mod tests {
         assert_eq!(ask(question(other, CLIENT)), Err(Silence::NotAnEip));
         let elsewhere = WhoHas { link: LinkName::new("eth1").unwrap(), ..question(EIP, CLIENT) };
         assert_eq!(ask(elsewhere), Err(Silence::NotAnEip));
+    }
+
+    #[test]
+    fn what_was_put_in_is_given_by_link_and_address_and_what_was_taken_out_is_gone() {
+        let [eth0, eth1] = ["eth0", "eth1"].map(|name| LinkName::new(name).unwrap());
+        let [v4, v6] = [EIP, IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let entries =
+            [(eth0, v4, Ok(NODE)), (eth0, v6, Err(Silence::NoNode)), (eth1, v4, Ok(NODE))];
+        let mut answers: Answers = entries.into_iter().rev().collect();
+        assert_eq!((answers.iter().collect::<Vec<_>>(), answers.len()), (entries.to_vec(), 3));
+        assert_eq!(answers.links_of(v4).collect::<Vec<_>>(), [eth0, eth1]);
+        assert_eq!(answers.links_of(v6).collect::<Vec<_>>(), [eth0]);
+        for (link, eip, answer) in entries {
+            assert_eq!(answers.set(link, eip, None), Some(answer));
+        }
+        assert_eq!(answers, Answers::default());
+        assert_eq!(answers.set(eth0, v4, None), None);
     }
 
     #[test]

@@ -68,12 +68,13 @@ impl Asked {
             (known.who_has.target, known.who_has.asker) == (who_has.target, who_has.asker)
         };
         // The same question has its place; another takes a free one, or that of the oldest.
-        let slot = places.iter_mut().min_by_key(|slot| match slot {
-            Some(known) if same(known) => (0, Instant::ZERO),
-            None => (1, Instant::ZERO),
-            Some(known) => (2, known.asked_at),
-        });
-        let slot = slot.expect("a question has several places");
+        let slot = match places.iter().position(|slot| slot.as_ref().is_some_and(same)) {
+            Some(at) => &mut places[at],
+            None => {
+                let oldest = places.iter_mut().min_by_key(|slot| slot.map(|known| known.asked_at));
+                oldest.expect("a question has several places")
+            }
+        };
         *slot =
             Some(Question { who_has: *who_has, asked_at: now, waits: !answered, is_news: true });
     }

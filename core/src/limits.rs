@@ -51,17 +51,20 @@ impl Limits {
         let WhoHas { via, target, .. } = *who_has;
         let first = table::place(via, target, PAIRS_MAX / PLACES) * PLACES;
         let places = &mut self.pairs[first..first + PLACES];
-        let slot = places.iter_mut().min_by_key(|slot| match slot {
-            Some(pair) if (pair.via, pair.target) == (via, target) => (0, Instant::ZERO),
-            None => (1, Instant::ZERO),
-            Some(pair) => (2, pair.paid_at),
-        });
-        let slot = slot.expect("a pair has several places");
-        let known = slot.filter(|pair| (pair.via, pair.target) == (via, target));
-        let paid_at = known.map_or(now, |pair| pair.paid_at.max(now));
+        let same = |pair: &Pair| (pair.via, pair.target) == (via, target);
+        let known = places.iter().position(|slot| slot.as_ref().is_some_and(same));
+        let known_paid_at = known.and_then(|at| places[at]).map(|pair| pair.paid_at);
+        let paid_at = known_paid_at.map_or(now, |paid_at| paid_at.max(now));
         if paid_at.since(now) > EVERY * (BURST - 1) {
             return false;
         }
+        let slot = match known {
+            Some(at) => &mut places[at],
+            None => {
+                let least = places.iter_mut().min_by_key(|slot| slot.map(|pair| pair.paid_at));
+                least.expect("a pair has several places")
+            }
+        };
         *slot = Some(Pair { via, target, paid_at: paid_at + EVERY });
         true
     }
