@@ -32,7 +32,7 @@ use super::{
     socket,
     survey::Seen,
     tried::Tried,
-    voice::{self, Voice},
+    voice::{self, Snapshot, Voice},
 };
 use crate::clock;
 
@@ -73,6 +73,13 @@ struct Memory {
     /// When it was told that somebody means to take an address: one that was asked for, or an EIP.
     tried_at: Instant,
     eip_tried_at: Instant,
+}
+
+/// What is to be heard.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    frames: bool,
+    messages: bool,
 }
 
 /// This host's place on the LAN behind one link.
@@ -210,8 +217,11 @@ impl Station {
             self.pulse.beat();
             self.acknowledge(&mut memory.asked);
             self.catch_up(&mut memory.asked);
-            self.wait(memory.asked.poll_timeout())?;
-            let stirs = self.hear_frames(&mut memory)? | self.hear_messages(&mut memory)?;
+            let waiting = self.wait(memory.asked.poll_timeout())?;
+            // What is published while these are met is acknowledged after them.
+            let snapshot = self.common.voice.snapshot();
+            let stirs = (waiting.frames && self.hear_frames(&mut memory, &snapshot)?)
+                | (waiting.messages && self.hear_messages(&mut memory, &snapshot)?);
             let now = clock::now();
             if stirs && now >= stirred_at + STIRRED_EVERY {
                 stirred_at = now;
@@ -223,14 +233,15 @@ impl Station {
     }
 
     /// Meets frames of ARP that are waiting. Says whether somebody asked for something.
-    fn hear_frames(&self, memory: &mut Memory) -> io::Result<bool> {
+    fn hear_frames(&self, memory: &mut Memory, snapshot: &Snapshot) -> io::Result<bool> {
         let own = self.own.load().mac;
         let mut buffer = [0; FRAME_LEN_MAX];
         let mut stirs = false;
         for _ in 0..BATCH {
             match rustix::net::recv(&self.listener, &mut buffer, RecvFlags::DONTWAIT) {
                 Ok((len, _)) => {
-                    stirs |= self.meet(wire::parse(self.link, own, &buffer[..len]), memory);
+                    let read = wire::parse(self.link, own, &buffer[..len]);
+                    stirs |= self.meet(read, memory, snapshot);
                 }
                 Err(Errno::INTR) => {}
                 // Down: told once, and frames come again when the link is up.
@@ -243,7 +254,7 @@ impl Station {
 
     /// Meets messages of neighbor discovery that are waiting. Says whether somebody asked for
     /// something.
-    fn hear_messages(&self, memory: &mut Memory) -> io::Result<bool> {
+    fn hear_messages(&self, memory: &mut Memory, snapshot: &Snapshot) -> io::Result<bool> {
         let Some(discovery) = &self.discovery else { return Ok(false) };
         let own = self.own.load();
         let mut buffer = [0; MESSAGE_LEN_MAX];
@@ -252,7 +263,7 @@ impl Station {
             match discovery.receive(&mut buffer) {
                 Ok(Some((delivery, message))) => {
                     let read = wire::parse_icmpv6(self.link, &own, &delivery, message);
-                    stirs |= self.meet(read, memory);
+                    stirs |= self.meet(read, memory, snapshot);
                 }
                 Ok(None) => {}
                 Err(error) => match Errno::from_io_error(&error) {
@@ -294,7 +305,9 @@ impl Station {
         }
     }
 
-    fn wait(&self, until: Option<Instant>) -> io::Result<()> {
+    /// Waits until something is to be heard or to be looked at, or for this time. Says what is to be
+    /// heard.
+    fn wait(&self, until: Option<Instant>) -> io::Result<Waiting> {
         let span = until.map(|until| until.since(clock::now()));
         let span = span.map(|span| Timespec::try_from(span).expect("an answer is due soon"));
         // In place of a socket that is not there, one that is waited for anyway.
@@ -313,21 +326,22 @@ impl Station {
             // What is published after this makes it readable again.
             let _ = rustix::io::read(&self.pulse.wake, &mut [0; 8]);
         }
-        Ok(())
+        let [_, frames, messages] = ready.map(|it| !it.revents().is_empty());
+        Ok(Waiting { frames, messages })
     }
 
     /// Says whether somebody asked for something.
-    fn meet(&self, read: Result<Heard, Dropped>, memory: &mut Memory) -> bool {
+    fn meet(&self, read: Result<Heard, Dropped>, memory: &mut Memory, snapshot: &Snapshot) -> bool {
         let outcome = match read {
             Ok(Heard::WhoHas(question)) => {
                 let now = clock::now();
-                let outcome = self.answer(&question, now, &mut memory.limits);
+                let outcome = self.answer(&question, snapshot, now, &mut memory.limits);
                 // Who asks too often has had an answer.
                 let answered =
                     matches!(outcome, Outcome::Answered | Outcome::Silent(Silence::TooOften));
                 memory.asked.handle_question(&question, answered, now);
                 if question.asker.0.is_unspecified() {
-                    self.report(question, now, memory);
+                    self.report(question, snapshot, now, memory);
                 }
                 outcome
             }
@@ -343,10 +357,10 @@ impl Station {
 
     /// Tells that somebody means to take an address, if it concerns us. What finds no room, or comes too
     /// soon after another, is lost: who means it asks several times.
-    fn report(&self, probe: WhoHas, now: Instant, memory: &mut Memory) {
+    fn report(&self, probe: WhoHas, snapshot: &Snapshot, now: Instant, memory: &mut Memory) {
         let (told_at, every) = if self.tried.has(probe.target, now) {
             (&mut memory.tried_at, TRIED_EVERY)
-        } else if self.common.voice.snapshot().answers.entry(self.link, probe.target).is_some() {
+        } else if snapshot.answers.entry(self.link, probe.target).is_some() {
             (&mut memory.eip_tried_at, EIP_TRIED_EVERY)
         } else {
             return;
@@ -357,9 +371,14 @@ impl Station {
         }
     }
 
-    fn answer(&self, question: &WhoHas, now: Instant, limits: &mut Limits) -> Outcome {
-        let voice = &self.common.voice;
-        match voice.snapshot().answers.answer(question, now, voice.until()) {
+    fn answer(
+        &self,
+        question: &WhoHas,
+        snapshot: &Snapshot,
+        now: Instant,
+        limits: &mut Limits,
+    ) -> Outcome {
+        match snapshot.answers.answer(question, now, self.common.voice.until()) {
             Ok(_) if !limits.admits(question, now) => Outcome::Silent(Silence::TooOften),
             Ok(is_at) => self.say(&is_at),
             Err(silence) => Outcome::Silent(silence),
