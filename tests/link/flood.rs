@@ -34,6 +34,11 @@ const BURST: u32 = 100;
 /// How often the other host asks. It is to be answered each time.
 const EVERY: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(1);
+/// More questions than wait in a socket for a responder.
+const MORE_THAN_FIT: usize = 30_000;
+/// Whether threads that were told to stand still shall, and whether one does.
+static HELD: AtomicBool = AtomicBool::new(false);
+static STANDS: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn who_asks_too_often_is_not_answered_each_time_and_keeps_nobody_else_waiting() {
@@ -48,6 +53,25 @@ fn who_asks_too_often_is_not_answered_each_time_and_keeps_nobody_else_waiting() 
         let met = || lan.outcomes().count(Outcome::Answered) + too_often(&lan);
         assert!(eventually(async || met() == 2_001).await, "{} questions were met", met());
         assert!(too_often(&lan) > 0);
+    });
+}
+
+#[test]
+fn what_the_kernel_has_no_room_for_while_a_responder_stands_still_is_counted() {
+    apart(async || {
+        let (_cable, other) = eth0().await;
+        let lan = leading([(EIP, Ok(NODE))]).await;
+        let met = || Outcome::all().map(|it| lan.outcomes().count(it)).sum::<u64>();
+        let (before, question) = (met(), question(FLOODER));
+
+        hold("arp eth0");
+        other.send(&vec![question.as_slice(); MORE_THAN_FIT]);
+        HELD.store(false, Ordering::SeqCst);
+
+        let sent = MORE_THAN_FIT as u64;
+        let counted = eventually(async || met() >= before + sent).await;
+        assert!(counted, "of {sent} questions {} came to something", met() - before);
+        assert!(lan.outcomes().count(Outcome::Missed) > 0);
     });
 }
 
@@ -68,6 +92,34 @@ fn a_flood_of_a_hundred_thousand_questions_a_second_keeps_nobody_waiting() {
         eprintln!("{before} KiB resident before the flood, {} KiB after", resident());
     });
     eprint!("{told}");
+}
+
+/// Has a thread of this process stand still as long as [`HELD`] says.
+#[expect(unsafe_code, reason = "there is no other way to stop one thread of several")]
+fn hold(name: &str) {
+    extern "C" fn stand_still(_: libc::c_int) {
+        STANDS.store(true, Ordering::SeqCst);
+        while HELD.load(Ordering::SeqCst) {
+            rustix::thread::sched_yield();
+        }
+    }
+    let named = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|it| it.trim() == name)
+    };
+    let mut tasks = fs::read_dir("/proc/self/task").expect("a process has threads").flatten();
+    let task = tasks.find(named).expect("there is a thread of this name").file_name();
+    let id: libc::pid_t =
+        task.to_str().and_then(|id| id.parse().ok()).expect("a thread has a number");
+    HELD.store(true, Ordering::SeqCst);
+    // SAFETY: the handler makes system calls and looks at atomic numbers only; nobody else has one for
+    // this signal.
+    unsafe { libc::signal(libc::SIGUSR1, stand_still as *const () as libc::sighandler_t) };
+    // SAFETY: it takes no pointer.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, libc::SIGUSR1) };
+    assert_eq!(sent, 0, "a thread of this process can be sent a signal");
+    while !STANDS.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn too_often(lan: &Lan) -> u64 {

@@ -93,6 +93,8 @@ impl Scrape {
         let dropped = Dropped::ALL.map(|why| (why.as_str(), count(Outcome::Dropped(why))));
         let help = "Frames that were not listened to, by the reason";
         page.counters("frames_dropped", help, "reason", dropped)?;
+        let help = "Frames that were lost in the kernel, since more came than could be listened to";
+        page.counter("frames_missed", help, count(Outcome::Missed))?;
         let help = "Announcements of EIPs to everybody on their link";
         page.counter("announcements", help, count(Outcome::Announced))?;
         let help = "Questions that were sent: for nodes, and who else has an address";

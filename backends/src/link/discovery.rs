@@ -88,6 +88,11 @@ impl Discovery {
         Ok(Some((Delivery { source, destination, hop_limit }, &buffer[..len])))
     }
 
+    /// How many messages had no room until now, as [`socket::drops`] counts.
+    pub(crate) fn drops(&self) -> io::Result<u32> {
+        socket::drops(&self.socket)
+    }
+
     /// Sends a message to one host, by what the kernel knows of its MAC.
     pub(crate) fn send(&self, message: &[u8], to: Ipv6Addr) -> io::Result<()> {
         let to = SockAddr::from(SocketAddrV6::new(to, 0, 0, self.index));

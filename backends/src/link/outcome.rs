@@ -17,6 +17,8 @@ pub enum Outcome {
     Heard,
     /// The permitted time was over between the decision to send and the sending.
     Late,
+    /// The kernel had no room for it: the responder was behind. Counted once it has caught up.
+    Missed,
     /// A claim was heard and lost: more came than could be taken in.
     Overrun,
     /// A node's MAC was asked for.
@@ -31,7 +33,7 @@ pub enum Outcome {
 }
 
 /// The number of outcomes without a reason of their own.
-const PLAIN: usize = 8;
+const PLAIN: usize = 9;
 const COUNT: usize = PLAIN + Dropped::ALL.len() + Silence::ALL.len();
 
 impl Outcome {
@@ -41,10 +43,11 @@ impl Outcome {
             Self::Answered => 1,
             Self::Heard => 2,
             Self::Late => 3,
-            Self::Overrun => 4,
-            Self::Probed => 5,
-            Self::Slow => 6,
-            Self::Unsent => 7,
+            Self::Missed => 4,
+            Self::Overrun => 5,
+            Self::Probed => 6,
+            Self::Slow => 7,
+            Self::Unsent => 8,
             Self::Dropped(reason) => PLAIN + reason as usize,
             Self::Silent(reason) => PLAIN + Dropped::ALL.len() + reason as usize,
         }
@@ -57,6 +60,7 @@ impl Outcome {
             Self::Answered,
             Self::Heard,
             Self::Late,
+            Self::Missed,
             Self::Overrun,
             Self::Probed,
             Self::Slow,
@@ -80,7 +84,11 @@ impl Outcomes {
     }
 
     pub(crate) fn add(&self, outcome: Outcome) {
-        self.0[outcome.place()].fetch_add(1, Ordering::Relaxed);
+        self.add_many(outcome, 1);
+    }
+
+    pub(crate) fn add_many(&self, outcome: Outcome, times: u64) {
+        self.0[outcome.place()].fetch_add(times, Ordering::Relaxed);
     }
 }
 

@@ -14,6 +14,10 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// linux/if_packet.h; not in libc.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
+/// linux/sock_diag.h: what `SO_MEMINFO` tells, and which of it are packets that had no room; not in libc.
+const MEMINFO_LEN: usize = 9;
+const MEMINFO_DROPS: usize = 8;
+
 /// A socket of no protocol hears nothing. A listener starts like that, so that no frame of another
 /// link, or that the filter would have kept away, is waiting in it once it is bound.
 const DEAF: u16 = 0;
@@ -63,6 +67,24 @@ pub(crate) fn widen(socket: &Socket) -> io::Result<()> {
     sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER)
         .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER))?;
     Ok(())
+}
+
+/// How many packets had no room in a socket until now. The count begins again after 2^32 of them.
+#[expect(unsafe_code, reason = "neither socket2 nor rustix knows SO_MEMINFO")]
+pub(crate) fn drops(socket: &Socket) -> io::Result<u32> {
+    let mut told = [0_u32; MEMINFO_LEN];
+    let mut len = size_of_val(&told) as libc::socklen_t;
+    // SAFETY: the descriptor is open, and both pointers are to what outlives the call, of this length.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            told.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if status == 0 { Ok(told[MEMINFO_DROPS]) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sets an option that neither socket2 nor rustix knows, whose value is an int or an array of ints.

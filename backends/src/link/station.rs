@@ -73,6 +73,8 @@ struct Memory {
     /// When it was told that somebody means to take an address: one that was asked for, or an EIP.
     tried_at: Instant,
     eip_tried_at: Instant,
+    /// How many frames, and how many messages, had no room when it was looked last.
+    dropped: [u32; 2],
 }
 
 /// What is to be heard.
@@ -211,6 +213,7 @@ impl Station {
             limits: Limits::new(),
             tried_at: Instant::ZERO,
             eip_tried_at: Instant::ZERO,
+            dropped: [0; 2],
         };
         let mut stirred_at = Instant::ZERO;
         while !self.stopped.load(Ordering::Acquire) {
@@ -245,10 +248,11 @@ impl Station {
                 }
                 Err(Errno::INTR) => {}
                 // Down: told once, and frames come again when the link is up.
-                Err(Errno::AGAIN | Errno::NETDOWN) => break,
+                Err(Errno::AGAIN | Errno::NETDOWN) => return Ok(stirs),
                 Err(error) => return Err(error.into()),
             }
         }
+        self.count_drops(&mut memory.dropped[0], || socket::drops(&self.listener));
         Ok(stirs)
     }
 
@@ -268,12 +272,23 @@ impl Station {
                 Ok(None) => {}
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::INTR) => {}
-                    Some(Errno::AGAIN | Errno::NETDOWN) => break,
+                    Some(Errno::AGAIN | Errno::NETDOWN) => return Ok(stirs),
                     Some(_) | None => return Err(error),
                 },
             }
         }
+        self.count_drops(&mut memory.dropped[1], || discovery.drops());
         Ok(stirs)
+    }
+
+    /// Counts what had no room in a socket. To be called whenever [`BATCH`] were met: there is room for
+    /// more than that many, so that it is called after all that had none.
+    fn count_drops(&self, before: &mut u32, drops: impl FnOnce() -> io::Result<u32>) {
+        // A kernel that does not tell it counts for nobody.
+        if let Ok(dropped) = drops() {
+            let missed = dropped.wrapping_sub(std::mem::replace(before, dropped));
+            self.common.outcomes.add_many(Outcome::Missed, missed.into());
+        }
     }
 
     /// Everything that was sent until here has been sent, and what is sent from here on comes from
