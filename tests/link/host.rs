@@ -48,8 +48,8 @@ pub(crate) struct Cable {
 pub(crate) struct Host {
     pub(crate) mac: MacAddr,
     namespace: File,
-    netlink: Handle,
-    index: u32,
+    pub(crate) netlink: Handle,
+    pub(crate) index: u32,
 }
 
 /// Makes a host with `far` as its address, at the end of a cable whose other end is the link `name`
@@ -180,16 +180,6 @@ impl Host {
     pub(crate) async fn give(&self, address: Ipv6Addr) {
         visit(&self.namespace, || detect_duplicates(LINK, false));
         own(&self.netlink, self.index, address).await;
-    }
-
-    /// Gives it many addresses, each for itself, which it uses at once.
-    pub(crate) async fn give_many(&self, addresses: impl IntoIterator<Item = IpAddr>) {
-        for address in addresses {
-            let prefix = if address.is_ipv4() { 32 } else { 128 };
-            let mut adding = self.netlink.address().add(self.index, address, prefix);
-            adding.message_mut().header.flags |= AddressHeaderFlags::Nodad;
-            adding.execute().await.expect("a link can get an address");
-        }
     }
 
     /// Has it ask, before it uses an address of IPv6, whether anybody has it.

@@ -15,7 +15,7 @@ use porter_core::{Generation, LinkName, MacAddr, wire};
 use tokio::task;
 
 use crate::{
-    cpu::{self, Cpus, Thread},
+    cpu::{self, Cpus, Placement, Thread},
     host::{self, Cable, Host},
     questions::Family,
     responder::{Result, beside, listening, silenced},
@@ -111,14 +111,14 @@ fn send(host: &Host, family: Family, cpus: Cpus, span: Duration) -> Result<Sampl
     let (cpu, agents, frames) = (cpu::process(), ran()?, n_frames()?);
     let began_at = Instant::now();
     let sending = thread::spawn(move || -> io::Result<()> {
-        cpus.ask_here()?;
+        cpus.ask(Placement::Two)?;
         let chunk = vec![0; CHUNK];
         while began_at.elapsed() < span {
             sender.write_all(&chunk)?;
         }
         Ok(())
     });
-    cpus.answer_here()?;
+    cpus.answer(Placement::Two, None)?;
     let mut buffer = vec![0; CHUNK];
     let mut n_bytes = 0;
     loop {

@@ -1,6 +1,14 @@
 //! On which CPUs threads run, and how long they did.
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs, hint, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use rustix::{
     process::Pid,
@@ -15,63 +23,110 @@ pub(crate) enum Placement {
     One,
     /// Each has a CPU. The kernel answers on that of who asks.
     Two,
+    /// Both run where the scheduler has them run.
+    Any,
 }
 
 impl Placement {
-    pub(crate) const BOTH: [Self; 2] = [Self::One, Self::Two];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::One => "one CPU",
             Self::Two => "two CPUs",
+            Self::Any => "any CPU",
         }
     }
 }
 
-/// The CPUs that this process may use: one to ask from, and another one if there is one.
+/// The CPUs that this process may use.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cpus {
-    asking: usize,
-    answering: usize,
-}
+pub(crate) struct Cpus(CpuSet);
 
 impl Cpus {
     pub(crate) fn new() -> io::Result<Self> {
-        let allowed = sched_getaffinity(None)?;
-        let mut allowed = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu));
-        let answering = allowed.next().unwrap_or(0);
-        Ok(Self { asking: allowed.next().unwrap_or(answering), answering })
+        Ok(Self(sched_getaffinity(None)?))
     }
 
-    /// Keeps the calling thread where questions come from.
-    pub(crate) fn ask_here(&self) -> io::Result<()> {
-        pin(None, self.asking)
+    fn each(&self) -> impl Iterator<Item = usize> {
+        (0..CpuSet::MAX_CPU).filter(|&cpu| self.0.is_set(cpu))
     }
 
-    /// Keeps the calling thread where answers come from.
-    pub(crate) fn answer_here(&self) -> io::Result<()> {
-        pin(None, self.answering)
-    }
-
-    /// Keeps another thread of this process where it is to answer.
-    pub(crate) fn place(&self, thread: Thread, placement: Placement) -> io::Result<()> {
-        let cpu = match placement {
-            Placement::One => self.asking,
-            Placement::Two => self.answering,
+    /// Keeps the calling thread where it is to ask.
+    pub(crate) fn ask(&self, placement: Placement) -> io::Result<()> {
+        let cpus = match placement {
+            Placement::One | Placement::Two => self.only(0),
+            Placement::Any => self.0,
         };
-        pin(Pid::from_raw(thread.0), cpu)
+        Ok(sched_setaffinity(None, &cpus)?)
+    }
+
+    /// Keeps a thread where it is to answer: the calling one, or another one of this process.
+    pub(crate) fn answer(&self, placement: Placement, thread: Option<Thread>) -> io::Result<()> {
+        let cpus = match placement {
+            Placement::One => self.only(0),
+            Placement::Two => self.only(1),
+            Placement::Any => self.0,
+        };
+        Ok(sched_setaffinity(thread.and_then(|it| Pid::from_raw(it.0)), &cpus)?)
+    }
+
+    /// The CPU with this number among those there are, or the last.
+    fn only(&self, number: usize) -> CpuSet {
+        let mut cpus = CpuSet::new();
+        cpus.set(self.each().take(number + 1).last().unwrap_or(0));
+        cpus
+    }
+
+    /// Keeps every CPU busy, with two threads that have nothing to do, until it is dropped.
+    pub(crate) fn busy(&self) -> io::Result<Busy> {
+        let ends = Arc::new(AtomicBool::new(false));
+        let twice = self.each().flat_map(|cpu| [cpu, cpu]);
+        let threads = twice.map(|cpu| {
+            let ends = Arc::clone(&ends);
+            thread::Builder::new().name("busy".into()).spawn(move || {
+                let mut cpus = CpuSet::new();
+                cpus.set(cpu);
+                // Where it may not run there, it is busy elsewhere.
+                let _ = sched_setaffinity(None, &cpus);
+                while !ends.load(Ordering::Relaxed) {
+                    hint::spin_loop();
+                }
+            })
+        });
+        let threads = threads.collect::<io::Result<Vec<_>>>()?;
+        Ok(Busy { ends, threads })
     }
 }
 
-fn pin(thread: Option<Pid>, cpu: usize) -> io::Result<()> {
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    Ok(sched_setaffinity(thread, &cpus)?)
+/// Threads that keep CPUs busy.
+pub(crate) struct Busy {
+    ends: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // It cannot have panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Has the calling thread run before others, so that what it measures is not that it waits. Where that
+/// is refused, it waits as others do.
+pub(crate) fn hurry() {
+    let _ = rustix::process::setpriority_process(None, -15);
+}
+
+/// Has it run like others again.
+pub(crate) fn hurry_no_more() {
+    let _ = rustix::process::setpriority_process(None, 0);
 }
 
 /// A thread of this process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Thread(i32);
+pub(crate) struct Thread(pub(crate) i32);
 
 impl Thread {
     /// Those whose name begins like this.

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SendFlags},
+};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
 use crate::questions::{FRAME_LEN_MAX, Family, Questions};
@@ -100,7 +103,7 @@ impl Generator {
                         return Ok(asked_at.elapsed());
                     }
                     Ok(_) if asked_at.elapsed() < PATIENCE => {}
-                    Ok(_) | Err(rustix::io::Errno::AGAIN) => return Ok(PATIENCE),
+                    Ok(_) | Err(Errno::AGAIN) => return Ok(PATIENCE),
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -114,7 +117,7 @@ impl Generator {
         loop {
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
                 Ok(_) => {}
-                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -190,10 +193,10 @@ impl Receiving {
         };
         let Ok(heard) = usize::try_from(heard) else {
             let error = io::Error::last_os_error();
-            return match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(None),
-                io::ErrorKind::Interrupted => Ok(Some(0)),
-                _ => Err(error),
+            return match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => Ok(None),
+                Some(Errno::INTR) => Ok(Some(0)),
+                Some(_) | None => Err(error),
             };
         };
         let frames = self.messages.iter().zip(self.buffers.iter()).take(heard);

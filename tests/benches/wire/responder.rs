@@ -6,6 +6,7 @@ use std::{
 
 use porter_backends::{clock, link::Lan, port::Links};
 use porter_core::{Answers, Generation, Input, LinkName, MacAddr, wire};
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use tokio::{task, time};
 
 use crate::{
@@ -65,7 +66,7 @@ impl Responder {
             Family::BOTH.into_iter().flat_map(move |family| family.eips(numbers.clone()))
         };
         match &mut self.who {
-            Who::Kernel => self.host.give_many(eips(numbers)).await,
+            Who::Kernel => give(&self.host, eips(numbers)).await?,
             Who::Porter { lan, link, generation } => {
                 for eip in eips(numbers.clone()) {
                     if let IpAddr::V6(eip) = eip {
@@ -137,6 +138,17 @@ pub(crate) async fn silenced(lan: &mut Lan, generation: Generation) -> Result<()
         while !matches!(lan.next().await, Input::Silenced(reached) if reached >= generation) {}
     };
     Ok(time::timeout(SOON, comes).await?)
+}
+
+/// Gives a host many addresses, each for itself, which it uses at once.
+async fn give(host: &Host, addresses: impl Iterator<Item = IpAddr>) -> Result<()> {
+    for address in addresses {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        let mut adding = host.netlink.address().add(host.index, address, prefix);
+        adding.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        adding.execute().await?;
+    }
+    Ok(())
 }
 
 fn both(generators: [io::Result<Generator>; 2]) -> io::Result<[Arc<Generator>; 2]> {

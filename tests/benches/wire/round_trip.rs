@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    cpu::{Cpus, Placement},
+    cpu::{self, Cpus, Placement},
     questions::{Family, Questions},
     responder::{Responder, Result},
     table::{median, percentile},
@@ -17,6 +17,8 @@ pub(crate) struct Case {
     pub(crate) n_eips: usize,
     pub(crate) family: Family,
     pub(crate) placement: Placement,
+    /// Whether every CPU has two other threads to run.
+    pub(crate) contended: bool,
 }
 
 /// The waits of each round, in microseconds: for the kernel's answers and for ours.
@@ -42,22 +44,29 @@ impl Rounds {
 async fn waits(case: Case, at: &mut Responder, cpus: Cpus, count: usize) -> Result<Vec<f64>> {
     let questions = Questions::new(case.family, case.n_eips, false, at.mac);
     let generator = Arc::clone(&at.generators[case.family as usize]);
-    at.threads()?.into_iter().try_for_each(|thread| cpus.place(thread, case.placement))?;
+    at.threads()?.into_iter().try_for_each(|thread| cpus.answer(case.placement, Some(thread)))?;
     let trickle = move || -> Result<Vec<f64>> {
-        cpus.ask_here()?;
-        let waits = generator.trickle(&questions, count, EVERY)?;
+        cpus.ask(case.placement)?;
+        let busy = if case.contended { Some(cpus.busy()?) } else { None };
+        cpu::hurry();
+        let waits = generator.trickle(&questions, count, EVERY);
+        cpu::hurry_no_more();
+        drop(busy);
+        let waits = waits?;
         Ok(waits.iter().map(|wait| wait.as_secs_f64() * 1e6).collect())
     };
     at.beside(trickle).await?
 }
 
 /// The first line of a table of cases.
-pub(crate) const HEAD: &str = "EIPS    FAMILY  ON         KERNEL p50    p99  p99.9   \
+pub(crate) const HEAD: &str = "EIPS    FAMILY  ON        BUSY      KERNEL p50    p99  p99.9   \
                                PORTER p50    p99  p99.9   RATIO OF p50";
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<8}{:<8}{:<9}", self.n_eips, self.family.name(), self.placement.name())
+        let (family, on) = (self.family.name(), self.placement.name());
+        let busy = if self.contended { "yes" } else { "no" };
+        write!(f, "{:<8}{family:<8}{on:<10}{busy:<6}", self.n_eips)
     }
 }
 

@@ -56,9 +56,9 @@ async fn storm(case: Case, at: &mut Responder, cpus: Cpus, span: Duration) -> Re
     let questions = Questions::new(family, n_eips, misses, at.mac);
     let generator = Arc::clone(&at.generators[family as usize]);
     let threads = at.threads()?;
-    threads.iter().try_for_each(|&thread| cpus.place(thread, placement))?;
+    threads.iter().try_for_each(|&thread| cpus.answer(placement, Some(thread)))?;
     let storm = move || -> Result<Sample> {
-        cpus.ask_here()?;
+        cpus.ask(placement)?;
         generator.storm(&questions, WARM_UP)?;
         let ran = || threads.iter().map(|thread| thread.ran()).sum::<std::io::Result<Duration>>();
         let (own, responders) = (cpu::own(), ran()?);

@@ -190,16 +190,28 @@ impl Plan {
         let kinds = [(Part::Hits, false), (Part::Misses, true)];
         let kinds = kinds.into_iter().filter(|(part, _)| self.has(*part));
         kinds.flat_map(move |(_, misses)| {
-            Family::BOTH.into_iter().flat_map(move |family| {
-                Placement::BOTH.map(|placement| storm::Case { n_eips, family, misses, placement })
+            self.families.iter().flat_map(move |&family| {
+                [Placement::One, Placement::Two].map(|placement| storm::Case {
+                    n_eips,
+                    family,
+                    misses,
+                    placement,
+                })
             })
         })
     }
 
     fn round_trips(&self, n_eips: usize) -> impl Iterator<Item = round_trip::Case> {
         let families = self.families.iter().filter(|_| self.has(Part::RoundTrip));
+        let places = [Placement::One, Placement::Two, Placement::Any].map(|it| (it, false));
         families.flat_map(move |&family| {
-            Placement::BOTH.map(|placement| round_trip::Case { n_eips, family, placement })
+            let places = places.into_iter().chain([(Placement::Any, true)]);
+            places.map(move |(placement, contended)| round_trip::Case {
+                n_eips,
+                family,
+                placement,
+                contended,
+            })
         })
     }
 }
