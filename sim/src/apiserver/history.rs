@@ -16,8 +16,8 @@ use super::selector::Selectors;
 use super::status::Status;
 use super::store::Store;
 
-/// How many changes are remembered. A real server keeps five minutes; the lab changes slowly.
-const REMEMBERED: usize = 4096;
+/// How many changes are remembered: those of minutes, as a real server keeps, even with thousands of objects.
+const REMEMBERED: usize = 65_536;
 
 /// What happened to an object, as a watch sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

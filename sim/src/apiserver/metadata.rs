@@ -2,6 +2,8 @@
 //!
 //! Rules and words are those of `k8s.io/apimachinery` (`ValidateObjectMeta`).
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,10 @@ const LABEL_MAX: usize = 63;
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 const KEY: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+
+/// Compiled once: every write has every label checked.
+static WHOLE_KEY: LazyLock<Regex> = LazyLock::new(|| whole(KEY));
+static WHOLE_SUBDOMAIN: LazyLock<Regex> = LazyLock::new(|| whole(SUBDOMAIN));
 
 /// What is wrong with labels, annotations and finalizers.
 pub(crate) fn breaches(metadata: &Value) -> Vec<Cause> {
@@ -55,7 +61,7 @@ fn unqualified(text: &str) -> Vec<String> {
         [prefix, name] => {
             if prefix.is_empty() {
                 why.push("prefix part must be non-empty".to_owned());
-            } else if !matches(SUBDOMAIN, prefix) {
+            } else if !WHOLE_SUBDOMAIN.is_match(prefix) {
                 why.push(format!(
                     "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, \
                      '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used \
@@ -75,7 +81,7 @@ fn unqualified(text: &str) -> Vec<String> {
     } else if name.len() > LABEL_MAX {
         why.push(format!("name part must be no more than {LABEL_MAX} bytes"));
     }
-    if !matches(KEY, name) {
+    if !WHOLE_KEY.is_match(name) {
         why.push(named("name part"));
     }
     why
@@ -87,7 +93,7 @@ fn unfit_value(text: &str) -> Vec<String> {
     if text.len() > LABEL_MAX {
         why.push(format!("must be no more than {LABEL_MAX} bytes"));
     }
-    if !text.is_empty() && !matches(KEY, text) {
+    if !text.is_empty() && !WHOLE_KEY.is_match(text) {
         why.push(format!(
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
              start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
@@ -97,6 +103,6 @@ fn unfit_value(text: &str) -> Vec<String> {
     why
 }
 
-fn matches(pattern: &str, text: &str) -> bool {
-    Regex::new(&format!("^({pattern})$")).expect("the pattern is valid").is_match(text)
+fn whole(pattern: &str) -> Regex {
+    Regex::new(&format!("^({pattern})$")).expect("the pattern is valid")
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::crd;
 use super::history::{Change, History};
 use super::resource::{Kind, Resource, builtin_kinds};
+use super::rules::Allocations;
 use super::status::Status;
 use super::store::Propagation;
 use super::write::now;
@@ -33,6 +34,7 @@ pub(crate) struct State {
     kinds: BTreeMap<Resource, Arc<Kind>>,
     objects: BTreeMap<Key, Arc<Value>>,
     pub(crate) history: History,
+    pub(crate) allocations: Allocations,
 }
 
 impl State {
@@ -41,7 +43,8 @@ impl State {
             .into_iter()
             .map(|kind| (kind.resource.clone(), Arc::new(kind)))
             .collect();
-        Self { kinds, objects: BTreeMap::new(), history: History::new() }
+        let (history, allocations) = (History::new(), Allocations::default());
+        Self { kinds, objects: BTreeMap::new(), history, allocations }
     }
 
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {
@@ -106,6 +109,8 @@ impl State {
         let old = self.objects.insert(key.clone(), new.clone());
         if key.resource == Resource::CRDS {
             self.learn(&new);
+        } else if key.resource == Resource::SERVICES {
+            self.allocations.handle(old.as_deref(), Some(&new));
         }
         self.history.push(Change { revision, resource: key.resource, old, new: Some(new.clone()) });
         new
@@ -167,6 +172,8 @@ impl State {
         let Some(old) = self.objects.remove(key) else { return };
         if key.resource == Resource::CRDS {
             self.kinds.remove(&crd::kind(&old).resource);
+        } else if key.resource == Resource::SERVICES {
+            self.allocations.handle(Some(&old), None);
         }
         let revision = self.history.revision() + 1;
         self.history.push(Change {

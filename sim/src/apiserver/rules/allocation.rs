@@ -1,12 +1,11 @@
 //! Cluster addresses and node ports: the lowest free one, or the one asked for if it is free.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::super::resource::Resource;
 use super::super::state::State;
 use super::super::status::Cause;
 use super::elements;
@@ -18,29 +17,65 @@ const ADDRESSES_V6: &str = "fd85:ee78:d8a6:8607::/112";
 const FIRST_NODE_PORT: u16 = 30000;
 const LAST_NODE_PORT: u16 = 32767;
 
-/// What the Services other than one have been given.
-pub(super) struct Taken {
+/// What Services have been given, and the UID of whom. There may be thousands of them.
+#[derive(Debug, Default)]
+pub(crate) struct Allocations {
+    addresses: BTreeMap<IpAddr, Value>,
+    node_ports: BTreeMap<u16, Value>,
+}
+
+impl Allocations {
+    /// Takes in that a Service is stored in place of what it was, or is gone.
+    pub(crate) fn handle(&mut self, old: Option<&Value>, new: Option<&Value>) {
+        if old.map(|old| &old["spec"]) == new.map(|new| &new["spec"]) {
+            return;
+        }
+        if let Some(service) = old {
+            addresses(service).for_each(|address| drop(self.addresses.remove(&address)));
+            node_ports(service).for_each(|port| drop(self.node_ports.remove(&port)));
+        }
+        if let Some(service) = new {
+            let uid = &service["metadata"]["uid"];
+            self.addresses.extend(addresses(service).map(|address| (address, uid.clone())));
+            self.node_ports.extend(node_ports(service).map(|port| (port, uid.clone())));
+        }
+    }
+}
+
+fn addresses(service: &Value) -> impl Iterator<Item = IpAddr> {
+    elements(&service["spec"]["clusterIPs"]).filter_map(|address| address.as_str()?.parse().ok())
+}
+
+fn node_ports(service: &Value) -> impl Iterator<Item = u16> {
+    let ports = elements(&service["spec"]["ports"]).map(|port| &port["nodePort"]);
+    ports.chain([&service["spec"]["healthCheckNodePort"]]).filter_map(node_port)
+}
+
+/// What one Service may not be given: what others have, and what it was just given.
+pub(super) struct Taken<'a> {
+    others: &'a Allocations,
+    uid: Value,
     addresses: BTreeSet<IpAddr>,
     node_ports: BTreeSet<u16>,
 }
 
-impl Taken {
-    pub(super) fn by_others(state: &State, service: &Value) -> Self {
-        let id = |object: &Value| object["metadata"]["uid"].clone();
-        let others: Vec<_> = state
-            .list(&Resource::SERVICES, None)
-            .filter(|other| id(other) != id(service))
-            .collect();
-        let addresses = others.iter().flat_map(|other| elements(&other["spec"]["clusterIPs"]));
-        let ports = others
-            .iter()
-            .flat_map(|other| elements(&other["spec"]["ports"]))
-            .map(|port| &port["nodePort"]);
-        let checks = others.iter().map(|other| &other["spec"]["healthCheckNodePort"]);
-        Self {
-            addresses: addresses.filter_map(|address| address.as_str()?.parse().ok()).collect(),
-            node_ports: ports.chain(checks).filter_map(node_port).collect(),
-        }
+impl<'a> Taken<'a> {
+    pub(super) fn by_others(state: &'a State, service: &Value) -> Self {
+        let uid = service["metadata"]["uid"].clone();
+        let others = &state.allocations;
+        Self { others, uid, addresses: BTreeSet::new(), node_ports: BTreeSet::new() }
+    }
+
+    /// Takes an address, if it is free.
+    fn take_address(&mut self, address: IpAddr) -> bool {
+        self.others.addresses.get(&address).is_none_or(|holder| *holder == self.uid)
+            && self.addresses.insert(address)
+    }
+
+    /// Takes a node port, if it is free.
+    fn take_node_port(&mut self, port: u16) -> bool {
+        self.others.node_ports.get(&port).is_none_or(|holder| *holder == self.uid)
+            && self.node_ports.insert(port)
     }
 
     /// Takes the lowest free address of a family.
@@ -48,16 +83,13 @@ impl Taken {
         // The first one is the API server's own in every cluster.
         let range = range(family);
         let mut free = range.hosts().filter(|address| *address != range.network()).skip(1);
-        let free = free.find(|address| !self.addresses.contains(address));
-        let free = free.ok_or_else(|| {
+        free.find(|address| self.take_address(*address)).ok_or_else(|| {
             Cause::invalid(
                 "spec.clusterIPs",
                 &json!([]),
                 "failed to allocate a serviceIP: range is full",
             )
-        })?;
-        self.addresses.insert(free);
-        Ok(free)
+        })
     }
 
     /// Takes the address that was asked for.
@@ -72,7 +104,7 @@ impl Taken {
             Ok(address) if !range.contains(&address) => refused(&format!(
                 "the provided IP ({asked}) is not in the valid range. The range of valid IPs is {range}"
             )),
-            Ok(address) if !self.addresses.insert(address) => {
+            Ok(address) if !self.take_address(address) => {
                 refused("provided IP is already allocated")
             }
             Ok(_) => Ok(()),
@@ -81,12 +113,10 @@ impl Taken {
 
     /// Takes the lowest free node port.
     pub(super) fn node_port(&mut self, field: &str) -> Result<u16, Cause> {
-        let free = (FIRST_NODE_PORT..=LAST_NODE_PORT).find(|port| !self.node_ports.contains(port));
-        let free = free.ok_or_else(|| {
+        let free = (FIRST_NODE_PORT..=LAST_NODE_PORT).find(|&port| self.take_node_port(port));
+        free.ok_or_else(|| {
             Cause::invalid(field, &json!(0), "failed to allocate a nodePort: range is full")
-        })?;
-        self.node_ports.insert(free);
-        Ok(free)
+        })
     }
 
     /// Takes the node port that was asked for.

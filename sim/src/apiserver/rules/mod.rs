@@ -10,6 +10,8 @@ mod pod;
 mod service;
 mod workload;
 
+pub(crate) use allocation::Allocations;
+
 use serde_json::{Value, json};
 
 use super::crd;

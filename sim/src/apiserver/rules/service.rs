@@ -188,7 +188,7 @@ fn check_ports(spec: &Value) -> Vec<Cause> {
     causes
 }
 
-fn allocate(spec: &mut Value, taken: &mut Taken) -> Result<(), Cause> {
+fn allocate(spec: &mut Value, taken: &mut Taken<'_>) -> Result<(), Cause> {
     if spec["type"] == "ExternalName" {
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             remove(spec, field);
@@ -218,7 +218,7 @@ fn allocate(spec: &mut Value, taken: &mut Taken) -> Result<(), Cause> {
     Ok(())
 }
 
-fn allocate_addresses(spec: &mut Value, taken: &mut Taken) -> Result<(), Cause> {
+fn allocate_addresses(spec: &mut Value, taken: &mut Taken<'_>) -> Result<(), Cause> {
     if spec["clusterIP"] == "None" {
         spec["clusterIPs"] = json!(["None"]);
         return Ok(());
