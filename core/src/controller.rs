@@ -27,15 +27,15 @@ use std::{
 };
 
 use crate::{
-    EipChange, EipName, Event, Few, Instant, NodeName, Service, ServiceName, Size, Timestamp, Uid,
-    Version, Write,
+    EipChange, EipName, Event, Few, Instant, NodeName, Service, ServiceChange, ServiceName, Size,
+    Timestamp, Uid, Version, Write,
     cluster::{Cluster, Concern},
     conflict::Conflicts,
     controller::{conflict::Aside, grace::Grace, waiting::Waiting},
     ipam::{self, Asker, Holding, Ipam},
-    ledger::{Ledger, Object, Queue},
+    ledger::{Ledger, Object, Queue, Urgency},
     neighbor::Neighbors,
-    placement::Load,
+    placement::{self, Load},
     proxy::Proxies,
     publication::Publication,
     request::Request,
@@ -107,6 +107,18 @@ pub(crate) struct Due {
     pub(crate) events: Vec<Event>,
     /// For how long the object is left alone afterwards.
     pub(crate) rest: Duration,
+}
+
+impl Due {
+    fn urgency(&self, cluster: &Cluster) -> Urgency {
+        let Write::Service(name, _, change) = &self.write else { return Urgency::Record };
+        let ServiceChange::Metadata(change) = change else { return Urgency::Status };
+        // No annotation but the record of the node is ever set.
+        let names_node = change.annotations.iter().any(|(_, value)| value.is_some());
+        let recorded = cluster.services.get(name);
+        let recorded = recorded.and_then(|it| placement::record(&it.metadata.annotations));
+        if names_node && recorded.is_some() { Urgency::Move } else { Urgency::Record }
+    }
 }
 
 /// The order in which rivals are served: by age, then by UID, then by name.
@@ -282,14 +294,15 @@ impl Controller {
             while let Some(object) = self.next_object(around.cluster) {
                 let has_room = around.ledger.has_room() && self.queue.is_empty();
                 if matches!(object, Object::Eip(_)) && !has_room {
-                    self.queue.push(object);
+                    self.queue.push(object, Urgency::Record);
                     continue;
                 }
                 let Some(due) = self.step(object, around) else { continue };
                 if has_room {
                     return Some(self.begin(due, around.cluster));
                 }
-                self.queue.push(due.object);
+                let urgency = due.urgency(around.cluster);
+                self.queue.push(due.object, urgency);
             }
             if !around.ledger.has_room() {
                 return None;

@@ -10,7 +10,7 @@
 //! these objects: no number of them delays a renewal.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -137,31 +137,50 @@ impl Ledger {
     }
 }
 
-/// The objects that wait for room, in the order in which they came, each once.
+/// What a write is for. What a client of an EIP waits for goes first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Urgency {
+    /// Another node is to be answered: until it is on record, nobody reaches the Service.
+    Move,
+    /// Something is to be put on record, or taken off it.
+    Record,
+    /// People are told.
+    Status,
+}
+
+/// The objects that wait for room: the most urgent first, and of those in the order in which they
+/// came, each once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    order: VecDeque<Object>,
-    waiting: BTreeSet<Object>,
+    order: BTreeMap<(Urgency, u64), Object>,
+    places: BTreeMap<Object, (Urgency, u64)>,
+    n_pushed: u64,
 }
 
 impl Queue {
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.places.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.places.is_empty()
     }
 
-    pub(crate) fn push(&mut self, object: Object) {
-        if self.waiting.insert(object.clone()) {
-            self.order.push_back(object);
+    /// Takes in an object, or that one has become more urgent.
+    pub(crate) fn push(&mut self, object: Object, urgency: Urgency) {
+        let place = (urgency, self.n_pushed);
+        self.n_pushed += 1;
+        match self.places.get_mut(&object) {
+            Some((waits_as, _)) if *waits_as <= urgency => return,
+            Some(waits_at) => drop(self.order.remove(&std::mem::replace(waits_at, place))),
+            None => drop(self.places.insert(object.clone(), place)),
         }
+        self.order.insert(place, object);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Object> {
-        let object = self.order.pop_front()?;
-        self.waiting.remove(&object);
+        let (_, object) = self.order.pop_first()?;
+        self.places.remove(&object);
         Some(object)
     }
 }
@@ -174,11 +193,27 @@ mod tests {
     fn who_waits_for_room_waits_once_and_comes_first_in_first_out() {
         let [a, b] = ["b", "a"].map(|name| Object::Eip(EipName::from(name)));
         let mut queue = Queue::default();
-        [&a, &b, &a].into_iter().for_each(|object| queue.push(object.clone()));
+        for object in [&a, &b, &a] {
+            queue.push(object.clone(), Urgency::Record);
+        }
         assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(a.clone()), Some(b), None]);
-        queue.push(a.clone());
+        queue.push(a.clone(), Urgency::Record);
         assert_eq!(queue.pop(), Some(a));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn who_is_more_urgent_overtakes_also_if_it_waits_already() {
+        let [a, b, c] = ["a", "b", "c"].map(|name| Object::Eip(EipName::from(name)));
+        let mut queue = Queue::default();
+        queue.push(a.clone(), Urgency::Status);
+        queue.push(b.clone(), Urgency::Record);
+        queue.push(c.clone(), Urgency::Status);
+        queue.push(c.clone(), Urgency::Move);
+        queue.push(c.clone(), Urgency::Status);
+        assert_eq!(queue.len(), 3);
+        let order = [queue.pop(), queue.pop(), queue.pop(), queue.pop()];
+        assert_eq!(order, [Some(c), Some(b), Some(a), None]);
     }
 
     #[test]

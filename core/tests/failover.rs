@@ -95,6 +95,30 @@ mod many {
     }
 
     #[test]
+    fn they_move_before_services_that_came_earlier_are_given_addresses() {
+        let mut bench = serving();
+        bench.replies = false;
+        bench.eip(&"more".into(), Some(layer2("10.2.0.0/16")));
+        for number in MANY..MANY + 200 {
+            bench.api.put_service(&name(number), Some(annotated(EIP, "more")));
+        }
+        bench.pump();
+        assert_eq!(n_under_way(&bench), 64);
+        bench.written.clear();
+
+        die(&mut bench);
+        for _ in 0..64 {
+            bench.judge(Verdict::Done);
+        }
+
+        let moves = bench
+            .written
+            .iter()
+            .filter(|write| matches!(write, Write::Service(moved, ..) if *moved < name(MANY)));
+        assert_eq!((moves.count(), bench.written.len()), (64, 64));
+    }
+
+    #[test]
     fn they_move_side_by_side_within_a_bound_that_the_lease_is_not_held_to() {
         let mut bench = serving();
         bench.replies = false;
