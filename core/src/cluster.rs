@@ -9,7 +9,8 @@ use pnet::util::MacAddr;
 
 use crate::{
     Eip, EipName, Family, Few, Input, Kind, Link, LinkName, Namespace, NamespaceName, Node,
-    NodeName, Service, ServiceName, Size, Texts, TrafficPolicy, Unroutable, Unusable, Version,
+    NodeName, Service, ServiceName, Size, Texts, TrafficPolicy, Unroutable, Unusable, Used,
+    Version,
     claim::is_finalized,
     endpoints::Endpoints,
     interface::Interface,
@@ -210,22 +211,16 @@ impl Cluster {
         version: Version,
         eip: Option<Eip>,
     ) -> Concern {
-        let holders = |eip: Option<&Eip>| -> BTreeSet<(IpAddr, ServiceName)> {
-            let used = eip.into_iter().flat_map(|eip| &eip.status.used);
-            let pairs = used.flat_map(|(&address, holders)| {
-                holders.iter().map(move |holder| (address, holder.clone()))
-            });
-            pairs.collect()
-        };
         let on = |eip: Option<&Eip>| eip.filter(|eip| ipam::is_layer2(eip)).map(Interface::of);
-        let (before, was_on) = (holders(self.eips.get(&name)), on(self.eips.get(&name)));
-        if !self.eips.apply_written(name.clone(), version, eip) {
+        let was_on = on(self.eips.get(&name));
+        let Some(before) = self.eips.exchange_written(name.clone(), version, eip) else {
             return Concern::default();
-        }
-        let (after, is_on) = (holders(self.eips.get(&name)), on(self.eips.get(&name)));
+        };
+        let after = self.eips.get(&name);
+        let is_on = on(after);
+        let services = rerecorded(before.as_ref(), after);
         let mut concern = self.reach_changed(was_on != is_on);
-        let holders = before.symmetric_difference(&after).map(|(_, holder)| holder.clone());
-        concern.services.extend(holders);
+        concern.services = services;
         concern.eips.insert(name);
         concern
     }
@@ -590,6 +585,23 @@ impl Cluster {
     pub(crate) fn concerned(&self) -> &BTreeSet<ServiceName> {
         &self.concerned
     }
+}
+
+/// Who is on record now for an address that it was not on record for, or the other way round.
+fn rerecorded(before: Option<&Eip>, after: Option<&Eip>) -> BTreeSet<ServiceName> {
+    let none = Used::new();
+    let before = before.map_or(&none, |eip| &eip.status.used);
+    let after = after.map_or(&none, |eip| &eip.status.used);
+    missing(before, after).chain(missing(after, before)).cloned().collect()
+}
+
+/// Who is in one record for an address, and not in another.
+fn missing<'a>(one: &'a Used, other: &'a Used) -> impl Iterator<Item = &'a ServiceName> {
+    let pairs = one.iter().map(|(address, holders)| (holders, other.get(address)));
+    let changed = pairs.filter(|(holders, others)| *others != Some(holders));
+    changed.flat_map(|(holders, others)| {
+        holders.iter().filter(move |holder| !others.is_some_and(|others| others.contains(holder)))
+    })
 }
 
 /// The link that an Eip is served on, as far as it is known where addresses are reached.

@@ -27,8 +27,8 @@ use std::{
 };
 
 use crate::{
-    EipChange, EipName, Event, Few, Instant, NodeName, Service, ServiceChange, ServiceName, Size,
-    Timestamp, Uid, Version, Write,
+    EipChange, EipName, Event, Instant, NodeName, Service, ServiceChange, ServiceName, Size,
+    Timestamp, Uid, Used, Version, Write,
     cluster::{Cluster, Concern},
     conflict::Conflicts,
     controller::{conflict::Aside, grace::Grace, waiting::Waiting},
@@ -68,7 +68,7 @@ pub(crate) struct Controller {
     /// Whether what is held is to be compared with what is spoken of and shown: an Eip changed.
     stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
-    written: BTreeMap<EipName, BTreeMap<IpAddr, Few<ServiceName>>>,
+    written: BTreeMap<EipName, Used>,
     /// Whom that write puts on record.
     recording: BTreeMap<EipName, BTreeSet<ServiceName>>,
     /// Eips whose record is proved to be the API server's, since a write of it succeeded in this term.
@@ -175,7 +175,8 @@ impl Controller {
             let used = cluster.eips.get(name).map(|eip| &eip.status.used);
             used != self.written.get(name)
         };
-        if records && eips.iter().any(foreign) {
+        let foreign = records && eips.iter().any(foreign);
+        if foreign {
             // What is held was written by somebody else: that is how it is.
             self.ipam = restored(cluster);
             self.ipam.handle_aside(&self.aside.who(), self.aside.crowds());
@@ -191,8 +192,9 @@ impl Controller {
             self.aside.forget(name);
             self.grace.end(&Object::Eip(name.clone()));
         }
+        // What this leader puts on record changes nothing of what is held.
+        self.stocktaking |= foreign || links;
         if !eips.is_empty() {
-            self.stocktaking = true;
             self.retry();
         }
         for name in services {

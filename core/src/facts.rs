@@ -186,6 +186,9 @@ pub struct Eip {
     pub status: EipStatus,
 }
 
+/// Address to the Services that hold it.
+pub type Used = BTreeMap<IpAddr, Few<ServiceName>>;
+
 /// An Eip's `status`: the only store of which Service holds which address.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct EipStatus {
@@ -196,7 +199,7 @@ pub struct EipStatus {
     /// `lastIP`.
     pub last: Option<IpAddr>,
     /// `used`: address to the Services that hold it.
-    pub used: BTreeMap<IpAddr, Few<ServiceName>>,
+    pub used: Used,
     /// The condition [`keys::READY`](crate::keys::READY), and by it `ready`: whether the Eip is
     /// served.
     pub ready: Option<Condition>,

@@ -37,7 +37,7 @@ use self::{
     capacity::entry,
     pool::{Pool, Served, Terms},
 };
-use crate::{AddressRange, Eip, EipName, Family, Few, Service, ServiceName, store::Store};
+use crate::{AddressRange, Eip, EipName, Family, Service, ServiceName, Used, store::Store};
 
 /// The addresses of all Eips and who holds them.
 #[derive(Clone, Debug, Default)]
@@ -229,8 +229,8 @@ impl Ipam {
     }
 
     /// Which addresses of an Eip are held, and by whom.
-    pub(crate) fn used(&self, eip: &EipName) -> &BTreeMap<IpAddr, Few<ServiceName>> {
-        static NONE: BTreeMap<IpAddr, Few<ServiceName>> = BTreeMap::new();
+    pub(crate) fn used(&self, eip: &EipName) -> &Used {
+        static NONE: Used = Used::new();
         self.pools.get(eip).map_or(&NONE, |pool| &pool.used)
     }
 

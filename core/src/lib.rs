@@ -57,7 +57,7 @@ pub use event::{
 };
 pub use facts::{
     Eip, EipStatus, Endpoint, Family, Ingress, LeaseRecord, Link, Metadata, Namespace, Node, Port,
-    Service, Slice, Texts, TrafficPolicy, Version,
+    Service, Slice, Texts, TrafficPolicy, Used, Version,
 };
 pub use few::Few;
 pub use interface::{Unroutable, Unusable};

@@ -103,16 +103,26 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
 
     /// Takes in an object as a write has left it. Says what [`Self::apply`] says.
     pub(crate) fn apply_written(&mut self, key: K, version: Version, object: Option<T>) -> bool {
+        self.exchange_written(key, version, object).is_some()
+    }
+
+    /// Takes in an object as a write has left it. Returns what [`Self::exchange`] returns.
+    pub(crate) fn exchange_written(
+        &mut self,
+        key: K,
+        version: Version,
+        object: Option<T>,
+    ) -> Option<Option<T>> {
         // Only what was known is written: if it is not known any more, its end came after the write.
         if !self.objects.contains_key(&key) {
-            return false;
+            return None;
         }
         let ends = object.is_none();
-        let changed = self.apply(key.clone(), version, object);
-        if ends && changed {
+        let before = self.exchange(key.clone(), version, object)?;
+        if ends {
             remember(&mut self.gone, key, version);
         }
-        changed
+        Some(before)
     }
 
     /// Takes in a list of the whole kind. Returns the keys of the objects that changed.

@@ -1,13 +1,10 @@
 //! One Eip: what it says, which of its addresses are held, and which are free.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{capacity::Record, free::Free, standing::Standing};
 use crate::{
-    AddressRange, Eip, EipName, Family, Few, ServiceName, Texts, Timestamp, Uid, keys,
+    AddressRange, Eip, EipName, Family, Texts, Timestamp, Uid, Used, keys,
     range::{from_bits, to_bits},
 };
 
@@ -19,7 +16,7 @@ pub(super) struct Pool {
     /// Its standing among all; `None` once it is gone.
     pub(super) standing: Option<Standing>,
     /// What is held, be it in the range or, after a change of it, outside.
-    pub(super) used: BTreeMap<IpAddr, Few<ServiceName>>,
+    pub(super) used: Used,
     /// What `used` weighs in the Eip's status.
     pub(super) record: Record,
     /// The range that is served and what is free of it; `None` while the Eip is not served.
