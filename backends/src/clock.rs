@@ -3,14 +3,20 @@
 //! `CLOCK_BOOTTIME` goes on counting while the host is suspended. The clocks of std and tokio do
 //! not, and a replica that woke up would take its claim for younger than it is.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    future, io,
+    os::fd::OwnedFd,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use porter_core::{Instant, Timestamp};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
 
-/// How long tokio's clock is trusted at a stretch: a sleeper is late by at most this after a
-/// suspend.
-const STRETCH: Duration = Duration::from_secs(1);
+use crate::Error;
 
 /// Now.
 pub fn now() -> Instant {
@@ -19,15 +25,63 @@ pub fn now() -> Instant {
     Instant::from_nanos(u64::try_from(nanos).expect("boot time starts at zero and fits 584 years"))
 }
 
-/// Returns at `until` or soon after, and at once if that has passed. Cancel safe.
-pub async fn sleep_until(until: Instant) {
-    loop {
-        let left = until.since(now());
-        if left.is_zero() {
+/// A timer of the kernel's by this clock: it is on time after a suspend, and to the microsecond.
+///
+/// Those of tokio count in whole milliseconds, each later than asked for. A thousand announcements, one
+/// every 2 ms, would take three seconds and a half.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: AsyncFd<OwnedFd>,
+    /// When it goes off, if it has not yet.
+    set_for: Option<Instant>,
+}
+
+impl Alarm {
+    /// One that is not set. Needs a tokio runtime.
+    pub fn new() -> Result<Self, Error> {
+        let timer = timer().map_err(|source| Error::new("making a timer", source))?;
+        Ok(Self { timer, set_for: None })
+    }
+
+    /// Returns at `until` or soon after, and at once if that has passed; never if it is `None`. Cancel
+    /// safe.
+    pub async fn wait(&mut self, until: Option<Instant>) {
+        let Some(until) = until else { return future::pending().await };
+        if until <= now() {
             return;
         }
-        tokio::time::sleep(left.min(STRETCH)).await;
+        if self.set_for != Some(until) {
+            self.set(until);
+        }
+        while now() < until {
+            let ready = self.timer.readable().await;
+            let mut ready = ready.expect("the runtime outlives what waits in it");
+            // The number of times that it went off, if it did since it was set. It goes off once.
+            let _ = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0; 8])?));
+            ready.clear_ready();
+        }
+        self.set_for = None;
     }
+
+    fn set(&mut self, until: Instant) {
+        let since_boot = until.since(Instant::ZERO);
+        let at = Timespec {
+            tv_sec: i64::try_from(since_boot.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: since_boot.subsec_nanos().into(),
+        };
+        let once = Itimerspec { it_interval: Timespec::default(), it_value: at };
+        let set = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
+        set.expect("a time after boot is one that a timer takes");
+        self.set_for = Some(until);
+    }
+}
+
+#[expect(unsafe_code, reason = "the runtime keeps the number of the descriptor")]
+fn timer() -> io::Result<AsyncFd<OwnedFd>> {
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
+    // SAFETY: an `OwnedFd` has the one descriptor until it is dropped, and it is not taken out again.
+    Ok(unsafe { AsyncFd::register(timer) }?)
 }
 
 /// The wall-clock time at the boot of this host, as of now: it moves when the wall clock is set.
@@ -42,18 +96,38 @@ pub fn epoch() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::pin, time::Duration};
+
     use super::*;
 
     #[tokio::test]
-    async fn a_sleeper_wakes_at_its_time_and_not_before() {
-        let until = now() + Duration::from_millis(5);
-        sleep_until(until).await;
-        assert!(now() >= until);
+    async fn an_alarm_goes_off_at_its_time_and_not_before() {
+        let mut alarm = Alarm::new().unwrap();
+        for millis in [5, 1, 0] {
+            let until = now() + Duration::from_millis(millis);
+            alarm.wait(Some(until)).await;
+            assert!(now() >= until);
+        }
     }
 
-    #[test]
-    fn time_that_has_passed_is_not_waited_for() {
-        assert!(tokio_test::task::spawn(sleep_until(Instant::ZERO)).poll().is_ready());
+    #[tokio::test]
+    async fn an_alarm_that_was_set_anew_goes_off_for_neither_time_too_early() {
+        let mut alarm = Alarm::new().unwrap();
+        let (soon, later) = (now() + Duration::from_millis(2), now() + Duration::from_millis(20));
+        for until in [soon, later] {
+            let mut waiting = pin!(alarm.wait(Some(until)));
+            assert!(futures::poll!(&mut waiting).is_pending());
+        }
+        std::thread::sleep(Duration::from_millis(3));
+        alarm.wait(Some(later)).await;
+        assert!(now() >= later);
+    }
+
+    #[tokio::test]
+    async fn time_that_has_passed_is_not_waited_for_and_none_is_for_ever() {
+        let mut alarm = Alarm::new().unwrap();
+        assert!(futures::poll!(pin!(alarm.wait(Some(Instant::ZERO)))).is_ready());
+        assert!(futures::poll!(pin!(alarm.wait(None))).is_pending());
     }
 
     #[test]

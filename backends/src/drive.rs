@@ -1,13 +1,14 @@
 //! The one loop in which all effects happen.
 
-use std::{future, pin::pin};
+use std::pin::pin;
 
 use porter_core::{Identity, Input, Instant, Output, Speaker};
 use tokio::select;
 use tracing::{info, trace, warn};
 
 use crate::{
-    clock,
+    Error,
+    clock::{self, Alarm},
     port::{Cluster, Links},
     report::{Inquiries, Report},
     tally::Tally,
@@ -18,13 +19,16 @@ use crate::{
 ///
 /// When `leave` resolves the speaker is asked to fall silent and to give up the Lease, which takes
 /// as long as the API server needs to answer. Whoever inquires meanwhile is told how things are.
+///
+/// Fails at once if the kernel has no timer left, and later not at all.
 pub async fn drive(
     mut speaker: Speaker,
     cluster: &mut impl Cluster,
     links: &mut impl Links,
     mut inquiries: Inquiries,
     leave: impl Future<Output = ()>,
-) {
+) -> Result<(), Error> {
+    let mut alarm = Alarm::new()?;
     let mut leave = pin!(leave);
     let mut leaving = false;
     let mut news = News::default();
@@ -38,7 +42,7 @@ pub async fn drive(
                 Output::Check(node, address) => cluster.check(node, address),
                 Output::Event(event) => cluster.publish(event),
                 Output::Join(link, group) => links.join(link, group),
-                Output::Left => return,
+                Output::Left => return Ok(()),
                 Output::Listen(names) => links.listen(names),
                 Output::Permit(until) => links.permit(until),
                 Output::Probe(probe) => links.probe(&probe),
@@ -56,7 +60,7 @@ pub async fn drive(
                 leaving = true;
                 Some(Input::Leave)
             }
-            () = sleep_until(due_at) => None,
+            () = alarm.wait(due_at) => None,
             input = cluster.next() => Some(input),
             input = links.next() => Some(input),
             Some(inquiry) = inquiries.next() => {
@@ -109,13 +113,6 @@ impl News {
                 false => info!("this replica is silent"),
             }
         }
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => clock::sleep_until(deadline).await,
-        None => future::pending().await,
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::{
 use tracing::info;
 use uuid::Uuid;
 
-use crate::log::Log;
+use crate::{log::Log, memory};
 
 /// How much later than it was checked a frame may leave this host.
 const MARGIN: Duration = Duration::from_millis(100);
@@ -212,11 +212,13 @@ impl Agent {
             .probes
             .probing()
             .map_err(|error| format!("--probe-interval, --probe-timeout: {error}"))?;
+        memory::keep_together();
         self.log.start()?;
-        // The core decides on one thread; the others read what the API server says.
+        // The core decides on one thread; the other reads what the API server says.
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(self.speak(lease, probing))?;
+        // As a task, and not on this thread, which the thread that hears of news would have to wake.
+        runtime.block_on(runtime.spawn(self.speak(lease, probing)))??;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -253,7 +255,7 @@ impl Agent {
         if let Some(http) = http {
             beside.spawn(http.serve(sources));
         }
-        drive(speaker, &mut api_server, &mut lan, inquiries, leave).await;
+        drive(speaker, &mut api_server, &mut lan, inquiries, leave).await?;
         info!("stopped");
         Ok(())
     }

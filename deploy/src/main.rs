@@ -10,6 +10,8 @@ mod explore;
 mod lab;
 #[cfg(target_os = "linux")]
 mod log;
+#[cfg(target_os = "linux")]
+mod memory;
 mod sim;
 
 use std::{error::Error, process::ExitCode};

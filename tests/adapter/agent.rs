@@ -172,7 +172,8 @@ impl Replica {
         let driven = tokio::spawn(async move {
             let asked = async { asked.await.expect("the test asks") };
             let speaker = Speaker::new(config, 7);
-            drive(speaker, &mut api_server, &mut lan, inquiries, asked).await;
+            let driven = drive(speaker, &mut api_server, &mut lan, inquiries, asked).await;
+            driven.expect("there are timers");
         });
         Self { published, reporter, leave, driven }
     }

@@ -165,7 +165,7 @@ fn about_to_lead() -> Api {
 async fn a_replica_that_never_led_leaves_at_once() {
     let (mut api, mut links) = (Api::default(), Ports::default());
     let driven = drive(speaker(), &mut api, &mut links, Inquiries::none(), future::ready(()));
-    timeout(PATIENCE, driven).await.expect("nothing is left to hand over");
+    timeout(PATIENCE, driven).await.expect("nothing is left to hand over").unwrap();
     assert_eq!(api.lease, None);
 }
 
@@ -175,7 +175,7 @@ async fn a_replica_takes_the_lease_speaks_and_hands_over() {
     let permitted = Arc::clone(&links.permitted);
 
     let driven = drive(speaker(), &mut api, &mut links, Inquiries::none(), permitted.notified());
-    timeout(PATIENCE, driven).await.expect("a free Lease is taken, and given up again");
+    timeout(PATIENCE, driven).await.expect("a free Lease is taken, and given up again").unwrap();
 
     assert!(api.reads.contains(&Read::Services), "{:?}", api.reads);
     let (_, record) = api.lease.expect("it was written");
@@ -189,7 +189,10 @@ async fn what_floods_one_side_does_not_keep_the_other_waiting() {
     let mut links = Ports::default();
     let asked = Arc::clone(&links.asked);
     let driven = drive(speaker(), &mut api, &mut links, Inquiries::none(), asked.notified());
-    timeout(PATIENCE, driven).await.expect("the links were asked, and then everything ended");
+    timeout(PATIENCE, driven)
+        .await
+        .expect("the links were asked, and then everything ended")
+        .unwrap();
     assert!(api.noise > 0, "nothing else was heard before the flood was over");
 }
 
@@ -205,7 +208,7 @@ async fn whoever_inquires_is_told_how_things_are() {
         told = reporter.ask().await;
     };
     let driven = drive(speaker(), &mut api, &mut links, inquiries, leave);
-    timeout(PATIENCE, driven).await.expect("it leads, is asked and leaves");
+    timeout(PATIENCE, driven).await.expect("it leads, is asked and leaves").unwrap();
 
     let report = told.expect("it was there to answer");
     assert_eq!((report.leads, report.tally.begun, report.tally.ended), (true, 1, 0));
