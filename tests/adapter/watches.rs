@@ -6,7 +6,7 @@ use porter_backends::kube::Timeouts;
 use porter_core::{
     EipName, Got, Input, NamespaceName, NodeName, Read, ServiceName, SliceName, Version,
 };
-use porter_sim::apiserver::{Fault, Requests, Resource, Verb};
+use porter_sim::apiserver::{Fault, Requests, Resource, Selectors, Verb};
 use serde_json::json;
 
 use crate::cluster::{Adapter, Cluster, listed};
@@ -92,6 +92,30 @@ async fn everything_there_is_is_listed_whole() {
             (kinds.len() == 6).then_some(())
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_in_parts_and_told_whole_or_not_at_all() {
+    const MANY: usize = 501;
+    let cluster = Cluster::of_the_lab().await;
+    let before = cluster.store().list(&Resource::NAMESPACES, None, &Selectors::default());
+    let before = before.expect("the kind is known").items.len();
+    for number in 0..MANY {
+        let metadata = json!({ "name": format!("team-{number}") });
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
+        cluster.store().create(namespace).expect("it is a valid object");
+    }
+    let lists = Requests::to(Verb::List, Resource::NAMESPACES);
+    let second = Requests { which: 1..2, ..lists };
+    let mut failed = cluster.faults().set(second, Fault::Unavailable);
+    let mut adapter = cluster.connected(Timeouts::default()).await;
+
+    let told = adapter.until(|input| {
+        let Input::Namespaces(told) = input else { return None };
+        Some(told)
+    });
+    assert_eq!(told.await.objects.len(), before + MANY);
+    failed.times(1).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! All Services are watched, not only those of type LoadBalancer, which a field selector could pick
 //! out. A Service that is given another type would drop out of such a watch as if it were gone; but
 //! it is there, with our finalizer, label and address on it, and to take these back the core needs
-//! its version and what it says. It also counts the ports of every Service that shares an address.
+//! its version and what it says. Those that carry nothing of the sort are passed over as they are read.
 
 use std::{convert::Infallible, net::IpAddr, panic, time::Duration};
 
@@ -263,8 +263,8 @@ async fn attempt(
     limit: Duration,
 ) -> Result<Written, WriteError> {
     let request = request.map(|body| body.to_string().into_bytes());
-    match timeout(limit, client.request(request)).await {
-        Ok(Ok(answer)) => convert::written(&write, answer).map_err(|unreadable| {
+    match timeout(limit, client.request_text(request)).await {
+        Ok(Ok(answer)) => convert::written(&write, answer.as_str()).map_err(|unreadable| {
             warn!(%unreadable, "what was written came back unreadable");
             WriteError::Unknown
         }),
@@ -287,8 +287,8 @@ async fn read_lease(
     let request = Request::new(Lease::url_path(&(), Some(lease.namespace())))
         .get(lease.name(), &GetParams::default())
         .expect("a Lease has a name");
-    match timeout(limit, client.request(request)).await {
-        Ok(Ok(object)) => match convert::read::<Lease>(object) {
+    match timeout(limit, client.request_text(request)).await {
+        Ok(Ok(object)) => match convert::read::<Lease>(object.as_str()) {
             Ok(((), version, record)) => Ok(record.map(|record| (version, record))),
             Err(unreadable) => Err(ReadError::Failed(unreadable.to_string())),
         },

@@ -7,16 +7,16 @@
 use std::{convert::Infallible, future, marker::PhantomData, pin::pin, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use futures::{Stream, TryStreamExt};
+use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::{
     Client,
-    api::{ListParams, WatchEvent, WatchParams},
-    core::Request,
+    api::{ListParams, WatchParams},
+    core::{Request, Status},
 };
 use porter_core::{Input, Listing, ReadError, Version};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::{
     select,
     sync::mpsc,
@@ -34,6 +34,10 @@ use super::{
 const GRACE: Duration = Duration::from_secs(2);
 /// A watch that ended sooner than this, and brought nothing, has failed.
 const USEFUL: Duration = Duration::from_secs(1);
+
+/// How many objects of a list are asked for at a time: however many there are, no more of them are in
+/// memory as they were sent.
+const PAGE: u32 = 500;
 
 /// For how long a list that is older than what was told is taken for one from a cache that lags. An API
 /// server that was restored from a backup has nothing newer then either, and counts.
@@ -95,11 +99,36 @@ impl Failure {
     }
 }
 
-/// A list, each of whose objects is read by itself: one that cannot be read hides no other.
+/// A part of a list, each of whose objects is read by itself: one that cannot be read hides no other.
 #[derive(Deserialize)]
-struct List {
+struct Page {
     metadata: ListMeta,
-    items: Option<Vec<Value>>,
+    items: Option<Vec<Box<RawValue>>>,
+}
+
+/// A line of a watch.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: LineKind,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum LineKind {
+    Added,
+    Bookmark,
+    Deleted,
+    Error,
+    Modified,
+}
+
+/// What a bookmark says.
+#[derive(Deserialize)]
+struct Bookmark {
+    metadata: ListMeta,
 }
 
 impl<T: Watched> Watch<T> {
@@ -201,27 +230,43 @@ impl<T: Watched> Watch<T> {
     /// The newest list: without a `resourceVersion` the API server must not answer from a cache
     /// that lags. One that is older than what was told does, and is no answer.
     async fn list(&mut self) -> Result<Objects<T>, Failure> {
-        let params = ListParams { field_selector: self.fields.clone(), ..ListParams::default() };
-        let request = self.collection.list(&params).expect("the parameters are valid");
-        let answer = time::timeout(self.timeouts.list, self.client.request::<List>(request)).await;
-        let List { metadata, items } =
-            answer.map_err(|_| Failure::new("the API server did not answer a list in time"))??;
-        let version = metadata.resource_version.as_deref().and_then(version_of);
-        let version = version.ok_or_else(|| Failure::new("the list has no version in numbers"))?;
-        if !self.newest.admits(version, Instant::now()) {
-            return Err(Failure::new("the list is older than what the API server said before"));
-        }
-        let mut listing = Listing { version, ..Listing::default() };
-        for item in items.into_iter().flatten() {
-            match read::<T>(item) {
-                Ok((name, version, Some(fact))) => {
-                    listing.objects.insert(name, (version, fact));
+        let mut params =
+            ListParams { field_selector: self.fields.clone(), ..ListParams::default() };
+        params = params.limit(PAGE);
+        // Collected at the end: a map that grows in order is half empty.
+        let (mut listed, mut objects) = (None, Vec::new());
+        loop {
+            let Page { metadata, items } = self.page(&params).await?;
+            if listed.is_none() {
+                // All pages are of this version: the API server remembers it for as long as they take.
+                listed = metadata.resource_version.as_deref().and_then(version_of);
+                let version =
+                    listed.ok_or_else(|| Failure::new("the list has no version in numbers"))?;
+                if !self.newest.admits(version, Instant::now()) {
+                    let why = "the list is older than what the API server said before";
+                    return Err(Failure::new(why));
                 }
-                Ok((_, _, None)) => {}
-                Err(unreadable) => warn!(%unreadable, "passed over"),
+            }
+            for item in items.into_iter().flatten() {
+                match read::<T>(&*item) {
+                    Ok((name, version, Some(fact))) => objects.push((name, (version, fact))),
+                    Ok((_, _, None)) => {}
+                    Err(unreadable) => warn!(%unreadable, "passed over"),
+                }
+            }
+            match metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => break,
             }
         }
-        Ok(listing)
+        let version = listed.unwrap_or_default();
+        Ok(Listing { version, objects: objects.into_iter().collect() })
+    }
+
+    async fn page(&self, params: &ListParams) -> Result<Page, Failure> {
+        let request = self.collection.list(params).expect("the parameters are valid");
+        let answer = time::timeout(self.timeouts.list, self.client.request::<Page>(request)).await;
+        Ok(answer.map_err(|_| Failure::new("the API server did not answer a list in time"))??)
     }
 
     /// Watches until the API server ends it.
@@ -236,9 +281,9 @@ impl<T: Watched> Watch<T> {
         let request = self.collection.watch(&params, &version.0.to_string());
         let request = request.expect("the parameters are valid");
         let began = Instant::now();
-        let opened = time::timeout(self.timeouts.call, self.client.request_events(request)).await;
-        let events = opened.map_err(|_| Failure::new("the API server did not open a watch"))??;
-        let ended = self.relay(events, began + lasts + GRACE).await;
+        let opened = time::timeout(self.timeouts.call, self.client.request_stream(request)).await;
+        let lines = opened.map_err(|_| Failure::new("the API server did not open a watch"))??;
+        let ended = self.relay(lines, began + lasts + GRACE).await;
         if self.position != Some(version) || began.elapsed() >= USEFUL.min(lasts) {
             self.backoff = None;
             self.complaint.clear();
@@ -248,33 +293,45 @@ impl<T: Watched> Watch<T> {
     }
 
     /// Tells what a watch says until it ends.
-    async fn relay(
-        &mut self,
-        events: impl Stream<Item = Result<WatchEvent<Value>, kube::Error>>,
-        dead_at: Instant,
-    ) -> Result<(), Failure> {
-        let mut events = pin!(events);
+    async fn relay(&mut self, lines: impl AsyncBufRead, dead_at: Instant) -> Result<(), Failure> {
+        let mut lines = pin!(lines);
+        let mut line = String::new();
         loop {
-            let event = time::timeout_at(dead_at, events.try_next()).await;
-            let event = event.map_err(|_| Failure::new("the connection of a watch fell silent"))?;
-            match event? {
-                Some(event) => self.pass_on(event).await?,
-                None => return Ok(()),
+            line.clear();
+            let read = time::timeout_at(dead_at, lines.read_line(&mut line)).await;
+            let read = read.map_err(|_| Failure::new("the connection of a watch fell silent"))?;
+            read.map_err(|error| Failure::new(format!("the connection of a watch tore: {error}")))?;
+            // What ends within a line says nothing with it.
+            if !line.ends_with('\n') {
+                return Ok(());
             }
+            self.pass_on(&line).await?;
         }
     }
 
-    async fn pass_on(&mut self, event: WatchEvent<Value>) -> Result<(), Failure> {
-        let (object, gone) = match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
-            WatchEvent::Deleted(object) => (object, true),
-            WatchEvent::Bookmark(bookmark) => {
-                let version = version_of(&bookmark.metadata.resource_version);
+    async fn pass_on(&mut self, line: &str) -> Result<(), Failure> {
+        let Ok(Line { kind, object }) = serde_json::from_str(line) else {
+            // A proxy, or the API server itself, may break in with an error.
+            let status = serde_json::from_str::<Status>(line);
+            return Err(status.map_or_else(
+                |_| Failure::new("the API server says in a watch what makes no sense"),
+                |status| kube::Error::Api(status.boxed()).into(),
+            ));
+        };
+        let gone = match kind {
+            LineKind::Added | LineKind::Modified => false,
+            LineKind::Deleted => true,
+            LineKind::Bookmark => {
+                let bookmark: Option<Bookmark> = serde_json::from_str(object.get()).ok();
+                let version = bookmark.and_then(|it| version_of(&it.metadata.resource_version?));
                 self.position = version.or(self.position);
                 self.newest.handle_told(self.position);
                 return Ok(());
             }
-            WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
+            LineKind::Error => {
+                let status = serde_json::from_str::<Status>(object.get()).unwrap_or_default();
+                return Err(kube::Error::Api(status.boxed()).into());
+            }
         };
         match read::<T>(object) {
             Ok((name, version, fact)) => {

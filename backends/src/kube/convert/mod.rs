@@ -18,7 +18,7 @@ mod slice;
 use kube::Resource;
 use porter_core::{Input, Kind, Listing, Version};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 pub use request::{request, written};
 
@@ -65,11 +65,49 @@ pub enum Unreadable {
     Version(String, String),
 }
 
+/// An object as JSON. What the API server sends is read from its text: a tree in between would take
+/// most of the time and of the memory.
+#[derive(Clone, Debug)]
+pub enum Json<'a> {
+    /// Its text.
+    Text(&'a str),
+    /// Its tree.
+    Tree(Value),
+}
+
+impl<'a> From<&'a str> for Json<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a RawValue> for Json<'a> {
+    fn from(text: &'a RawValue) -> Self {
+        Self::Text(text.get())
+    }
+}
+
+impl From<Value> for Json<'_> {
+    fn from(tree: Value) -> Self {
+        Self::Tree(tree)
+    }
+}
+
 /// Reads one object as it stands in an answer of the API server.
-pub fn read<T: Watched>(object: Value) -> Result<Sighting<T>, Unreadable> {
+pub fn read<'a, T: Watched>(object: impl Into<Json<'a>>) -> Result<Sighting<T>, Unreadable> {
+    sighting(&typed::<T>(object.into())?)
+}
+
+fn typed<T: Watched>(object: Json<'_>) -> Result<T, Unreadable> {
+    let object = match object {
+        Json::Text(text) => serde_json::from_str(text),
+        Json::Tree(tree) => serde_json::from_value(tree),
+    };
+    object.map_err(|source| Unreadable::Shape(T::kind(&()).to_string(), source))
+}
+
+fn sighting<T: Watched>(object: &T) -> Result<Sighting<T>, Unreadable> {
     let kind = T::kind(&());
-    let object: T = serde_json::from_value(object)
-        .map_err(|source| Unreadable::Shape(kind.to_string(), source))?;
     let metadata = object.meta();
     let Some(name) = metadata.name.as_deref().filter(|name| !name.is_empty()) else {
         return Err(Unreadable::Nameless(kind.into()));

@@ -1,12 +1,15 @@
 //! A wanted change as the request that makes it, and the answer to it as the verdict.
 
 use http::{Method, Request, header::CONTENT_TYPE};
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::Service};
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Service},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::Resource;
-use porter_core::{EipChange, Namespaced, ServiceChange, Write, Written};
+use porter_core::{EipChange, Namespaced, ServiceChange, Version, Write, Written};
 use serde_json::Value;
 
-use super::{Unreadable, eip, lease, metadata, read, service};
+use super::{Json, Unreadable, Watched, eip, lease, metadata, read, service, sighting, typed};
 use crate::kube::Eip;
 
 /// Under which name the API server files what we change (`managedFields`).
@@ -76,27 +79,32 @@ fn build(method: Method, path: String, content_type: &str, body: Value) -> Reque
 }
 
 /// What the API server's answer to a successful write says of the object.
-pub fn written(write: &Write, answer: Value) -> Result<Written, Unreadable> {
-    // An object that waited for its last finalizer is answered as it was when it went.
-    let gone = {
-        let metadata = &answer["metadata"];
-        !metadata["deletionTimestamp"].is_null()
-            && metadata["finalizers"].as_array().is_none_or(Vec::is_empty)
-    };
+pub fn written<'a>(write: &Write, answer: impl Into<Json<'a>>) -> Result<Written, Unreadable> {
+    let answer = answer.into();
     match write {
         Write::Eip(..) => {
-            let (_, version, fact) = read::<Eip>(answer)?;
-            Ok(Written::Eip(version, fact.filter(|_| !gone)))
+            let (version, fact) = left::<Eip>(answer)?;
+            Ok(Written::Eip(version, fact))
         }
         Write::Lease(..) => {
             let (_, version, fact) = read::<Lease>(answer)?;
             Ok(Written::Lease(version, fact.expect("every Lease is read as a record")))
         }
         Write::Service(..) => {
-            let (_, version, fact) = read::<Service>(answer)?;
-            Ok(Written::Service(version, fact.filter(|_| !gone)))
+            let (version, fact) = left::<Service>(answer)?;
+            Ok(Written::Service(version, fact))
         }
     }
+}
+
+/// What a write has left of an object. One that waited for its last finalizer is answered as it was
+/// when it went.
+fn left<T: Watched>(answer: Json<'_>) -> Result<(Version, Option<T::Fact>), Unreadable> {
+    let object: T = typed(answer)?;
+    let (_, version, fact) = sighting(&object)?;
+    let ObjectMeta { deletion_timestamp, finalizers, .. } = object.meta();
+    let is_held = finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+    Ok((version, fact.filter(|_| deletion_timestamp.is_none() || is_held)))
 }
 
 #[cfg(test)]
@@ -244,7 +252,8 @@ mod tests {
         let answer = |finalizers: Value| {
             json!({ "metadata": { "name": "web", "namespace": "default", "resourceVersion": "43",
                                   "deletionTimestamp": "2020-08-05T12:00:00Z",
-                                  "finalizers": finalizers } })
+                                  "finalizers": finalizers },
+                    "spec": { "type": "LoadBalancer" } })
         };
         let gone = |finalizers| match written(&write, answer(finalizers)) {
             Ok(Written::Service(Version(43), service)) => service.is_none(),

@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort};
 use porter_core::{
-    ConditionChange, Family, Ingress, Input, Kind, Listing, Port, ServiceName, ServiceStatus,
-    TrafficPolicy, Version,
-    keys::{ANNOUNCED, CONFLICT},
+    ConditionChange, Family, Ingress, Input, Kind, Listing, Metadata, Port, ServiceName,
+    ServiceStatus, TrafficPolicy, Version,
+    keys::{ANNOUNCED, CONFLICT, REQUESTED_IP, SERVICE_FINALIZER, Spelling},
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ impl Watched for Service {
         ServiceName::new(namespace, name)
     }
 
+    /// `None` for a Service that neither asks for an address nor carries anything of ours, as most do:
+    /// one that ceases to ask carries our finalizer until it holds nothing.
     fn fact(&self) -> Option<porter_core::Service> {
         let spec = self.spec.as_ref();
         let text = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
@@ -30,7 +32,7 @@ impl Watched for Service {
         let families = spec.and_then(|spec| spec.ip_families.as_ref());
         let conditions = self.status.as_ref().and_then(|status| status.conditions.as_ref());
         let policy = spec.and_then(|spec| spec.external_traffic_policy.as_deref());
-        Some(porter_core::Service {
+        let service = porter_core::Service {
             metadata: metadata::fact(&self.metadata),
             load_balancer: spec.and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer"),
             class: text(spec.and_then(|spec| spec.load_balancer_class.as_ref())),
@@ -39,19 +41,26 @@ impl Watched for Service {
                 Some("Local") => TrafficPolicy::Local,
                 Some(_) | None => TrafficPolicy::Cluster,
             },
-            ports: spec
-                .and_then(|spec| spec.ports.as_ref())
-                .into_iter()
-                .flatten()
-                .map(port)
-                .collect(),
-            selector: spec.and_then(|spec| spec.selector.clone()).into_iter().flatten().collect(),
             families: families.into_iter().flatten().filter_map(|text| family(text)).collect(),
             requires_dual_stack: spec.and_then(|spec| spec.ip_family_policy.as_deref())
                 == Some("RequireDualStack"),
             ingress: ingress.into_iter().flatten().map(entry).collect(),
             announced: conditions.and_then(|conditions| condition::fact(conditions, ANNOUNCED)),
             conflict: conditions.and_then(|conditions| condition::fact(conditions, CONFLICT)),
+            ..porter_core::Service::default()
+        };
+        if !concerns(&service) {
+            return None;
+        }
+        if !names_address(&service) {
+            return Some(service);
+        }
+        let ports = spec.and_then(|spec| spec.ports.as_ref());
+        let selector = spec.and_then(|spec| spec.selector.clone());
+        Some(porter_core::Service {
+            ports: ports.into_iter().flatten().map(port).collect(),
+            selector: selector.into_iter().flatten().collect(),
+            ..service
         })
     }
 
@@ -62,6 +71,26 @@ impl Watched for Service {
     fn listed(listing: Listing<ServiceName, porter_core::Service>) -> Input {
         Input::Services(listing)
     }
+}
+
+/// Whether a Service asks for an address, or carries anything that is ours to take back.
+fn concerns(service: &porter_core::Service) -> bool {
+    let Metadata { annotations, labels, finalizers, .. } = &service.metadata;
+    service.load_balancer
+        || !annotations.is_empty()
+        || !labels.is_empty()
+        || finalizers.iter().any(|finalizer| finalizer == SERVICE_FINALIZER)
+        || !service.ingress.is_empty()
+        || service.announced.is_some()
+        || service.conflict.is_some()
+}
+
+/// Whether a Service names an address. Only then may it share one, for which ports and pods matter.
+fn names_address(service: &porter_core::Service) -> bool {
+    let annotations = &service.metadata.annotations;
+    let mut keys =
+        [Spelling::Porter, Spelling::OpenElb].map(|it| REQUESTED_IP.spelled(it)).into_iter();
+    service.requested_ip.is_some() || keys.any(|key| annotations.contains_key(key))
 }
 
 fn port(port: &ServicePort) -> Port {
@@ -158,7 +187,7 @@ mod tests {
         ];
         let labels = [pair("eip.porter.kubesphere.io/v1alpha2", "eip-sample-layer2")];
         let expected = porter_core::Service {
-            metadata: porter_core::Metadata {
+            metadata: Metadata {
                 uid: Some(Uid::from("0b0a7a9c")),
                 created: Timestamp(1_596_628_800_000_000),
                 deleting: false,
@@ -171,7 +200,6 @@ mod tests {
             class: None,
             requested_ip: None,
             policy: TrafficPolicy::Cluster,
-            ports: [Port { protocol: "TCP".into(), number: 8088 }].into(),
             ingress: vec![Ingress::Address("172.22.0.188".parse().unwrap())],
             ..porter_core::Service::default()
         };
@@ -199,12 +227,16 @@ mod tests {
 
     fn of_spec(spec: Value) -> porter_core::Service {
         let metadata = json!({ "name": "web", "namespace": "default", "resourceVersion": "1" });
-        read::<Service>(json!({ "metadata": metadata, "spec": spec })).unwrap().2.unwrap()
+        let mut object = json!({ "metadata": metadata, "spec": spec });
+        object["spec"]["type"] = json!("LoadBalancer");
+        read::<Service>(object).unwrap().2.unwrap()
     }
 
     fn of_status(status: Value) -> porter_core::Service {
         let metadata = json!({ "name": "web", "namespace": "default", "resourceVersion": "1" });
-        read::<Service>(json!({ "metadata": metadata, "status": status })).unwrap().2.unwrap()
+        let spec = json!({ "type": "LoadBalancer" });
+        let object = json!({ "metadata": metadata, "spec": spec, "status": status });
+        read::<Service>(object).unwrap().2.unwrap()
     }
 
     #[test]
@@ -214,10 +246,62 @@ mod tests {
             { "port": 53 },
             { "port": 80, "protocol": "TCP", "targetPort": 8080, "nodePort": 30000 }
         ]);
-        let service = of_spec(json!({ "ports": ports, "selector": { "app": "dns" } }));
+        let mut spec = json!({ "ports": ports, "selector": { "app": "dns" } });
+        assert!(of_spec(spec.clone()).ports.is_empty(), "what names no address shares none");
+        spec["loadBalancerIP"] = json!("192.0.2.7");
+        let service = of_spec(spec);
         let port = |protocol: &str, number| Port { protocol: protocol.into(), number };
         assert_eq!(service.ports, [port("TCP", 53), port("TCP", 80), port("UDP", 53)].into());
         assert_eq!(service.selector, Texts::from_iter([("app".to_owned(), "dns".to_owned())]));
+    }
+
+    #[test]
+    fn ports_are_read_of_whoever_names_an_address_in_either_spelling() {
+        for key in ["eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1"] {
+            let metadata = json!({ "name": "web", "namespace": "default", "resourceVersion": "1",
+                                   "annotations": { key: "192.0.2.7" } });
+            let spec = json!({ "type": "LoadBalancer", "ports": [{ "port": 53 }] });
+            let service = read::<Service>(json!({ "metadata": metadata, "spec": spec }));
+            assert_eq!(service.unwrap().2.unwrap().ports.len(), 1, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_service_means_nothing_unless_it_asks_or_carries_something_of_ours() {
+        let fact = |metadata: Value, kind: &str, status: Value| {
+            let mut object = json!({ "metadata": metadata, "status": status,
+                                     "spec": { "type": kind, "ports": [{ "port": 80 }] } });
+            object["metadata"]["name"] = json!("web");
+            object["metadata"]["resourceVersion"] = json!("1");
+            read::<Service>(object).unwrap().2
+        };
+        let others = json!({ "annotations": { "a": "b" }, "labels": { "a": "b" },
+                             "finalizers": ["service.kubernetes.io/load-balancer-cleanup"] });
+        assert_eq!(fact(others, "ClusterIP", json!({})), None);
+
+        let none = || json!({});
+        let ingress = json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.7" }] } });
+        let condition = json!({ "type": "porter.kubesphere.io/Announced", "status": "False",
+                                "reason": "", "message": "",
+                                "lastTransitionTime": "2020-08-05T12:00:00Z" });
+        for (metadata, kind, status) in [
+            (none(), "LoadBalancer", none()),
+            (none(), "ClusterIP", ingress),
+            (none(), "ClusterIP", json!({ "conditions": [condition] })),
+            (json!({ "finalizers": [SERVICE_FINALIZER] }), "ClusterIP", none()),
+            (
+                json!({ "labels": { "eip.porter.kubesphere.io/v1alpha2": "pool" } }),
+                "NodePort",
+                none(),
+            ),
+            (
+                json!({ "annotations": { "lb.kubesphere.io/v1alpha1": "porter" } }),
+                "NodePort",
+                none(),
+            ),
+        ] {
+            assert!(fact(metadata.clone(), kind, status).is_some(), "{kind} {metadata}");
+        }
     }
 
     #[test]
