@@ -51,6 +51,8 @@ struct Lan {
     answered: BTreeMap<Ipv4Addr, (MacAddr, Instant)>,
     /// Where EIPs are, as was announced, and when it first was.
     announced: BTreeMap<Ipv4Addr, (MacAddr, Instant)>,
+    /// How many frames announced anything.
+    n_announcements: usize,
 }
 
 /// The MAC of a node.
@@ -138,6 +140,7 @@ impl Lan {
         };
         if arp.sender == arp.target {
             note(&mut self.announced);
+            self.n_announcements += 1;
         } else if !arp.asks && arp.target == CLIENT.0 {
             note(&mut self.answered);
         } else if arp.asks && !self.silent.contains(&arp.target) {
@@ -216,6 +219,19 @@ impl Far {
     /// Where EIPs were announced to be, and when first.
     pub(crate) fn announced(&self) -> BTreeMap<Ipv4Addr, (MacAddr, Instant)> {
         self.lan().announced.clone()
+    }
+
+    /// Waits until announcements are no longer repeated: what is refreshed now and then is less than
+    /// a frame for every fifth EIP in five seconds.
+    pub(crate) fn calm(&self, n_eips: usize) {
+        const SPAN: Duration = Duration::from_secs(5);
+        loop {
+            let before = self.lan().n_announcements;
+            thread::sleep(SPAN);
+            if self.lan().n_announcements - before < n_eips.max(100) / 5 {
+                return;
+            }
+        }
     }
 
     /// How many EIPs were announced since [`Self::forget`].

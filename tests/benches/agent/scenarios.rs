@@ -26,7 +26,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(600);
 /// When this long nothing was written, nothing will be.
 const QUIET: Duration = Duration::from_secs(2);
-/// After the last change this long, announcements are not repeated any more.
+/// After the last change this long, what waits for its time has been done.
 const CALM: Duration = Duration::from_secs(8);
 /// How often a node tells that it is alive, by way of its status.
 const HEARTBEAT: Duration = Duration::from_secs(300);
@@ -182,10 +182,12 @@ pub(crate) fn load(options: &Options, far: &Far, table: &mut Table) -> Result<()
     thread::sleep(QUIET);
     created(options, (&api, &agent, far), table)?;
     thread::sleep(CALM);
+    far.calm(usize::from(options.services));
     look((&api, &agent), Duration::from_secs(options.steady), "steady state", table)?;
     agent.leave()?;
     let agent = restarted(options, (&api, far), table)?;
     thread::sleep(CALM);
+    far.calm(usize::from(options.services));
     moved((&api, &agent, far), n_nodes, table)?;
     agent.leave()?;
     Ok(())
