@@ -84,8 +84,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         if known.is_none_or(|(known, _)| version > *known) {
             self.doubted.remove(&key);
         }
-        self.gone.remove(&key);
-        self.ended.remove(&key);
+        let had_ended = self.gone.remove(&key).is_some() | self.ended.remove(&key).is_some();
         match object {
             Some(object) => {
                 let changed = known.is_none_or(|(_, old)| **old != object);
@@ -95,7 +94,10 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
             None => {
                 let old = self.objects.remove(&key);
                 self.doubted.remove(&key);
-                remember(&mut self.ended, key, version);
+                // Of what was never known there is no end of ends: it is nothing to us.
+                if old.is_some() || had_ended {
+                    remember(&mut self.ended, key, version);
+                }
                 old.map(|(_, old)| Some(*old))
             }
         }
@@ -260,6 +262,17 @@ mod tests {
         }
         assert!(store.ended.len() <= ENDED_MAX);
         assert!(!store.apply(5_000, Version(4_999), Some('x')));
+    }
+
+    #[test]
+    fn the_end_of_what_was_never_known_is_not_remembered() {
+        let mut store = Store::new();
+        assert!(!store.apply("a", Version(7), None::<char>));
+        assert_eq!(store.n_gone(), [0, 0]);
+        store.apply("a", Version(8), Some('x'));
+        store.apply("a", Version(9), None);
+        assert!(!store.apply("a", Version(10), None), "it is told again");
+        assert!(!store.apply("a", Version(9), Some('x')));
     }
 
     #[test]

@@ -87,9 +87,10 @@ mod many {
         told.extend(bench.announced.drain(..).map(|is_at| (bench.now, is_at.target)));
     }
 
-    /// Nobody is told more than a thousand frames in any second: 500 announcements.
+    /// Nobody is told more than two thousand frames in any second, a thousand announcements, and those
+    /// of 20 ms that were caught up with.
     pub(super) fn assert_paced(told: &Told) {
-        for (first, later) in told.iter().zip(told.iter().skip(500)) {
+        for (first, later) in told.iter().zip(told.iter().skip(1_020)) {
             assert!(later.0.since(first.0) >= Duration::from_secs(1), "{first:?} to {later:?}");
         }
     }
@@ -160,7 +161,7 @@ mod many {
         }
         assert_eq!(firsts.len(), usize::from(MANY));
         let last = *firsts.values().max().unwrap();
-        assert!(last.since(told[0].0) < Duration::from_millis(2_100), "the last one at {last}");
+        assert!(last.since(told[0].0) < Duration::from_millis(1_100), "the last one at {last}");
         for number in 0..MANY {
             assert_eq!(answered(&bench, number), Some(mac(10)), "{}", address(number));
             assert_eq!(bench.record(&name(number)), Some("node4"));
@@ -384,7 +385,7 @@ mod handover {
         let mut bench = serving();
         die(&mut bench);
         bench.run(Duration::from_millis(500));
-        assert!((200..300).contains(&bench.announced.len()), "{}", bench.announced.len());
+        assert!((500..600).contains(&bench.announced.len()), "{}", bench.announced.len());
         bench.announced.clear();
         bench.acknowledges = false;
         bench.tell(Input::Leave);

@@ -40,7 +40,7 @@ const REFRESH_MAX: Duration = Duration::from_secs(110);
 const ASKED_FOR: Duration = Duration::from_secs(3);
 /// How long a move takes on a quiet day, once it is decided: a write, a snapshot, a frame.
 const MOVE_MAX: Duration = Duration::from_millis(100);
-/// What each EIP of many adds to that: announcements are two milliseconds apart, and at most 64 are
+/// What each EIP of many adds to that: announcements are a millisecond apart, and at most 64 are
 /// written at once.
 const PACE: Duration = Duration::from_millis(4);
 /// What there is to do when a Lease has ended: to claim it, to read the Services, to ask the nodes.
