@@ -33,6 +33,8 @@ const REPEAT_AFTER: [Duration; 4] = [
 /// How often an EIP is announced in quiet times, before jitter: a third of the 300 s after which
 /// switches forget a port.
 const REFRESH_EVERY: Duration = Duration::from_secs(90);
+/// EIPs are refreshed together that are due within so many milliseconds: nobody is woken for each.
+const REFRESHED_WITHIN: u64 = 100;
 /// The time between two announcements, each of two frames: a change of a thousand EIPs takes a second,
 /// and must not be a storm.
 const PACE: Duration = Duration::from_millis(1);
@@ -249,6 +251,12 @@ impl Announcer {
     }
 }
 
+/// The next instant at which EIPs are refreshed.
+fn together(due_at: Instant) -> Instant {
+    let step = Instant::from_millis(REFRESHED_WITHIN).as_nanos();
+    Instant::from_nanos(due_at.as_nanos().next_multiple_of(step))
+}
+
 impl Subject {
     /// Takes down that it is announced. Returns when it is to be announced again.
     fn tell(&mut self, random: &mut Random, now: Instant) -> Instant {
@@ -258,7 +266,7 @@ impl Subject {
                 let n_repeated = n_repeated + 1;
                 let due_at = match REPEAT_AFTER.get(n_repeated) {
                     Some(&after) => (first_at + after).max(now),
-                    None => now + random.about(REFRESH_EVERY),
+                    None => together(now + random.about(REFRESH_EVERY)),
                 };
                 (Told { first_at, n_repeated }, due_at)
             }

@@ -60,8 +60,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const OVER_AFTER: Duration = Duration::from_millis(25_000);
 /// How many claims to one EIP are told apart: who floods the link does not fill memory.
 const CLAIMS_MAX: usize = 4;
-/// The least time between two questions about what is held: 50 a second.
-const CHECK_PACE: Duration = Duration::from_millis(20);
+/// How often, at most, questions about what is held are asked.
+const CHECK_PACE: Duration = Duration::from_millis(100);
+/// How many at once: 50 a second, for which nobody is woken more than ten times.
+const CHECKED_AT_ONCE: usize = 5;
 /// How often it is told, at most, that somebody tries out an EIP.
 const PROBED_EVERY: Duration = Duration::from_secs(600);
 /// How often of any EIP.
@@ -369,11 +371,18 @@ impl Conflicts {
             self.end_check(place, now);
         }
         self.run_trials(links, now);
-        while now >= self.check_free_at
+        if now < self.check_free_at {
+            return;
+        }
+        let mut n_asked = 0;
+        while n_asked < CHECKED_AT_ONCE
             && let Some(place) =
                 take_due(&mut self.urgent, now).or_else(|| take_due(&mut self.checks, now))
         {
-            self.check(place, links, now);
+            n_asked += usize::from(self.check(place, links, now));
+        }
+        if n_asked > 0 {
+            self.check_free_at = now + CHECK_PACE;
         }
     }
 
@@ -478,12 +487,12 @@ impl Conflicts {
         ]
     }
 
-    /// Asks the LAN for an EIP.
-    fn check(&mut self, place: Place, links: &BTreeMap<LinkName, Link>, now: Instant) {
+    /// Asks the LAN for an EIP, if it can be asked. Says whether it was.
+    fn check(&mut self, place: Place, links: &BTreeMap<LinkName, Link>, now: Instant) -> bool {
         let own = self.can_ask(place, links).filter(|_| self.probing.is_some());
-        if own.is_some() {
+        let asks = own.is_some();
+        if asks {
             self.put(place, own);
-            self.check_free_at = now + CHECK_PACE;
         }
         let watch = self.watches.get_mut(&place).expect("what is asked for is watched");
         if links.get(&place.0).is_none_or(|link| !link.carrier) {
@@ -491,11 +500,12 @@ impl Conflicts {
             watch.due_at = now + DEFEND_EVERY;
             let checks = if watch.claims.is_empty() { &mut self.checks } else { &mut self.urgent };
             checks.insert((watch.due_at, place));
-            return;
+            return asks;
         }
         watch.asks = true;
         watch.due_at = now + ANSWER_WITHIN;
         self.ends.insert((watch.due_at, place));
+        asks
     }
 
     /// Draws the conclusions from who answered, and who did not.
