@@ -27,8 +27,8 @@ pub fn now() -> Instant {
 
 /// A timer of the kernel's by this clock: it is on time after a suspend, and to the microsecond.
 ///
-/// Those of tokio count in whole milliseconds, each later than asked for. A thousand announcements, one
-/// every 2 ms, would take three seconds and a half.
+/// Those of tokio count in whole milliseconds, each later than asked for, and announcements are a
+/// millisecond apart.
 #[derive(Debug)]
 pub struct Alarm {
     timer: AsyncFd<OwnedFd>,

@@ -1,16 +1,15 @@
 //! What a write says it did, and what it did.
 
 use std::{
-    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
 use porter_backends::kube::Timeouts;
 use porter_core::{
-    Eip, EipChange, EipName, EipStatus, Got, Identity, Ingress, Input, LeaseRecord, MetadataChange,
-    Read, ReadId, Service, ServiceChange, ServiceName, ServiceStatus, Timestamp, Version, Write,
-    WriteError, WriteId, Written,
+    Eip, EipChange, EipName, EipStatus, Few, Got, Identity, Ingress, Input, LeaseRecord,
+    MetadataChange, Read, ReadId, Service, ServiceChange, ServiceName, ServiceStatus, Timestamp,
+    Version, Write, WriteError, WriteId, Written,
 };
 use porter_sim::apiserver::{Fault, Requests, Resource, Verb};
 use serde_json::{Value, json};

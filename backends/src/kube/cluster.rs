@@ -4,6 +4,9 @@
 //! out. A Service that is given another type would drop out of such a watch as if it were gone; but
 //! it is there, with our finalizer, label and address on it, and to take these back the core needs
 //! its version and what it says. Those that carry nothing of the sort are passed over as they are read.
+//!
+//! All EndpointSlices are watched, too. Those of Services of ours carry the label of the Eip, which
+//! Kubernetes copies from the Service to the slices that it makes, but not to those that people make.
 
 use std::{convert::Infallible, net::IpAddr, panic, time::Duration};
 

@@ -1,4 +1,7 @@
 //! Which frames wake a responder, decided in the kernel.
+//!
+//! By their kind, and not by the addresses that they are about: that anybody is heard proves that the
+//! link carries frames while a node is silent, so that the node is dead and not the link.
 
 use socket2::SockFilter;
 
