@@ -126,7 +126,7 @@ impl<'a> Taken<'a> {
             Some(port) if !(FIRST_NODE_PORT..=LAST_NODE_PORT).contains(&port) => refused(
                 "provided port is not in the valid range. The range of valid ports is 30000-32767",
             ),
-            Some(port) if !self.node_ports.insert(port) => {
+            Some(port) if !self.take_node_port(port) => {
                 refused("provided port is already allocated")
             }
             Some(_) => Ok(()),
