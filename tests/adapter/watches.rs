@@ -74,7 +74,7 @@ async fn everything_there_is_is_listed_whole() {
             }
             if let Input::Namespaces(namespaces) = &input {
                 let (_, namespace) = &namespaces.objects[&NamespaceName::from("shop")];
-                assert_eq!(namespace.labels.get("tier").unwrap(), "front");
+                assert_eq!(namespace.labels.get("tier").map(String::as_str), Some("front"));
             }
             if let Input::Nodes(nodes) = &input {
                 assert!(nodes.objects.keys().eq([&NodeName::from("node1")]));

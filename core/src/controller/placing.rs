@@ -181,23 +181,15 @@ impl Controller {
             }
             None => self.decide_and_count(past, &sharers, &spots, around),
         };
-        let rejected = record.as_ref().filter(|record| {
-            let kept = placed.as_ref().filter(|placed| placed.committed && head.is_none());
-            kept.is_some_and(|kept| {
-                kept.node != **record && kept.overrules.as_ref() != Some(record)
-            })
-        });
-        let rejected = rejected.map(|node| {
-            let why = flaw(node, &spots, around);
-            Rejected { node: node.clone(), why }
-        });
+        let kept = placed.as_ref().filter(|_| head.is_none());
+        let rejected = rejected(record.as_ref(), kept, &spots, around);
         let meanwhile = match &placed {
             Some(placed) => placed.follows.as_ref(),
             None => incumbent.filter(|_| searches),
         };
         let left = service.conflict.as_ref().is_some_and(super::conflict::may_be_left);
-        let (placed_at, recorded) = (placed.as_ref(), record.as_ref());
-        let answered = Answered { placed: placed_at, meanwhile, recorded, left };
+        let recorded = record.as_ref();
+        let answered = Answered { placed: placed.as_ref(), meanwhile, recorded, left };
         let (answers, changed) = self.settle(&spots, answered, head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
         if changed || before != heads {
@@ -446,6 +438,19 @@ pub(super) fn is_recorded(
         let used = cluster.eips.get(eip).and_then(|eip| eip.status.used.get(address));
         used.is_some_and(|holders| holders.contains(name))
     })
+}
+
+/// The node on record, if it is a pin that is not followed.
+fn rejected(
+    record: Option<&NodeName>,
+    kept: Option<&Placed>,
+    spots: &[Spot<'_>],
+    around: &Surroundings<'_>,
+) -> Option<Rejected> {
+    let kept = kept.filter(|kept| kept.committed)?;
+    let is_pin = |node: &&NodeName| kept.node != **node && kept.overrules.as_ref() != Some(*node);
+    let node = record.filter(is_pin)?;
+    Some(Rejected { node: node.clone(), why: flaw(node, spots, around) })
 }
 
 /// Why a node cannot be answered for some addresses, or less well than another.

@@ -26,7 +26,6 @@ const LOST_AFTER: Duration = Duration::from_secs(2);
 
 /// What a process asks the API server for.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a few are under way, and most are the large one")]
 pub(crate) enum Ask {
     /// All objects of a kind, as the beginning of a watch.
     List(Kind, u64),

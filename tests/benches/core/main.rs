@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "what is measured is to be read")]
 
+#[expect(clippy::unwrap_used, reason = "it is made for tests, which may")]
 #[path = "../../../core/tests/bench/mod.rs"]
 mod bench;
 mod scene;

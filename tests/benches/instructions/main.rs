@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "what is counted is to be read")]
 
+#[expect(clippy::unwrap_used, reason = "it is made for tests, which may")]
 #[path = "../../../core/tests/bench/mod.rs"]
 mod bench;
 #[path = "../core/scene.rs"]
