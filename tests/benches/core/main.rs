@@ -48,10 +48,11 @@ fn live(region: &Region<'_, System>) -> isize {
     stats.bytes_allocated.cast_signed() - stats.bytes_deallocated.cast_signed()
 }
 
-/// Measures what happens to one leader again and again.
+/// Measures what happens to one leader again and again, which `does` so many writes and snapshots.
 fn repeat(
     bencher: Bencher<'_, '_>,
     scene: Scene,
+    does: (usize, usize),
     next: impl Fn(&mut Scene, usize) -> Option<Input>,
 ) {
     let scene = RefCell::new((scene, 0));
@@ -62,14 +63,13 @@ fn repeat(
         next(scene, *round)
     };
     bencher.with_inputs(next).bench_local_values(|input| scene.borrow_mut().0.react(input));
-    let (writes, published) = scene.borrow_mut().0.perform();
-    println!("      the last time: {writes} writes, {published} snapshots");
+    assert_eq!(scene.borrow_mut().0.perform(), does, "writes and snapshots");
 }
 
 /// A replica takes over, and everything is on record already.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn first_plan_of_what_is_on_record(bencher: Bencher<'_, '_>) {
-    repeat(bencher, Scene::serving(LARGE), |scene, _| Some(scene.restarts()));
+    repeat(bencher, Scene::serving(LARGE), (0, 1), |scene, _| Some(scene.restarts()));
 }
 
 /// Every Service is given its first address: what each costs does not grow with their number.
@@ -89,13 +89,13 @@ fn first_plan_of_what_is_new(bencher: Bencher<'_, '_>, services: usize) {
 /// From the news that the pod of a Service is elsewhere to the write that puts the move on record.
 #[divan::bench(sample_count = 100, sample_size = 1)]
 fn pod_moves(bencher: Bencher<'_, '_>) {
-    repeat(bencher, Scene::serving(LARGE), |scene, round| Some(scene.pod_moves(round)));
+    repeat(bencher, Scene::serving(LARGE), (1, 0), |scene, round| Some(scene.pod_moves(round)));
 }
 
 /// From the verdict on that write to the snapshot with the new MAC.
 #[divan::bench(sample_count = 100, sample_size = 1)]
 fn move_is_published(bencher: Bencher<'_, '_>) {
-    repeat(bencher, Scene::serving(LARGE), |scene, round| {
+    repeat(bencher, Scene::serving(LARGE), (1, 1), |scene, round| {
         let slice = scene.pod_moves(round);
         scene.react(Some(slice));
         scene.hold_verdict();
@@ -108,7 +108,7 @@ fn move_is_published(bencher: Bencher<'_, '_>) {
 fn node_dies(bencher: Bencher<'_, '_>) {
     let mut scene = Scene::serving(LARGE);
     (1..=5).for_each(|number| scene.crowd(number));
-    repeat(bencher, scene, |scene, round| {
+    repeat(bencher, scene, (64, 1), |scene, round| {
         scene.dies(round);
         None
     });
@@ -117,5 +117,5 @@ fn node_dies(bencher: Bencher<'_, '_>) {
 /// Everything of a kind is told again, and nothing is new.
 #[divan::bench(args = [Kind::Service, Kind::Slice, Kind::Node, Kind::Eip], sample_count = 5, sample_size = 1)]
 fn list_without_news(bencher: Bencher<'_, '_>, kind: Kind) {
-    repeat(bencher, Scene::serving(LARGE), |scene, _| Some(scene.list(kind)));
+    repeat(bencher, Scene::serving(LARGE), (0, 0), |scene, _| Some(scene.list(kind)));
 }
