@@ -28,6 +28,7 @@ mod ipam;
 pub mod keys;
 mod ledger;
 mod limits;
+mod load;
 mod names;
 mod neighbor;
 mod placement;

@@ -17,8 +17,9 @@ use crate::{
     Family, LinkName, NodeName, Service, ServiceName, Silence,
     cluster::Cluster,
     ipam::{Holding, Ipam},
+    load::Placed,
     neighbor::Neighbors,
-    placement::{self, Candidates, Obstacle, Placed},
+    placement::{self, Candidates, Obstacle},
 };
 
 /// What became of placing a Service.

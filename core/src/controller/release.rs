@@ -11,11 +11,7 @@ use super::{
 };
 use crate::{
     About, ConditionChange, Family, Ingress, Service, ServiceChange, ServiceName, ServiceStatus,
-    claim,
-    cluster::Cluster,
-    ipam::Holding,
-    ledger::Object,
-    placement::{self, Placed},
+    claim, cluster::Cluster, ipam::Holding, ledger::Object, load::Placed, placement,
 };
 
 impl Controller {

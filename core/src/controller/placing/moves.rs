@@ -1,10 +1,7 @@
 //! Why Services move from one node to another, and how often.
 
 use super::{Controller, Past, Spot, Surroundings};
-use crate::{
-    Family, NodeName, Service, ServiceName,
-    placement::{Obstacle, Placed},
-};
+use crate::{Family, NodeName, Service, ServiceName, load::Placed, placement::Obstacle};
 
 /// Why a Service moves to another node.
 ///
