@@ -41,6 +41,7 @@ pub async fn drive(
                 Output::Announce(is_at) => links.announce(&is_at),
                 Output::Check(node, address) => cluster.check(node, address),
                 Output::Event(event) => cluster.publish(event),
+                Output::Heed(link, heed) => links.heed(link, heed),
                 Output::Join(link, group) => links.join(link, group),
                 Output::Left => return Ok(()),
                 Output::Listen(names) => links.listen(names),

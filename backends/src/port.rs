@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Event, Generation, Input, Instant, IsAt, LinkName, NodeName, Probe, Read, ReadId,
-    Write, WriteId,
+    Answers, Event, Generation, Heed, Input, Instant, IsAt, LinkName, NodeName, Probe, Read,
+    ReadId, Write, WriteId,
 };
 
 /// The Kubernetes cluster, as far as its API server and kube-proxy on its nodes tell of it.
@@ -49,6 +49,10 @@ pub trait Links: Send {
 
     /// Listens on exactly these links, as far and as soon as they exist.
     fn listen(&mut self, links: BTreeSet<LinkName>);
+
+    /// Hears at least this of what is asked on a link by ARP, and all of it until this is called, and
+    /// again once the link is not listened on.
+    fn heed(&mut self, link: LinkName, heed: Heed);
 
     /// Is in this group on a link from now on, as soon as it is listened to.
     fn join(&mut self, link: LinkName, group: Ipv6Addr);

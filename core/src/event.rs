@@ -17,8 +17,8 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Answers, Condition, Eip, EipName, EipStatus, Event, Ingress, Instant, IsAt, LeaseRecord, Link,
-    LinkName, Listing, Namespace, NamespaceName, Node, NodeName, Service, ServiceName, Slice,
+    Answers, Condition, Eip, EipName, EipStatus, Event, Heed, Ingress, Instant, IsAt, LeaseRecord,
+    Link, LinkName, Listing, Namespace, NamespaceName, Node, NodeName, Service, ServiceName, Slice,
     SliceName, Unroutable, Unusable, Version, WhoHas,
 };
 
@@ -123,6 +123,9 @@ pub enum Output {
     Check(NodeName, IpAddr),
     /// Tell people of something that happened. Has no verdict: one that is lost is lost.
     Event(Event),
+    /// Of what is asked on a link by ARP, only this has to be heard. What else is heard there may be told
+    /// all the same; until this comes, and again once the link is not listened on, all of it has to be.
+    Heed(LinkName, Heed),
     /// Be in this group on a link, so that solicitations for EIPs of IPv6 arrive there.
     Join(LinkName, Ipv6Addr),
     /// Everything is handed over: stop.

@@ -23,6 +23,7 @@ mod event;
 mod facts;
 mod few;
 mod groups;
+mod heed;
 mod interface;
 mod ipam;
 pub mod keys;
@@ -61,6 +62,7 @@ pub use facts::{
     Service, Slice, Texts, TrafficPolicy, Used, Version,
 };
 pub use few::Few;
+pub use heed::Heed;
 pub use interface::{Unroutable, Unusable};
 pub use limits::Limits;
 pub use names::{

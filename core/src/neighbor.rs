@@ -83,6 +83,8 @@ pub(crate) struct Neighbors {
     down: BTreeSet<LinkName>,
     /// The targets that some EIP is answered with.
     used: BTreeSet<Target>,
+    /// The targets that missed a probe and are not known to be dead.
+    silent: BTreeSet<Target>,
     /// What has become of targets since it was last asked for.
     changes: BTreeMap<Target, Option<Obstacle>>,
     news: News,
@@ -99,6 +101,7 @@ impl Neighbors {
             links: BTreeMap::new(),
             down: BTreeSet::new(),
             used: BTreeSet::new(),
+            silent: BTreeSet::new(),
             changes: BTreeMap::new(),
             news: News::default(),
             outputs: VecDeque::new(),
@@ -116,6 +119,7 @@ impl Neighbors {
             |target: &Target, station: &Station| targets.get(target) == Some(&station.sender);
         for (target, station) in self.stations.extract_if(.., |target, it| !stays(target, it)) {
             self.due.remove(&(station.next_at(), target));
+            self.silent.remove(&target);
             self.changes.insert(target, None);
         }
         for (&target, &sender) in targets {
@@ -171,6 +175,7 @@ impl Neighbors {
         if is_new && carrier {
             let behind = self.stations.iter_mut().filter(|((of, _), _)| *of == link);
             behind.for_each(|(_, station)| station.excuse());
+            self.silent.retain(|(of, _)| *of != link);
         }
     }
 
@@ -214,6 +219,7 @@ impl Neighbors {
             };
             station.rest(every, now);
             reschedule(&mut self.due, target, before, station.next_at());
+            self.silent.remove(&target);
         }
         if station.obstacle() != obstacle {
             self.changes.insert(target, station.obstacle());
@@ -253,6 +259,10 @@ impl Neighbors {
             if station.obstacle() != obstacle {
                 self.changes.insert(target, station.obstacle());
             }
+            match station.missed() > 0 && station.obstacle() != Some(Obstacle::Dead) {
+                true => self.silent.insert(target),
+                false => self.silent.remove(&target),
+            };
             match now >= station.next_at() {
                 true => ready.push(target),
                 false => drop(self.due.insert((station.next_at(), target))),
@@ -324,6 +334,15 @@ impl Neighbors {
             station.missed() > 0 && !lost && !carried
         };
         self.is_suspect(link) || !health.presumes_death() && self.behind(link).any(silent)
+    }
+
+    /// Whether it means something that anybody is heard on a link, whoever it is: nobody was yet, or
+    /// somebody is silent.
+    pub(crate) fn seeks_proof(&self, link: LinkName) -> bool {
+        let health = self.links.get(&link).copied().unwrap_or_default();
+        let from = (link, IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        let silent = || self.silent.range(from..).next().is_some_and(|(of, _)| *of == link);
+        !health.was_heard() || health.is_suspect() || health.presumes_death() || silent()
     }
 
     /// Whether nothing proves that a link carries frames, though something should have been heard: by
@@ -417,6 +436,7 @@ impl Neighbors {
         }
         let station = self.stations.get_mut(&target).expect("it was judged");
         station.die(now);
+        self.silent.remove(&target);
         self.changes.insert(target, station.obstacle());
         self.news.targets.insert(target);
     }

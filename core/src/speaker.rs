@@ -25,6 +25,7 @@ use crate::{
     conflict::{Conflicts, Roll},
     controller::{Controller, Moves},
     groups::Groups,
+    heed::Attention,
     ledger::{Ledger, Object},
     neighbor::{Neighbors, News},
     proxy::Proxies,
@@ -50,6 +51,7 @@ pub struct Speaker {
     election: Election,
     cluster: Cluster,
     neighbors: Neighbors,
+    attention: Attention,
     groups: Groups,
     proxies: Proxies,
     checks_proxies: bool,
@@ -115,6 +117,7 @@ impl Speaker {
             cluster: Cluster::new(),
             neighbors: Neighbors::new(config.probing, random.next()),
             announcer: Announcer::new(random.next()),
+            attention: Attention::default(),
             groups: Groups::default(),
             proxies: Proxies::new(random.next()),
             conflicts: Conflicts::new(config.conflict_probing, config.on_conflict, random.next()),
@@ -228,6 +231,7 @@ impl Speaker {
         self.publication
             .poll_output()
             .or_else(|| self.outputs.pop_front())
+            .or_else(|| self.attention.poll_output())
             .or_else(|| self.groups.poll_output())
             .or_else(|| self.announcer.poll_output().map(Output::Announce))
             .or_else(|| self.conflicts.poll_output().map(Output::Probe))
@@ -341,7 +345,9 @@ impl Speaker {
         }
         for name in &concern.eips {
             let link = self.cluster.link_of(name);
-            self.groups.handle_eip(name, self.cluster.eips.get(name), link);
+            let eip = self.cluster.eips.get(name);
+            self.attention.handle_eip(name, eip, link);
+            self.groups.handle_eip(name, eip, link);
         }
         if reach {
             self.neighbors.handle_targets(&self.cluster.targets(), now);
@@ -462,6 +468,7 @@ impl Speaker {
         while let Some(((link, address), goes_on)) = self.conflicts.poll_moved() {
             self.groups.handle_trial(link, address, goes_on);
         }
+        self.attention.attend(&self.listening, |link| self.neighbors.seeks_proof(link));
         if let Standing::Speak(..) = &self.standing
             && let Some(until) = self.election.until()
             && self.publication.is_clear()

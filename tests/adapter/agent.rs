@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use porter_backends::{Reporter, clock, drive, kube::Timeouts, port::Links};
 use porter_core::{
-    Answers, Config, Generation, Identity, Input, Instant, IsAt, LeaseTiming, Link, LinkName,
+    Answers, Config, Generation, Heed, Identity, Input, Instant, IsAt, LeaseTiming, Link, LinkName,
     MacAddr, OnConflict, Probe, Probing, Speaker,
 };
 use porter_sim::apiserver::Resource;
@@ -52,6 +52,8 @@ impl Links for Lan {
             Link { mac: NODE1, addresses: vec![net], gateways: BTreeSet::new(), carrier: true };
         self.news.extend(links.into_iter().map(|name| Input::Link(name, Ok(link.clone()))));
     }
+
+    fn heed(&mut self, _: LinkName, _: Heed) {}
 
     fn join(&mut self, _: LinkName, _: Ipv6Addr) {}
 

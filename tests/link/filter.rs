@@ -1,12 +1,17 @@
 //! Which frames wake a responder: crafted ones, put on the wire by another host.
 
-use porter_backends::link::{Lan, Outcome};
-use porter_core::Silence;
+use std::net::IpAddr;
+
+use porter_backends::{
+    link::{Lan, Outcome},
+    port::Links as _,
+};
+use porter_core::{Heed, Silence};
 
 use crate::{
     apart::apart,
     host::{Host, eventually},
-    lan::{EIP, NODE, OWN, eth0, leading},
+    lan::{EIP, NODE, OTHER_NODE, OWN, eth0, leading, name, settled},
 };
 
 /// Somebody asks everybody for the EIP. A test that looks for something else changes some bytes.
@@ -77,6 +82,36 @@ fn what_is_strangers_business_wakes_nobody() {
             put(&other, &lan, &frame).await;
             assert_eq!(met(&lan), before + 1, "{frame:02x?}");
         }
+    });
+}
+
+#[test]
+fn questions_that_need_not_be_heard_wake_nobody_be_the_responder_old_or_new() {
+    apart(async || {
+        let (cable, other) = eth0().await;
+        let mut lan = leading([(EIP, Err(Silence::NoEndpoint))]).await;
+        let outcomes = lan.outcomes();
+        let count = |outcome| outcomes.count(outcome);
+        let hears = async |lan: &Lan, frame: &[u8]| {
+            let (before, asked) = (met(lan), count(EIP_ASKED_FOR));
+            other.send(&[frame, &with(0, &[])]);
+            let seen = eventually(async || count(EIP_ASKED_FOR) > asked);
+            assert!(seen.await, "a question about the EIP has not passed");
+            met(lan) > before + 1
+        };
+        let about_another = with(41, &[1]);
+        let gratuitous = with(38, &[172, 22, 0, 100]);
+
+        assert!(hears(&lan, &about_another).await);
+        let IpAddr::V4(eip) = EIP else { unreachable!("it is one of IPv4") };
+        lan.heed(name(), Heed::Only([eip..=eip].into()));
+        assert!(!hears(&lan, &about_another).await);
+        assert!(hears(&lan, &gratuitous).await);
+        cable.change_mac(OTHER_NODE).await;
+        settled(&mut lan, |seen| seen.is_some_and(|seen| seen.mac == OTHER_NODE)).await;
+        assert!(!hears(&lan, &about_another).await);
+        lan.heed(name(), Heed::Everything);
+        assert!(hears(&lan, &about_another).await);
     });
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Config, Event, Generation, Got, IsAt, Kind, LeaseRecord, LeaseTiming, LinkName,
+    Answers, Config, Event, Generation, Got, Heed, IsAt, Kind, LeaseRecord, LeaseTiming, LinkName,
     Listing, NodeName, OnConflict, Probe, Probing, Read, ReadId, Timestamp, Version, Write,
     WriteId, Written,
 };
@@ -93,6 +93,8 @@ impl Links for Ports {
     }
 
     fn listen(&mut self, _: BTreeSet<LinkName>) {}
+
+    fn heed(&mut self, _: LinkName, _: Heed) {}
 
     fn join(&mut self, _: LinkName, _: Ipv6Addr) {}
 

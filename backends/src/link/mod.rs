@@ -34,7 +34,7 @@ use std::{
 
 use async_trait::async_trait;
 use porter_core::{
-    Answers, Generation, Input, Instant, IsAt, LinkName, Probe, Unroutable, Unusable, WhoHas,
+    Answers, Generation, Heed, Input, Instant, IsAt, LinkName, Probe, Unroutable, Unusable, WhoHas,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, trace, warn};
@@ -76,6 +76,8 @@ pub struct Lan {
     /// Facts about links that [`Links::next`] has not told yet.
     news: VecDeque<Input>,
     wanted: BTreeSet<LinkName>,
+    /// What is to be heard on wanted links, where it is not everything.
+    heeds: BTreeMap<LinkName, Heed>,
     /// The groups to be in on each link, be it wanted or not.
     groups: BTreeMap<LinkName, BTreeSet<Ipv6Addr>>,
     responders: BTreeMap<LinkName, Responder>,
@@ -131,6 +133,7 @@ impl Lan {
             routes: BTreeMap::new(),
             news: VecDeque::new(),
             wanted: BTreeSet::new(),
+            heeds: BTreeMap::new(),
             groups: BTreeMap::new(),
             responders: BTreeMap::new(),
             deaf: BTreeMap::new(),
@@ -205,6 +208,9 @@ impl Lan {
             let groups = self.groups.get(&link).cloned().unwrap_or_default();
             match Responder::start(link, seen, groups, self.common.clone()) {
                 Ok(responder) => {
+                    if let Some(heed) = self.heeds.get(&link) {
+                        responder.station.heed(heed);
+                    }
                     info!(%link, mac = %seen.link.mac, "listening on {link}");
                     self.responders.insert(link, responder);
                     self.deaf.remove(&link);
@@ -277,8 +283,16 @@ impl Links for Lan {
     }
 
     fn listen(&mut self, links: BTreeSet<LinkName>) {
+        self.heeds.retain(|link, _| links.contains(link));
         self.wanted = links;
         self.staff();
+    }
+
+    fn heed(&mut self, link: LinkName, heed: Heed) {
+        if let Some(responder) = self.responders.get(&link) {
+            responder.station.heed(&heed);
+        }
+        self.heeds.insert(link, heed);
     }
 
     fn join(&mut self, link: LinkName, group: Ipv6Addr) {

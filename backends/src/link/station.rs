@@ -14,7 +14,7 @@ use std::{
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use porter_core::{
-    Asked, Generation, Input, Instant, IsAt, Limits, Link, LinkName, Probe, Silence, WhoHas,
+    Asked, Generation, Heed, Input, Instant, IsAt, Limits, Link, LinkName, Probe, Silence, WhoHas,
     wire::{self, Dropped, Heard, Own},
 };
 use rustix::{
@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     discovery::{Discovery, MESSAGE_LEN_MAX},
+    filter,
     outcome::{Outcome, Outcomes},
     pulse::Pulse,
     socket,
@@ -146,6 +147,11 @@ impl Station {
             self.own.store(Arc::new(now));
         }
         fits
+    }
+
+    /// Hears no more than what is to be heeded, where the kernel can tell it.
+    pub(crate) fn heed(&self, heed: &Heed) {
+        filter::attach(&self.listener, heed);
     }
 
     /// No snapshot older than this is answered from any more.

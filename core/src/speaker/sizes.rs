@@ -69,6 +69,7 @@ impl Speaker {
         by_objects.extend(cluster.sizes());
         by_objects.extend(ledger.sizes_by_objects(objects));
         by_objects.extend(neighbors.sizes(cluster.n_targets(), links));
+        by_objects.extend(self.attention.sizes(cluster.eips.len(), self.listening.len()));
         by_objects.extend(self.groups.sizes(cluster.eips.len(), objects));
         by_objects.extend(self.proxies.sizes(nodes));
         by_objects.extend(self.publication.sizes(objects));
@@ -84,9 +85,10 @@ impl Speaker {
     }
 
     fn n_outputs(&self) -> usize {
-        let Self { publication, announcer, conflicts, groups, neighbors, proxies, .. } = self;
+        let Self { publication, announcer, attention, conflicts, groups, neighbors, .. } = self;
         let of_parts = publication.n_outputs() + announcer.n_outputs() + neighbors.n_outputs();
-        let of_parts = of_parts + conflicts.n_outputs() + groups.n_outputs();
-        of_parts + proxies.n_outputs() + self.outputs.len()
+        let of_parts =
+            of_parts + attention.n_outputs() + conflicts.n_outputs() + groups.n_outputs();
+        of_parts + self.proxies.n_outputs() + self.outputs.len()
     }
 }

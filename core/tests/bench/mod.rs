@@ -17,7 +17,7 @@ use std::{
 pub(crate) use acts::*;
 pub(crate) use api::{Api, is_held};
 use porter_core::{
-    Answers, Config, ConflictProbing, Eip, EipName, Endpoint, Event, Family, Generation, Got,
+    Answers, Config, ConflictProbing, Eip, EipName, Endpoint, Event, Family, Generation, Got, Heed,
     Identity, Ingress, Input, Instant, IsAt, Kind, LeaseRecord, LeaseTiming, Link, LinkName,
     MacAddr, Node, NodeName, OnConflict, Output, Probe, Probing, ProxyHealth, Read, ReadError,
     ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError,
@@ -45,6 +45,8 @@ pub(crate) struct Bench {
     pub(crate) left: bool,
     /// The groups that it is in.
     pub(crate) groups: BTreeSet<(LinkName, Ipv6Addr)>,
+    /// What was said last of what has to be heard on a link.
+    pub(crate) heeds: BTreeMap<LinkName, Heed>,
     /// The links that are to be listened on.
     pub(crate) listening: BTreeSet<LinkName>,
     /// Nodes' addresses that nobody answers for on the LAN.
@@ -163,6 +165,7 @@ impl Bench {
             written: Vec::new(),
             left: false,
             groups: BTreeSet::new(),
+            heeds: BTreeMap::new(),
             listening: BTreeSet::new(),
             mute: BTreeSet::new(),
             own: mac(3),
@@ -377,6 +380,7 @@ impl Bench {
                 self.speaker.handle_input(Input::Checked(node, health), self.now);
             }
             Output::Event(event) => self.events.push(event),
+            Output::Heed(link, heed) => drop(self.heeds.insert(link, heed)),
             Output::Left => self.left = true,
             Output::Join(link, group) => {
                 assert!(self.groups.insert((link, group)), "{group} is joined already");
@@ -384,7 +388,10 @@ impl Bench {
             Output::Quit(link, group) => {
                 assert!(self.groups.remove(&(link, group)), "{group} was not joined");
             }
-            Output::Listen(links) => self.listening = links,
+            Output::Listen(links) => {
+                self.heeds.retain(|link, _| links.contains(link));
+                self.listening = links;
+            }
             Output::Permit(until) => self.until = until,
             Output::Probe(probe) if probe.is_for_conflicts() => self.contest(probe),
             Output::Probe(probe) => {

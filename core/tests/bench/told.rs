@@ -1,6 +1,6 @@
 //! What a person reads: conditions and events, as text.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use porter_core::{
     About, Condition, Eip, EipName, EipStatus, Ingress, Namespace, NamespaceName, Service,
@@ -37,6 +37,19 @@ impl Bench {
     /// Lets everything be written and said, bad news too.
     pub(crate) fn calm(&mut self) {
         self.run(Duration::from_secs(4));
+        self.check_heeded();
+    }
+
+    /// Makes sure that what is answered is heard of.
+    pub(crate) fn check_heeded(&self) {
+        for (link, eip, _) in self.answers.iter() {
+            if let (Some(heed), IpAddr::V4(eip)) = (self.heeds.get(&link), eip) {
+                assert!(
+                    heed.covers(eip),
+                    "{eip} is answered on {link}, and not heard of: {heed:?}"
+                );
+            }
+        }
     }
 
     /// Lets a replica that is cut off find out that nobody else leads either.

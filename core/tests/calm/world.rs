@@ -374,6 +374,7 @@ impl World {
         bench.list();
         bench.run(Duration::from_secs(100));
         assert!(bench.speaker.leads(bench.now), "nobody leads");
+        bench.check_heeded();
         self.check_others();
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use porter_core::{
-    Answers, EipName, Generation, Got, Identity, Input, Instant, IsAt, LeaseRecord, LinkName,
+    Answers, EipName, Generation, Got, Heed, Identity, Input, Instant, IsAt, LeaseRecord, LinkName,
     MacAddr, Output, ReadId, ServiceName, Silence, Speaker, Timestamp, Version, Write, WriteId,
     Written,
 };
@@ -41,6 +41,7 @@ pub(super) struct Checks {
     generation: Generation,
     answers: Arc<Answers>,
     until: Instant,
+    heeds: BTreeMap<LinkName, Heed>,
     groups: BTreeSet<(LinkName, Ipv6Addr)>,
     left: bool,
 }
@@ -60,6 +61,7 @@ impl Checks {
             generation: Generation(0),
             answers: Arc::default(),
             until: Instant::ZERO,
+            heeds: BTreeMap::new(),
             groups: BTreeSet::new(),
             left: false,
         }
@@ -145,7 +147,12 @@ impl Checks {
     pub(super) fn wanted(&mut self, output: &Output, speaker: &Speaker, now: Instant) {
         match output {
             Output::Announce(is_at) => self.announced(is_at, now),
-            Output::Check(..) | Output::Event(_) | Output::Listen(_) | Output::Route(_) => {}
+            Output::Check(..) | Output::Event(_) | Output::Route(_) => {}
+            Output::Heed(link, heed) => {
+                assert_ne!(self.heeds.get(link), Some(heed), "it was told on {link} before");
+                self.heeds.insert(*link, heed.clone());
+            }
+            Output::Listen(links) => self.heeds.retain(|link, _| links.contains(link)),
             Output::Join(link, group) => {
                 assert!(self.groups.insert((*link, *group)), "{group} is joined already");
             }

@@ -252,6 +252,7 @@ impl Replica {
                 }
             }
             Output::Check(..)
+            | Output::Heed(..)
             | Output::Join(..)
             | Output::Listen(_)
             | Output::Permit(_)
@@ -288,6 +289,7 @@ impl Replica {
             Output::Write(id, write) => self.writes.push_back((id, write)),
             Output::Announce(_)
             | Output::Event(_)
+            | Output::Heed(..)
             | Output::Join(..)
             | Output::Left
             | Output::Listen(_)

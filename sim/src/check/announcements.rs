@@ -109,6 +109,7 @@ impl Announcements {
             }
             Output::Check(..)
             | Output::Event(_)
+            | Output::Heed(..)
             | Output::Join(..)
             | Output::Left
             | Output::Listen(_)

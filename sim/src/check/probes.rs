@@ -89,6 +89,7 @@ impl Probes {
             Output::Announce(_)
             | Output::Check(..)
             | Output::Event(_)
+            | Output::Heed(..)
             | Output::Join(..)
             | Output::Left
             | Output::Listen(_)

@@ -43,12 +43,13 @@ pub(crate) enum Sometimes {
     TakenByExpiry,
     TakenByRelease,
     TooOften,
+    Unheeded,
     VerdictLost,
     WatchLost,
 }
 
 impl Sometimes {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::Ambiguous,
         Self::ClaimRefused,
         Self::Conflict,
@@ -76,6 +77,7 @@ impl Sometimes {
         Self::TakenByExpiry,
         Self::TakenByRelease,
         Self::TooOften,
+        Self::Unheeded,
         Self::VerdictLost,
         Self::WatchLost,
     ];
@@ -113,6 +115,7 @@ impl Sometimes {
             Self::TakenByExpiry => "a Lease was taken over after it expired",
             Self::TakenByRelease => "a Lease was taken over after it was released",
             Self::TooOften => "a host asked too often to be answered each time",
+            Self::Unheeded => "a question about no EIP was kept away",
             Self::VerdictLost => "a writer never learned what became of its write",
             Self::WatchLost => "a watch was lost, and begun anew",
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use porter_core::{
-    Answers, Asked, Config, Generation, Identity, Input, Instant, IsAt, Kind, Limits, Link,
+    Answers, Asked, Config, Generation, Heed, Identity, Input, Instant, IsAt, Kind, Limits, Link,
     LinkName, Output, Probe, Probing, Silence, Speaker, Unroutable, WhoHas, Write,
 };
 
@@ -72,6 +72,8 @@ pub(crate) struct Process {
     announces_until: Moment,
     answers_until: Moment,
     listens: BTreeSet<LinkName>,
+    /// What it hears of what is asked by ARP.
+    pub(super) heed: Heed,
     /// In which groups of IPv6 it hears questions.
     pub(super) groups: BTreeSet<Ipv6Addr>,
     /// The holder of the Lease that the transcript named last.
@@ -163,6 +165,7 @@ impl World {
             announces_until: Moment::ZERO,
             answers_until: Moment::ZERO,
             listens: BTreeSet::new(),
+            heed: Heed::default(),
             groups: BTreeSet::new(),
             holder: None,
             wake_at: None,
@@ -329,6 +332,7 @@ impl World {
                 self.log(format!("{name} ends"));
                 self.end(id);
             }
+            Output::Heed(_, heed) => process.heed = heed,
             Output::Listen(links) => process.listens = links,
             Output::Join(_, group) => drop(process.groups.insert(group)),
             Output::Quit(_, group) => drop(process.groups.remove(&group)),
@@ -468,6 +472,15 @@ impl World {
         let busy_until = thread(process);
         *busy_until = leaves_at.max(*busy_until);
         self.queue.push(*busy_until, Event::Speech(id, incarnation, frame));
+    }
+
+    /// Whether a question of ARP has to be heard there. What need not be is not: a filter in the kernel
+    /// keeps it away.
+    pub(super) fn heeds(&self, id: ReplicaId, target: IpAddr) -> bool {
+        match (&self.replicas[id].process, target) {
+            (Some(process), IpAddr::V4(target)) => process.heed.covers(target),
+            (None, IpAddr::V4(_)) | (_, IpAddr::V6(_)) => true,
+        }
     }
 
     pub(super) fn listens(&self, id: ReplicaId) -> bool {

@@ -223,13 +223,15 @@ impl World {
             }
             Says::Ping { .. } | Says::Pong { .. } => return,
         };
-        if let Task::Answer(question) = &task
-            && question.asker.0.is_unspecified()
-        {
-            let probed = Task::Input(Input::Probed(*question));
-            self.task_after(id, std::time::Duration::ZERO, probed);
-        }
-        if matches!(task, Task::Answer(_)) {
+        if let Task::Answer(question) = &task {
+            if !self.heeds(id, question.target) {
+                self.checks.seen.hit(Sometimes::Unheeded);
+                return;
+            }
+            if question.asker.0.is_unspecified() {
+                let probed = Task::Input(Input::Probed(*question));
+                self.task_after(id, std::time::Duration::ZERO, probed);
+            }
             let stirred = Task::Input(Input::Stirred(eth0()));
             self.task_after(id, std::time::Duration::ZERO, stirred);
         }

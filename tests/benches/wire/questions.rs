@@ -3,6 +3,7 @@
 use std::{
     iter,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
 };
 
 use clap::ValueEnum;
@@ -72,6 +73,13 @@ impl Family {
             Self::V6 => (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xaa, low.into()).into(), mac),
         }
     }
+}
+
+/// So many EIPs of IPv4.
+pub(crate) fn range(n_eips: usize) -> RangeInclusive<Ipv4Addr> {
+    let last = u16::try_from(n_eips - 1).expect("they have one subnet");
+    let first = Ipv4Addr::new(10, 1, 0, 0);
+    first..=Ipv4Addr::from_bits(first.to_bits() + u32::from(last))
 }
 
 /// Frames to be sent over and over, and what is told of their answers.

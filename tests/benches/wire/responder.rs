@@ -5,7 +5,7 @@ use std::{
 };
 
 use porter_backends::{clock, link::Lan, port::Links};
-use porter_core::{Answers, Generation, Input, LinkName, MacAddr, wire};
+use porter_core::{Answers, Generation, Heed, Input, LinkName, MacAddr, wire};
 use rtnetlink::packet_route::address::AddressHeaderFlags;
 use tokio::{task, time};
 
@@ -13,7 +13,7 @@ use crate::{
     cpu::Thread,
     generator::Generator,
     host::{self, Cable, Host, SOON},
-    questions::Family,
+    questions::{Family, range},
 };
 
 const NODE: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
@@ -75,6 +75,8 @@ impl Responder {
                 }
                 let answers: Answers =
                     eips(0..numbers.end).map(|eip| (*link, eip, Ok(NODE))).collect();
+                // As an agent does of one Eip.
+                lan.heed(*link, Heed::Only([range(numbers.end)].into()));
                 *generation += 1;
                 lan.publish(Arc::new(answers), Generation(*generation));
                 silenced(lan, Generation(*generation)).await?;

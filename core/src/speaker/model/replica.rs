@@ -160,6 +160,7 @@ impl Replica {
                 }
                 Output::Check(..) => unreachable!("nobody asks for kube-proxy"),
                 Output::Event(_)
+                | Output::Heed(..)
                 | Output::Join(..)
                 | Output::Listen(_)
                 | Output::Quit(..)
