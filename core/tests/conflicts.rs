@@ -621,6 +621,20 @@ fn an_address_that_is_yielded_and_not_named_is_replaced_and_left_alone_until_it_
 }
 
 #[test]
+fn what_was_claimed_while_there_was_nothing_to_answer_with_is_replaced_as_soon_as_there_is() {
+    let mut bench = serving(OnConflict::Yield);
+    bench.endpoints(&web(), &[]);
+    bench.rivals.insert(eip(188), (STRANGER, STRANGER));
+    bench.run(secs(75));
+    assert_eq!(bench.shown(&web()).ingress, [shows(188)]);
+    bench.endpoints(&web(), &["node3"]);
+    bench.pump();
+    assert_eq!(bench.answers.entry(eth0(), eip(188)), None, "it waits for nothing else");
+    bench.calm();
+    assert_eq!((bench.ask(188), bench.ask(189)), (None, Some(mac(9))));
+}
+
+#[test]
 fn where_no_other_address_is_free_a_yielded_one_is_given_back_all_the_same_and_comes_again() {
     let mut bench = serving(OnConflict::Yield);
     bench.edit_eip(&pool(), |eip| eip.address = "172.22.0.188".to_owned());

@@ -198,6 +198,10 @@ impl Controller {
             let followers = sharers.iter().filter(|(sharer, _)| *sharer != name);
             self.services.extend(followers.map(|(sharer, _)| (*sharer).clone()));
         }
+        if changed && answers.iter().any(|answer| answer.is_at == Err(Silence::Conflict)) {
+            // What is left to somebody else may be given up, which is seen by what is answered.
+            self.services.insert(name.clone());
+        }
         let roams = head.is_none() && roams(&spots, placed.as_ref());
         self.load.place(name, heads);
         self.load.answer_meanwhile(name, meanwhile.filter(|_| head.is_none()));
