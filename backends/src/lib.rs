@@ -22,6 +22,7 @@ pub mod port;
 mod report;
 #[cfg(target_os = "linux")]
 mod tally;
+pub mod view;
 
 #[cfg(target_os = "linux")]
 pub use drive::drive;

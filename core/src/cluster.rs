@@ -19,7 +19,7 @@ use crate::{
     neighbor::Target,
     placement::{self, Candidates, Obstacle},
     reach::Reach,
-    request::Request,
+    request::{NotOurs, Request},
     store::{ENDED_MAX, Listing, Store},
 };
 
@@ -368,9 +368,20 @@ impl Cluster {
 
     /// What a Service asks of us, if it is ours.
     pub(crate) fn request(&self, service: &Service) -> Option<Request> {
-        let request = Request::of(service)?;
-        let named = request.eip.as_ref().and_then(|eip| self.eips.get(&eip.value));
-        (request.layer2 || named.is_some_and(ipam::is_layer2)).then_some(request)
+        self.read(service).ok()
+    }
+
+    /// What a Service asks of us, or why it is not ours.
+    pub(crate) fn read(&self, service: &Service) -> Result<Request, NotOurs> {
+        let request = Request::read(service)?;
+        match &request.eip {
+            Some(named) if !request.layer2 => match self.eips.get(&named.value) {
+                Some(eip) if ipam::is_layer2(eip) => Ok(request),
+                Some(_) => Err(NotOurs::OtherEip(named.value.clone())),
+                None => Err(NotOurs::NoEip(named.value.clone())),
+            },
+            Some(_) | None => Ok(request),
+        }
     }
 
     /// Whether a Service carries a finalizer that is ours to remove: it is one that this project
@@ -424,6 +435,11 @@ impl Cluster {
         family: Family,
     ) -> Option<IpAddr> {
         self.reach.usable(link, family).get(node).copied()
+    }
+
+    /// What the API server says against a node, on whichever link.
+    pub(crate) fn bar(&self, node: &Node) -> Option<Obstacle> {
+        placement::bar(node, self.excludes)
     }
 
     /// Why a node may not be answered on a link.

@@ -32,6 +32,7 @@ mod limits;
 mod load;
 mod names;
 mod neighbor;
+mod observer;
 mod placement;
 mod proxy;
 mod publication;
@@ -43,6 +44,7 @@ mod speaker;
 mod store;
 mod table;
 mod time;
+mod whereabouts;
 pub mod wire;
 
 pub use answer::{Answers, IsAt, Silence, WhoHas};
@@ -69,8 +71,11 @@ pub use names::{
     EipName, Identity, LinkName, NamespaceName, Namespaced, NodeName, ServiceName, SliceName, Uid,
 };
 pub use neighbor::Doubts;
+pub use observer::{Asks, Explanation, Held, Observer, Prospect, Standing};
 pub use pnet::util::MacAddr;
 pub use range::{AddressRange, RangeError};
+pub use request::NotOurs;
 pub use speaker::{Pool, Size, Sizes, Speaker};
 pub use store::Listing;
 pub use time::{Instant, Timestamp};
+pub use whereabouts::Whereabouts;

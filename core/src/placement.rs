@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::{
-    Family, Link, Node, NodeName, Service, Slice, Texts, TrafficPolicy, Uid, keys, random,
+    Endpoint, Family, Link, Node, NodeName, Service, Slice, Texts, TrafficPolicy, Uid, keys, random,
 };
 
 /// The usable nodes of one link and family, with their addresses there.
@@ -121,18 +121,21 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The nodes with an endpoint that can take traffic, by name, each once; `None` if there is no such
-/// endpoint, not even one without a node.
-///
-/// As kube-proxy does (KEP-1669): ready endpoints, and if there are none, those that still serve
-/// while they terminate.
-pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<SmallVec<[&'a NodeName; 4]>> {
+/// The endpoints that take traffic, as for kube-proxy (KEP-1669): those that are ready, and if there are
+/// none, those that still serve while they terminate.
+pub(crate) fn takers<'a>(slices: &[&'a Slice]) -> impl Iterator<Item = &'a Endpoint> {
     let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let any_ready = endpoints.clone().any(|endpoint| endpoint.ready);
-    let mut usable = endpoints.filter(|endpoint| match any_ready {
+    endpoints.filter(move |endpoint| match any_ready {
         true => endpoint.ready,
         false => endpoint.serving && endpoint.terminating,
-    });
+    })
+}
+
+/// The nodes with an endpoint that takes traffic, by name, each once; `None` if there is no such
+/// endpoint, not even one without a node.
+pub(crate) fn endpoint_nodes<'a>(slices: &[&'a Slice]) -> Option<SmallVec<[&'a NodeName; 4]>> {
+    let mut usable = takers(slices);
     let first = usable.next()?;
     let nodes = usable.chain([first]).filter_map(|endpoint| endpoint.node.as_ref());
     let mut nodes: SmallVec<_> = nodes.collect();
@@ -177,9 +180,10 @@ pub(crate) enum Obstacle {
     OutOfService,
 }
 
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Obstacle {
+    /// A clause that follows the name of the node.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
             Self::AmbiguousMac => "is claimed by several MACs on the LAN",
             Self::Dead => "does not answer on the LAN",
             Self::Deleting => "is being deleted",
@@ -190,7 +194,13 @@ impl fmt::Display for Obstacle {
             Self::NetworkUnavailable => "has its network unavailable",
             Self::NotReady => "is not Ready",
             Self::OutOfService => "has the taint node.kubernetes.io/out-of-service",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -206,14 +216,7 @@ pub(crate) fn usable_address(
     family: Family,
     excludes: bool,
 ) -> Result<IpAddr, Obstacle> {
-    let barred = [
-        (node.metadata.deleting, Obstacle::Deleting),
-        (node.out_of_service, Obstacle::OutOfService),
-        (!node.ready, Obstacle::NotReady),
-        (node.network_unavailable, Obstacle::NetworkUnavailable),
-        (excludes && node.excluded, Obstacle::Excluded),
-    ];
-    if let Some((_, obstacle)) = barred.into_iter().find(|(barred, _)| *barred) {
+    if let Some(obstacle) = bar(node, excludes) {
         return Err(obstacle);
     }
     let text = keys::LAYER2.find(&node.metadata.annotations).map(|(_, text)| text.trim());
@@ -224,6 +227,18 @@ pub(crate) fn usable_address(
     let mut addresses = named.chain(own).filter(|&address| Family::of(address) == family);
     let on_link = |address: &IpAddr| link.owns(*address) || link.address_beside(*address).is_some();
     addresses.find(on_link).ok_or(Obstacle::NoAddress)
+}
+
+/// What the API server says against a node, on whichever link.
+pub(crate) fn bar(node: &Node, excludes: bool) -> Option<Obstacle> {
+    let bars = [
+        (node.metadata.deleting, Obstacle::Deleting),
+        (node.out_of_service, Obstacle::OutOfService),
+        (!node.ready, Obstacle::NotReady),
+        (node.network_unavailable, Obstacle::NetworkUnavailable),
+        (excludes && node.excluded, Obstacle::Excluded),
+    ];
+    bars.into_iter().find(|(bars, _)| *bars).map(|(_, obstacle)| obstacle)
 }
 
 /// The addresses that a node has, on whichever link: no Service may have them.

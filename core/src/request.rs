@@ -80,14 +80,80 @@ impl fmt::Display for Contradiction {
     }
 }
 
+/// Why a Service is none of ours.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NotOurs {
+    /// It is being deleted.
+    Deleting,
+    /// It names no protocol, and an Eip that there is not.
+    NoEip(EipName),
+    /// It names neither a protocol nor an Eip.
+    NoProtocol,
+    /// It names no protocol, and an Eip of another protocol.
+    OtherEip(EipName),
+    /// It has the class of another load balancer.
+    OtherClass(String),
+    /// It names another protocol.
+    OtherProtocol(String),
+    /// It is of another type than LoadBalancer.
+    OtherType,
+    /// It does not ask for us.
+    Unasked,
+}
+
+impl fmt::Display for NotOurs {
+    /// A clause about the Service, and what to do if it is meant to be ours.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = keys::PROTOCOL.spelled(Spelling::Porter);
+        let layer2 = keys::LAYER2_PROTOCOL;
+        match self {
+            Self::Deleting => f.write_str("it is being deleted"),
+            Self::NoEip(eip) => write!(f, "it names the Eip {eip}, and there is none of this name"),
+            Self::NoProtocol => {
+                write!(
+                    f,
+                    "it names neither a protocol nor an Eip; annotate it with {protocol}: {layer2}"
+                )
+            }
+            Self::OtherEip(eip) => write!(
+                f,
+                "it names the Eip {eip}, whose spec.protocol is not {layer2}; name another, or annotate \
+                 the Service with {protocol}: {layer2}"
+            ),
+            Self::OtherClass(class) => write!(
+                f,
+                "spec.loadBalancerClass {class:?} is another load balancer's; that of Porter is {}, and it \
+                 is chosen when a Service is created",
+                keys::CLASS
+            ),
+            Self::OtherProtocol(other) => {
+                write!(f, "the annotation {protocol} is {other:?}; set it to {layer2}")
+            }
+            Self::OtherType => f.write_str("its type is not LoadBalancer; set spec.type"),
+            Self::Unasked => {
+                write!(
+                    f,
+                    "it does not ask for Porter; annotate it with {}: porter",
+                    keys::LOAD_BALANCER
+                )
+            }
+        }
+    }
+}
+
 impl Request {
     /// What `service` asks of us; `None` if it is not ours.
+    pub(crate) fn of(service: &Service) -> Option<Self> {
+        Self::read(service).ok()
+    }
+
+    /// What `service` asks of us, or why it is not ours.
     ///
     /// Ours is a Service of type LoadBalancer that is not being deleted, with the class
     /// [`keys::CLASS`], or with no class and the annotation [`keys::LOAD_BALANCER`]. A Service that
     /// names a protocol other than layer2 is somebody else's. One that names none is ours if it
     /// names an Eip that is layer2; the original's default protocol, bgp, is not spoken here.
-    pub(crate) fn of(service: &Service) -> Option<Self> {
+    pub(crate) fn read(service: &Service) -> Result<Self, NotOurs> {
         let annotations = &service.metadata.annotations;
         let by_class = service.class.as_deref() == Some(keys::CLASS);
         let by_annotation = match annotations.get(keys::LOAD_BALANCER).map(|text| text.trim()) {
@@ -95,21 +161,28 @@ impl Request {
             Some("openelb") if service.class.is_none() => Some(Spelling::OpenElb),
             Some(_) | None => None,
         };
-        if !service.load_balancer || service.metadata.deleting {
-            return None;
+        if service.metadata.deleting {
+            return Err(NotOurs::Deleting);
         }
-        let spelling = by_annotation.or_else(|| by_class.then_some(Spelling::Porter))?;
+        if !service.load_balancer {
+            return Err(NotOurs::OtherType);
+        }
+        let spelling = by_annotation.or_else(|| by_class.then_some(Spelling::Porter));
+        let spelling = spelling.ok_or_else(|| match &service.class {
+            Some(class) => NotOurs::OtherClass(class.clone()),
+            None => NotOurs::Unasked,
+        })?;
         let eip = annotated(service, keys::EIP);
         let layer2 = match keys::PROTOCOL.find(annotations) {
             Some((_, keys::LAYER2_PROTOCOL)) => true,
-            Some(_) => return None,
+            Some((_, other)) => return Err(NotOurs::OtherProtocol(other.to_owned())),
             None if by_class => true,
             None if eip.is_some() => false,
-            None => return None,
+            None => return Err(NotOurs::NoProtocol),
         };
         let address = requested_ip(service).or_else(|| annotated(service, keys::REQUESTED_IP));
         let parsed = |text: &str| text.parse().map_err(|_| text.to_owned());
-        Some(Self {
+        Ok(Self {
             spelling,
             layer2,
             eip: eip.map(|eip| Asked { field: eip.field, value: EipName::from(eip.value) }),

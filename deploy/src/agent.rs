@@ -1,12 +1,8 @@
 //! `porter agent`: one replica of the load balancer, as it runs in a cluster.
 
-use std::{
-    env, error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr,
-    time::Duration,
-};
+use std::{error::Error, net::SocketAddr, process::ExitCode, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use porter_backends::{
     Error as Failure, Reporter, clock, drive,
     http::{Http, Sources},
@@ -14,8 +10,7 @@ use porter_backends::{
     link::Lan,
 };
 use porter_core::{
-    ConflictProbing, Identity, LeaseTiming, Namespaced, OnConflict, Probing, ProbingError, Speaker,
-    TimingError,
+    ConflictProbing, Identity, LeaseTiming, OnConflict, Probing, ProbingError, Speaker, TimingError,
 };
 use tokio::{
     runtime, select,
@@ -25,7 +20,7 @@ use tokio::{
 use tracing::info;
 use uuid::Uuid;
 
-use crate::{log::Log, memory};
+use crate::{log::Log, memory, target::Target};
 
 /// How much later than it was checked a frame may leave this host.
 const MARGIN: Duration = Duration::from_millis(100);
@@ -42,16 +37,8 @@ const DRIFT_PPM: u32 = 10_000;
 /// `porter crd`).
 #[derive(Args, Debug)]
 pub(crate) struct Agent {
-    /// How to reach the API server. Otherwise $KUBECONFIG, ~/.kube/config, or the service account
-    /// of the pod, in this order.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The namespace of the Lease. Otherwise $OPENELB_NAMESPACE, or porter-system.
-    #[arg(long, env = "PORTER_NAMESPACE")]
-    namespace: Option<String>,
-    /// The name of the Lease.
-    #[arg(long, value_name = "NAME", default_value = "porter-speaker")]
-    lease_name: String,
+    #[command(flatten)]
+    target: Target,
     /// Where to tell over HTTP how this replica is: /livez, /readyz and /metrics, for whoever reaches
     /// the address. `off` tells nobody.
     #[arg(long, value_name = "ADDRESS:PORT|off", default_value = "127.0.0.1:7475")]
@@ -225,9 +212,9 @@ impl Agent {
     async fn speak(self, timing: LeaseTiming, probing: Probing) -> Result<(), Failure> {
         let mut lan = Lan::open()?;
         let http = self.http().await?;
-        let lease = Namespaced::new(&self.namespace(), &self.lease_name);
+        let lease = self.target.lease();
         let identity = self.pod.identity();
-        let config = self.cluster().await?;
+        let config = self.target.cluster().await?;
         info!(%identity, %lease, api_server = %config.cluster_url, "starting");
         let timeouts = Timeouts { lease: timing.request_timeout(), ..Timeouts::default() };
         let instance = self.pod.name();
@@ -268,24 +255,6 @@ impl Agent {
         })?;
         info!(%address, "telling over HTTP how this replica is");
         Ok(Some(http))
-    }
-
-    fn namespace(&self) -> String {
-        let namespace = self.namespace.clone().or_else(|| env::var("OPENELB_NAMESPACE").ok());
-        namespace.unwrap_or_else(|| "porter-system".into())
-    }
-
-    async fn cluster(&self) -> Result<Config, Failure> {
-        let Some(file) = &self.kubeconfig else {
-            return Config::infer().await.map_err(|error| {
-                let remedy = "give --kubeconfig FILE, set KUBECONFIG, or run in a pod";
-                Failure::new("finding the API server", format!("{error}; {remedy}"))
-            });
-        };
-        let reading = |error| Failure::new("reading the kubeconfig", error);
-        let kubeconfig = Kubeconfig::read_from(file).map_err(reading)?;
-        let options = KubeConfigOptions::default();
-        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(reading)
     }
 }
 

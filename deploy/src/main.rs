@@ -10,13 +10,15 @@ mod explore;
 mod lab;
 #[cfg(target_os = "linux")]
 mod log;
+mod look;
 #[cfg(target_os = "linux")]
 mod memory;
 mod sim;
+mod target;
 
-use std::{error::Error, process::ExitCode};
+use std::{env, error::Error, path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 #[cfg(target_os = "linux")]
 use self::{agent::Agent, lab::Lab};
@@ -38,8 +40,10 @@ struct Porter {
 enum Command {
     Agent(Box<Agent>),
     Crd(crd::Crd),
+    Explain(look::Explain),
     Lab(Lab),
     Sim(sim::Sim),
+    Status(look::StatusOf),
 }
 
 impl Command {
@@ -47,15 +51,24 @@ impl Command {
         match self {
             Self::Agent(agent) => Ok(agent.run()?),
             Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
+            Self::Explain(explain) => explain.run().map(|()| ExitCode::SUCCESS),
             Self::Lab(lab) => Ok(lab.run()?),
             Self::Sim(sim) => sim.run(),
+            Self::Status(status) => status.run().map(|()| ExitCode::SUCCESS),
         }
     }
 }
 
 #[expect(clippy::print_stderr, reason = "what ends the program is told to whoever started it")]
 fn main() -> ExitCode {
-    match Porter::parse().command.run() {
+    // As a plugin of kubectl it is called by another name, and people type two words.
+    let plugin = env::args_os().next().is_some_and(|name| {
+        Path::new(&name).file_stem().is_some_and(|name| name == "kubectl-porter")
+    });
+    let command = Porter::command();
+    let command = if plugin { command.bin_name("kubectl porter") } else { command };
+    let porter = Porter::from_arg_matches(&command.get_matches());
+    match porter.unwrap_or_else(|error| error.exit()).command.run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("porter: {error}");

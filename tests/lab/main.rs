@@ -13,6 +13,7 @@ mod frames;
 mod kubectl;
 mod lab;
 mod metrics;
+mod operators;
 mod pcapng;
 mod reasons;
 

@@ -19,6 +19,9 @@ struct Case {
     undo: &'static str,
     look: &'static [&'static str],
     says: &'static [&'static str],
+    /// How the operator's tools are asked for it, and what they have to say.
+    asks: &'static str,
+    told: &'static str,
 }
 
 #[test]
@@ -30,7 +33,7 @@ fn kubectl_shows_what_stands_in_the_way_and_what_to_do() {
     let directory = TempDir::new().expect("there is room for a directory");
     let lab = Lab::start(directory.path());
     lab.wait_for("The lab stays up");
-    for Case { title, apply, undo, look, says } in cases() {
+    for Case { title, apply, undo, look, says, asks, told } in cases() {
         let applied = match undo {
             "" => shell(&lab, &format!("kubectl apply -f - <<EOF\n{apply}EOF\n")),
             _ => shell(&lab, &apply),
@@ -46,6 +49,10 @@ fn kubectl_shows_what_stands_in_the_way_and_what_to_do() {
             says.iter().all(|message| all.contains(message))
         };
         lab::until(title, complete);
+        if !asks.is_empty() {
+            let asked = shell(&lab, &format!("{} {asks}", lab::PORTER));
+            assert!(asked.contains(told), "porter {asks} of {title} lacks {told:?}: {asked}");
+        }
         let shows = env::var_os("PORTER_SHOW").is_some();
         if shows {
             eprintln!("== {title}\n{apply}--\n{applied}{said}");
@@ -64,7 +71,12 @@ fn kubectl_shows_what_stands_in_the_way_and_what_to_do() {
     assert!(lab.stop().success());
 }
 
-fn cases() -> Vec<Case> {
+fn cases() -> impl Iterator<Item = Case> {
+    eips().into_iter().chain(services()).chain(conflicts())
+}
+
+/// Eips that cannot be served as they are.
+fn eips() -> Vec<Case> {
     vec![
         Case {
             title: "a malformed address",
@@ -72,6 +84,8 @@ fn cases() -> Vec<Case> {
             undo: "",
             look: &[],
             says: &["spec.address"],
+            asks: "",
+            told: "",
         },
         Case {
             title: "a wrong interface",
@@ -83,6 +97,8 @@ fn cases() -> Vec<Case> {
                 "the node that leads has no interface eth7; correct spec.interface of the Eip, or \
                  run Porter only where it exists",
             ],
+            asks: "status -o wide",
+            told: "the node that leads has no interface eth7; correct spec.interface",
         },
         Case {
             title: "an overlapping Eip",
@@ -94,7 +110,15 @@ fn cases() -> Vec<Case> {
                 "spec.address 172.22.0.200-172.22.0.210 overlaps the older Eip eip-sample-layer2 \
                  (172.22.0.188-172.22.0.200); change the range of one of them",
             ],
+            asks: "status -o wide",
+            told: "overlaps the older Eip eip-sample-layer2",
         },
+    ]
+}
+
+/// Services that wait, or are not answered.
+fn services() -> Vec<Case> {
+    vec![
         Case {
             title: "a pool that is exhausted",
             apply: eip("small", "172.22.0.211", "eth0")
@@ -112,6 +136,8 @@ fn cases() -> Vec<Case> {
                 "no address is free in Eip small (172.22.0.211, 1 address); enlarge spec.address, \
                  create another layer2 Eip, or delete a Service that needs none",
             ],
+            asks: "explain next",
+            told: "no address is free in Eip small (172.22.0.211, 1 address); enlarge spec.address",
         },
         Case {
             title: "no ready endpoint",
@@ -126,6 +152,8 @@ fn cases() -> Vec<Case> {
                 "the Service has no IPv4 endpoint; check that its selector matches the labels of \
                  running pods",
             ],
+            asks: "explain 172.22.0.189",
+            told: "says     NoReadyEndpoint: ",
         },
         Case {
             title: "no usable node",
@@ -141,6 +169,8 @@ fn cases() -> Vec<Case> {
                 "node1 has the taint node.kubernetes.io/out-of-service, node3 has the taint \
                  node.kubernetes.io/out-of-service",
             ],
+            asks: "explain mylbapp-svc-layer2",
+            told: "node3  1 endpoint; has the taint node.kubernetes.io/out-of-service",
         },
         Case {
             title: "two Services on one port of a shared address",
@@ -152,11 +182,10 @@ fn cases() -> Vec<Case> {
                 "kubectl get svc other -o jsonpath={.status.conditions[0].reason}",
             ],
             says: &["NotShareable", "172.22.0.195"],
+            asks: "explain other",
+            told: "says     NotShareable: ",
         },
     ]
-    .into_iter()
-    .chain(conflicts())
-    .collect()
 }
 
 /// Others who have, or mean to take, an address of the pool.
@@ -179,6 +208,8 @@ fn conflicts() -> Vec<Case> {
                 "a host at 52:54:ac:16:00:64 on eth0 meant to take 172.22.0.188 and was told that it is in \
                  use; that did no harm, but if it is to have the address, take it out of the Eip",
             ],
+            asks: "explain 172.22.0.188",
+            told: "who asks on eth0 who has 172.22.0.188 is told ",
         },
         Case {
             title: "somebody has an address that a Service asks for",
@@ -200,6 +231,8 @@ fn conflicts() -> Vec<Case> {
                  minutes",
                 "172.22.0.199 is set aside: a host that is no node has it on eth0, at 52:54:ac:16:00:64",
             ],
+            asks: "explain default/named",
+            told: "172.22.0.199 is not given: a host that is no node has it on eth0",
         },
         Case {
             title: "somebody claims an address that a Service has",
@@ -219,6 +252,8 @@ fn conflicts() -> Vec<Case> {
                  host, or give the Service another",
                 "Warning  AddressConflict  ",
             ],
+            asks: "explain 172.22.0.188",
+            told: "says     ForeignHost: a host that is no node of this cluster claims 172.22.0.188 on eth0",
         },
     ]
 }

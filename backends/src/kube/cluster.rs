@@ -40,6 +40,10 @@ use super::{
 };
 use crate::{Error, port::Cluster};
 
+/// What to do where the kind `Eip` is not known.
+pub(super) const CRD_REMEDY: &str =
+    "the API server does not know this kind; install it with `porter crd | kubectl apply -f -`";
+
 /// How many facts may wait to be taken in before watches are read no further.
 const FACTS_MAX: usize = 64;
 
@@ -227,7 +231,7 @@ fn no_orders<O>() -> mpsc::UnboundedReceiver<O> {
     mpsc::unbounded_channel().1
 }
 
-fn client(config: &Config, connect_timeout: Duration) -> Result<Client, Error> {
+pub(super) fn client(config: &Config, connect_timeout: Duration) -> Result<Client, Error> {
     let mut config = config.clone();
     config.connect_timeout = Some(connect_timeout);
     // A request that is repeated unseen would turn its own success into a conflict.
@@ -242,11 +246,9 @@ async fn look_for_eips(client: &Client, limit: Duration) -> Result<(), Error> {
         .list(&ListParams::default().limit(1))
         .expect("the parameters are valid");
     match timeout(limit, client.request::<Value>(request)).await {
-        Ok(Err(error)) if verdict::is_not_found(&error) => Err(Error::new(
-            "looking for Eips",
-            "the API server does not know this kind; install it with \
-             `porter crd | kubectl apply -f -`",
-        )),
+        Ok(Err(error)) if verdict::is_not_found(&error) => {
+            Err(Error::new("looking for Eips", CRD_REMEDY))
+        }
         Ok(Err(error)) => {
             warn!(reason = verdict::told(&error), "the API server does not serve us yet");
             Ok(())

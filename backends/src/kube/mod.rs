@@ -8,6 +8,8 @@ mod eip;
 #[cfg(feature = "kube")]
 mod event;
 #[cfg(feature = "kube")]
+mod look;
+#[cfg(feature = "kube")]
 mod proxy;
 #[cfg(feature = "kube")]
 mod verdict;
@@ -17,3 +19,5 @@ mod watch;
 #[cfg(feature = "kube")]
 pub use cluster::{ApiServer, Timeouts};
 pub use eip::{Eip, EipSpec, EipStatus};
+#[cfg(feature = "kube")]
+pub use look::Look;

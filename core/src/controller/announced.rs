@@ -16,14 +16,16 @@
 
 use std::{fmt::Write, net::IpAddr};
 
+use pnet::util::MacAddr;
+
 use super::{
     Surroundings,
     lack::Lack,
     placing::{self, Answer, Placing},
 };
 use crate::{
-    Family, NodeName, ServiceName, Silence, cluster::Cluster, interface::Interface, ipam::Holding,
-    placement,
+    Family, LinkName, NodeName, ServiceName, Silence, Whereabouts, cluster::Cluster,
+    interface::Interface, ipam::Holding, placement,
 };
 
 /// The reason that says of a node that it has no endpoint. It is read again by the next leader: a
@@ -55,7 +57,7 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         for Answer { address, link, is_at } in &placing.answers {
             let (Some(node), Ok(mac)) = (&placing.node, is_at) else { continue };
             let comma = if message.is_empty() { "" } else { "; " };
-            let _ = write!(message, "{comma}{address} is at {node} ({mac}) on {link}");
+            let _ = write!(message, "{comma}{}", at(*address, node, *mac, *link));
         }
         return match message.is_empty() {
             true => Word::Later,
@@ -102,10 +104,14 @@ pub(super) fn word(name: &ServiceName, placing: &Placing, around: &Surroundings<
         && let Some(node) = &placing.node
     {
         for (Answer { address, link, .. }, mac) in told {
-            let _ = write!(message, "; {address} is at {node} ({mac}) on {link}");
+            let _ = write!(message, "; {}", at(*address, node, mac, *link));
         }
     }
     word
+}
+
+fn at(address: IpAddr, node: &NodeName, mac: MacAddr, link: LinkName) -> Whereabouts {
+    Whereabouts { address, node: node.clone(), mac, link }
 }
 
 /// What is to be said if an address is held of an Eip that is on no link any more.

@@ -137,6 +137,13 @@ impl Spot<'_> {
     }
 }
 
+impl Answer {
+    /// Whether the address is left to somebody else.
+    fn is_left(&self) -> bool {
+        self.is_at == Err(Silence::Conflict)
+    }
+}
+
 impl Controller {
     /// Settles what is answered for the recorded addresses of a Service.
     pub(super) fn place(
@@ -194,13 +201,10 @@ impl Controller {
         let (answers, changed) = self.settle(&spots, answered, head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
         if changed || before != heads {
-            // Whoever shares an address with it follows.
+            // Whoever shares an address with it follows, and it is given another if that one is left.
             let followers = sharers.iter().filter(|(sharer, _)| *sharer != name);
             self.services.extend(followers.map(|(sharer, _)| (*sharer).clone()));
-        }
-        if changed && answers.iter().any(|answer| answer.is_at == Err(Silence::Conflict)) {
-            // What is left to somebody else may be given up, which is seen by what is answered.
-            self.services.insert(name.clone());
+            self.services.extend(answers.iter().any(Answer::is_left).then(|| name.clone()));
         }
         let roams = head.is_none() && roams(&spots, placed.as_ref());
         self.load.place(name, heads);

@@ -388,10 +388,7 @@ impl Bench {
             Output::Quit(link, group) => {
                 assert!(self.groups.remove(&(link, group)), "{group} was not joined");
             }
-            Output::Listen(links) => {
-                self.heeds.retain(|link, _| links.contains(link));
-                self.listening = links;
-            }
+            Output::Listen(links) => self.listen(links),
             Output::Permit(until) => self.until = until,
             Output::Probe(probe) if probe.is_for_conflicts() => self.contest(probe),
             Output::Probe(probe) => {
@@ -428,6 +425,11 @@ impl Bench {
                 );
             }
         }
+    }
+
+    fn listen(&mut self, links: BTreeSet<LinkName>) {
+        self.heeds.retain(|link, _| links.contains(link));
+        self.listening = links;
     }
 
     /// Where a node or a gateway is.

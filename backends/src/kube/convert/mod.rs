@@ -106,7 +106,7 @@ fn typed<T: Watched>(object: Json<'_>) -> Result<T, Unreadable> {
     object.map_err(|source| Unreadable::Shape(T::kind(&()).to_string(), source))
 }
 
-fn sighting<T: Watched>(object: &T) -> Result<Sighting<T>, Unreadable> {
+pub(super) fn sighting<T: Watched>(object: &T) -> Result<Sighting<T>, Unreadable> {
     let kind = T::kind(&());
     let metadata = object.meta();
     let Some(name) = metadata.name.as_deref().filter(|name| !name.is_empty()) else {

@@ -1,0 +1,12 @@
+//! What people are shown who ask how things are: made of what is on record, for a terminal or for
+//! programs.
+
+mod age;
+mod explain;
+mod status;
+mod table;
+
+pub use age::age;
+pub use explain::Explained;
+pub use status::{Leader, Status};
+pub use table::table;

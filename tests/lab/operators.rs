@@ -1,0 +1,56 @@
+//! The operator's tools in a running lab, and that `docs/operations.md` shows what they print.
+
+use regex::Regex;
+use tempfile::TempDir;
+
+use crate::lab::{self, Lab};
+
+const PAGE: &str = include_str!("../../docs/operations.md");
+
+#[test]
+fn the_page_shows_what_the_tools_print() {
+    let directory = TempDir::new().expect("there is room for a directory");
+    let lab = Lab::start(directory.path());
+    lab.wait_for("The lab stays up");
+    lab::until("the Service is announced", || said(&lab, &["status"]).contains("Announced"));
+    for command in ["status", "explain 172.22.0.188", "explain 172.22.0.190"] {
+        let said = said(&lab, &command.split(' ').collect::<Vec<_>>());
+        let shown = shown(command);
+        assert_eq!(steady(&shown), steady(&said), "porter {command}\n{said}");
+    }
+
+    // For programs.
+    let status: serde_json::Value =
+        serde_json::from_str(&said(&lab, &["status", "-o", "json"])).expect("it is JSON");
+    assert_eq!(status["addresses"][0]["address"], "172.22.0.188", "{status}");
+    assert_eq!(status["leader"]["leads"], true, "{status}");
+    assert!(lab.stop().success());
+}
+
+/// What the page shows below a command.
+fn shown(command: &str) -> String {
+    let from = format!("$ porter {command}\n");
+    let (_, shown) = PAGE.split_once(&from).unwrap_or_else(|| panic!("the page lacks {command}"));
+    let (shown, _) = shown.split_once("```").expect("a block ends");
+    shown.to_owned()
+}
+
+/// What is the same in every lab: without spans of time, and who was chosen.
+fn steady(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (variable, name) in [
+        (r"([0-9a-f]{2}:){5}[0-9a-f]{2}", "MAC"),
+        (r"node\d", "NODE"),
+        (r"\b\d+s\b", "AGE"),
+        (r"[^\S\n]+", " "),
+        (r"(NODE (1 endpoint|no endpoint); [^\n]*\n\s*)+", "NODES\n"),
+    ] {
+        text = Regex::new(variable).expect("it is one").replace_all(&text, name).into_owned();
+    }
+    text
+}
+
+fn said(lab: &Lab, arguments: &[&str]) -> String {
+    let ran = lab.run(lab::PORTER, arguments);
+    String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned()
+}
