@@ -9,9 +9,9 @@ use crate::{NodeName, ServiceName, Size};
 pub(crate) struct Load {
     placed: BTreeMap<ServiceName, Placed>,
     on: BTreeMap<NodeName, BTreeSet<ServiceName>>,
-    /// The nodes that are answered until another one is on record.
-    meanwhile: BTreeMap<ServiceName, NodeName>,
-    /// For which Services each node is answered meanwhile.
+    /// The nodes that are answered for Services for which another one is still to be found.
+    searching: BTreeMap<ServiceName, NodeName>,
+    /// For which Services each node is answered until another one is found, or is on record.
     meanwhile_on: BTreeMap<NodeName, BTreeSet<ServiceName>>,
     /// Services that might be placed on any node, whether they have an endpoint there or not.
     roaming: BTreeSet<ServiceName>,
@@ -40,30 +40,29 @@ pub(crate) struct Placed {
 impl Load {
     /// Places a Service, or takes it off its node.
     pub(crate) fn place(&mut self, service: &ServiceName, placed: Option<Placed>) {
-        self.answer_meanwhile(service, None);
         self.roaming.remove(service);
-        if self.placed.get(service) == placed.as_ref() {
+        let searching = self.searching.remove(service);
+        let before = match placed.clone() {
+            Some(placed) => self.placed.insert(service.clone(), placed),
+            None => self.placed.remove(service),
+        };
+        if before == placed && searching.is_none() {
             return;
         }
-        if let Some(old) = self.placed.remove(service) {
-            untie(&mut self.on, &old.node, service, &mut self.shifted);
-        }
-        if let Some(placed) = placed {
-            tie(&mut self.on, &placed.node, service, &mut self.shifted);
-            self.placed.insert(service.clone(), placed);
-        }
+        let [was, is] = [&before, &placed].map(Option::as_ref);
+        let nodes = [was, is].map(|it| it.map(|it| &it.node));
+        retie(&mut self.on, service, nodes, &mut self.shifted);
+        let was_meanwhile = was.and_then(|it| it.follows.as_ref()).or(searching.as_ref());
+        let nodes = [was_meanwhile, is.and_then(|it| it.follows.as_ref())];
+        retie(&mut self.meanwhile_on, service, nodes, &mut self.shifted);
     }
 
-    /// Takes in which node is answered for a Service until the one it is placed on is on record, or
-    /// until one is found; [`Self::place`] forgets it.
-    pub(crate) fn answer_meanwhile(&mut self, service: &ServiceName, node: Option<&NodeName>) {
-        if let Some(old) = self.meanwhile.remove(service) {
-            untie(&mut self.meanwhile_on, &old, service, &mut self.shifted);
-        }
-        if let Some(node) = node {
-            tie(&mut self.meanwhile_on, node, service, &mut self.shifted);
-            self.meanwhile.insert(service.clone(), node.clone());
-        }
+    /// Takes in which node, if any, is answered for a Service that is placed on none, until one is
+    /// found; [`Self::place`] forgets it.
+    pub(crate) fn search(&mut self, service: &ServiceName, node: Option<&NodeName>) {
+        let Some(node) = node else { return };
+        retie(&mut self.meanwhile_on, service, [None, Some(node)], &mut self.shifted);
+        self.searching.insert(service.clone(), node.clone());
     }
 
     /// Takes in that a Service might be placed on any node; [`Self::place`] forgets it.
@@ -103,7 +102,7 @@ impl Load {
         [
             Size::new("Services placed", self.placed.len(), services),
             Size::new("nodes with Services", self.on.len(), services),
-            Size::new("Services answered meanwhile", self.meanwhile.len(), services),
+            Size::new("Services answered meanwhile", self.searching.len(), services),
             Size::new("nodes answered meanwhile", self.meanwhile_on.len(), services),
             Size::new("Services that roam", self.roaming.len(), services),
             Size::new("nodes with news of their use", shifted, 0),
@@ -116,36 +115,36 @@ impl Load {
     }
 }
 
-/// Takes down that a node has a Service, and whether it is its first.
-fn tie(
+/// Takes down which node a Service was with and which it is with now, and which nodes have got their
+/// first, or lost their last one, by that.
+fn retie(
     on: &mut BTreeMap<NodeName, BTreeSet<ServiceName>>,
-    node: &NodeName,
     service: &ServiceName,
+    [was, is]: [Option<&NodeName>; 2],
     shifted: &mut Option<BTreeSet<NodeName>>,
 ) {
-    if let Some(services) = on.get_mut(node) {
-        services.insert(service.clone());
+    if was == is {
         return;
     }
-    on.insert(node.clone(), BTreeSet::from([service.clone()]));
-    if let Some(shifted) = shifted {
-        shifted.insert(node.clone());
-    }
-}
-
-/// Takes down that a node has a Service no more, and whether it was its last.
-fn untie(
-    on: &mut BTreeMap<NodeName, BTreeSet<ServiceName>>,
-    node: &NodeName,
-    service: &ServiceName,
-    shifted: &mut Option<BTreeSet<NodeName>>,
-) {
-    let services = on.get_mut(node).expect("whatever a node has was tied to it");
-    services.remove(service);
-    if services.is_empty() {
-        on.remove(node);
+    let mut shift = |node: &NodeName| {
         if let Some(shifted) = shifted {
             shifted.insert(node.clone());
+        }
+    };
+    if let Some(was) = was {
+        let services = on.get_mut(was).expect("whatever a node has was tied to it");
+        services.remove(service);
+        if services.is_empty() {
+            on.remove(was);
+            shift(was);
+        }
+    }
+    let Some(is) = is else { return };
+    match on.get_mut(is) {
+        Some(services) => drop(services.insert(service.clone())),
+        None => {
+            on.insert(is.clone(), BTreeSet::from([service.clone()]));
+            shift(is);
         }
     }
 }

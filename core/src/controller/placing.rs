@@ -208,7 +208,7 @@ impl Controller {
         }
         let roams = head.is_none() && roams(&spots, placed.as_ref());
         self.load.place(name, heads);
-        self.load.answer_meanwhile(name, meanwhile.filter(|_| head.is_none()));
+        self.load.search(name, meanwhile.filter(|_| head.is_none() && placed.is_none()));
         if roams {
             self.load.roam(name);
         }
