@@ -7,11 +7,11 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
-    AddressRange, Condition, Eip, EipName, Family, Ingress, Input, NodeName, ServiceName,
+    AddressRange, Condition, Eip, EipName, Family, Ingress, Input, NodeName, Service, ServiceName,
     TrafficPolicy, Whereabouts,
     cluster::Cluster,
     ipam, placement,
-    request::{NotOurs, Request},
+    request::{self, NotOurs, Request},
 };
 
 /// One that knows the facts and decides nothing.
@@ -133,7 +133,7 @@ impl Observer {
     /// Why a Service has the addresses that it has; `None` if it has nothing to do with Porter.
     pub fn explain(&self, name: &ServiceName) -> Option<Explanation> {
         let service = self.cluster.services.get(name)?;
-        let asks = self.cluster.read(service).map(|request| asks(&request));
+        let asks = self.cluster.read(service).map(|request| asks(service, &request));
         let held = self.eips().flat_map(|(eip, facts)| {
             let of_it = facts.status.used.iter().filter(|(_, holders)| holders.contains(name));
             of_it.map(move |(address, holders)| Held {
@@ -190,7 +190,7 @@ impl Default for Observer {
     }
 }
 
-fn asks(request: &Request) -> Asks {
+fn asks(service: &Service, request: &Request) -> Asks {
     let text = |address: &Result<IpAddr, String>| match address {
         Ok(address) => address.to_string(),
         Err(text) => text.clone(),
@@ -198,6 +198,6 @@ fn asks(request: &Request) -> Asks {
     Asks {
         eip: request.eip.as_ref().map(|asked| asked.value.clone()),
         address: request.address.as_ref().map(|asked| text(&asked.value)),
-        contradictions: request.contradictions(),
+        contradictions: request::contradictions(service),
     }
 }

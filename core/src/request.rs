@@ -25,8 +25,6 @@ pub(crate) struct Request {
     pub(crate) address: Option<Asked<Result<IpAddr, String>>>,
     /// The families it wants an address of, in its order; empty: one of any family.
     pub(crate) families: Vec<Family>,
-    /// Where it contradicts itself.
-    pub(crate) contradictions: Vec<Contradiction>,
 }
 
 /// Something asked for by name.
@@ -188,18 +186,12 @@ impl Request {
             eip: eip.map(|eip| Asked { field: eip.field, value: EipName::from(eip.value) }),
             address: address.map(|text| Asked { field: text.field, value: parsed(text.value) }),
             families: service.families.clone(),
-            contradictions: contradictions(service),
         })
     }
 
     /// The address it names, if that is one.
     pub(crate) fn asked_address(&self) -> Option<IpAddr> {
         self.address.as_ref().and_then(|asked| asked.value.as_ref().ok()).copied()
-    }
-
-    /// Where it contradicts itself, and what counts.
-    pub(crate) fn contradictions(&self) -> Vec<String> {
-        self.contradictions.iter().map(Contradiction::to_string).collect()
     }
 
     /// What to say of a Service that has an address and names text that is none.
@@ -228,7 +220,8 @@ fn annotated(service: &Service, key: Key) -> Option<Asked<&str>> {
     Some(Asked { field: key.spelled(spelling), value })
 }
 
-fn contradictions(service: &Service) -> Vec<Contradiction> {
+/// Where a Service contradicts itself, and what counts.
+pub(crate) fn contradictions(service: &Service) -> Vec<String> {
     let annotations = &service.metadata.annotations;
     let keys = [keys::PROTOCOL, keys::REQUESTED_IP, keys::EIP];
     let spellings = keys.into_iter().filter_map(|key| {
@@ -247,7 +240,7 @@ fn contradictions(service: &Service) -> Vec<Contradiction> {
             annotation: asked.value.to_owned(),
         });
     }
-    found
+    found.iter().map(Contradiction::to_string).collect()
 }
 
 /// Whether two texts name one address: IPv6 can be written in many ways.
@@ -317,12 +310,13 @@ mod tests {
         let annotated = service(&[OURS, LAYER2, (IP, "172.22.0.190")]);
         let request = Request::of(&annotated).unwrap();
         assert_eq!(request.asked_address(), Some([172, 22, 0, 190].into()));
-        assert_eq!(request.contradictions, []);
+        assert!(contradictions(&annotated).is_empty());
         let spec = Some("172.22.0.191".to_owned());
-        let request = Request::of(&Service { requested_ip: spec, ..annotated }).unwrap();
+        let both = Service { requested_ip: spec, ..annotated };
+        let request = Request::of(&both).unwrap();
         assert_eq!(request.asked_address(), Some([172, 22, 0, 191].into()));
         assert_eq!(
-            request.contradictions[0].to_string(),
+            contradictions(&both)[0],
             "spec.loadBalancerIP \"172.22.0.191\" counts, and the annotation \
              eip.porter.kubesphere.io/v1alpha1 \"172.22.0.190\" does not; remove one of them"
         );
@@ -332,15 +326,16 @@ mod tests {
     fn one_address_written_in_two_ways_is_no_contradiction() {
         let annotated = service(&[OURS, LAYER2, (IP, "FD00:0::1")]);
         let both = Service { requested_ip: Some("fd00::1".to_owned()), ..annotated };
-        assert_eq!(Request::of(&both).unwrap().contradictions, []);
+        assert!(contradictions(&both).is_empty());
     }
 
     #[test]
     fn the_porter_spelling_wins_over_a_different_openelb_one_and_says_so() {
-        let request = request(&[(EIP, "ours"), (EIP_RENAMED, "theirs")]);
+        let service = service(&[OURS, LAYER2, (EIP, "ours"), (EIP_RENAMED, "theirs")]);
+        let request = Request::of(&service).unwrap();
         assert_eq!(request.eip.unwrap(), Asked { field: EIP, value: EipName::from("ours") });
         assert_eq!(
-            request.contradictions[0].to_string(),
+            contradictions(&service)[0],
             "the annotation eip.porter.kubesphere.io/v1alpha2 \"ours\" counts, and \
              eip.openelb.kubesphere.io/v1alpha2 \"theirs\" does not; remove one of them"
         );
@@ -348,16 +343,17 @@ mod tests {
 
     #[test]
     fn both_spellings_with_one_value_are_no_contradiction() {
-        let request = request(&[(EIP, "pool"), (EIP_RENAMED, " pool ")]);
-        assert_eq!(request.contradictions, []);
+        let service = service(&[OURS, LAYER2, (EIP, "pool"), (EIP_RENAMED, " pool ")]);
+        assert!(contradictions(&service).is_empty());
     }
 
     #[test]
     fn blank_values_count_as_absent_and_white_space_around_a_value_means_nothing() {
-        let asked = request(&[(IP, " "), (IP_RENAMED, " 10.0.0.1\n"), (EIP, "")]);
+        let blank = [OURS, LAYER2, (IP, " "), (IP_RENAMED, " 10.0.0.1\n"), (EIP, "")];
+        let asked = Request::of(&service(&blank)).unwrap();
         let expected = Asked { field: IP_RENAMED, value: Ok([10, 0, 0, 1].into()) };
         assert_eq!((asked.address, asked.eip), (Some(expected), None));
-        assert_eq!(asked.contradictions, []);
+        assert!(contradictions(&service(&blank)).is_empty());
         let blank = Service { requested_ip: Some("  ".into()), ..service(&[OURS, LAYER2]) };
         assert_eq!(Request::of(&blank).unwrap().address, None);
     }

@@ -14,7 +14,7 @@ use crate::{
     interface::Interface,
     ipam::{Asker, Holding},
     keys,
-    request::Request,
+    request::{self, Request},
 };
 
 /// A change of a Service, and what people are told when it is made.
@@ -157,7 +157,7 @@ impl Controller {
             shown.contains(ours) || up.iter().any(|holding| holding.address == *ours)
         });
         let ours: Vec<_> = ours.collect();
-        self.step_status(name, service, &ours, (word, remarks(request)), around)
+        self.step_status(name, service, &ours, (word, remarks(service, request)), around)
     }
 
     /// Has a holder put on record once nobody else is found to have the address.
@@ -189,7 +189,7 @@ impl Controller {
         let ours = held.iter().map(|holding| holding.address);
         let ours: Vec<_> = ours.filter(|ours| shown.contains(ours)).collect();
         let word = Word::not(lack.reason, lack.message);
-        self.step_status(name, service, &ours, (word, remarks(request)), around)
+        self.step_status(name, service, &ours, (word, remarks(service, request)), around)
     }
 
     /// What a Service is told that has no address.
@@ -206,14 +206,13 @@ impl Controller {
             let _ = write!(message, "; no {family} address: {}", other.message());
         }
         let word = Word::not(refusal.reason(), message);
-        let request = around.cluster.request(service)?;
-        self.step_status(name, service, &[], (word, request.contradictions()), around)
+        self.step_status(name, service, &[], (word, request::contradictions(service)), around)
     }
 }
 
 /// What is remarked on what a Service asks for.
-fn remarks(request: &Request) -> Vec<String> {
-    let mut remarks = request.contradictions();
+fn remarks(service: &Service, request: &Request) -> Vec<String> {
+    let mut remarks = request::contradictions(service);
     remarks.extend(request.no_address());
     remarks
 }
