@@ -36,34 +36,39 @@ impl Endpoints {
         let Some(old) = self.slices.exchange(name.clone(), version, slice) else {
             return BTreeSet::new();
         };
-        let new = self.slices.get(&name);
-        let service = |slice: &Slice| slice.service.clone();
-        let (was, is) = (old.as_ref().map(service), new.map(service));
+        let Self { slices, of, on } = self;
+        let new = slices.get(&name);
+        let [was, is] = [old.as_ref(), new].map(|slice| slice.map(|slice| &slice.service));
         let moves = was != is;
         if moves {
-            if let Some(was) = &was {
-                self.disown(was, &name);
+            if let Some(was) = was {
+                disown(of, was, &name);
             }
-            if let Some(is) = &is {
-                let slices = self.of.entry(is.clone()).or_default();
+            if let Some(is) = is {
+                let slices = of.entry(is.clone()).or_default();
                 if let Err(place) = slices.binary_search(&name) {
                     slices.insert(place, name.clone());
                 }
             }
         }
-        let named = |slice: Option<&Slice>| -> Vec<NodeName> {
-            slice.into_iter().flat_map(nodes).cloned().collect()
-        };
-        let (before, after) = (named(old.as_ref()), named(self.slices.get(&name)));
-        if let Some(was) = &was {
-            let left = before.iter().filter(|node| moves || !after.contains(node));
-            left.for_each(|node| self.index(was, node));
+        if let (Some(old), Some(was)) = (&old, was) {
+            let others = of.get(was).into_iter().flatten().filter(|other| **other != name);
+            let others = others.filter_map(|other| slices.get(other));
+            let left = nodes(old).filter(|node| moves || !new.is_some_and(|new| names(new, node)));
+            for node in left.filter(|node| !others.clone().any(|other| names(other, node))) {
+                untie(on, node, was);
+            }
         }
-        if let Some(is) = &is {
-            let come = after.iter().filter(|node| moves || !before.contains(node));
-            come.for_each(|node| self.index(is, node));
+        if let (Some(new), Some(is)) = (new, is) {
+            let come = nodes(new);
+            let old = old.as_ref().filter(|_| !moves);
+            for node in come.filter(|node| !old.is_some_and(|old| names(old, node))) {
+                on.entry(node.clone()).or_default().insert(is.clone());
+            }
         }
-        was.into_iter().chain(is).collect()
+        let mut concerned = BTreeSet::new();
+        concerned.extend(was.into_iter().chain(is).cloned());
+        concerned
     }
 
     /// Takes in a list of all slices. Returns the Services that it changes anything for.
@@ -112,27 +117,33 @@ impl Endpoints {
         let slices = self.of.get(service).into_iter().flatten();
         slices.filter_map(|slice| self.slices.get(slice))
     }
+}
 
-    /// Takes down that a slice is not a Service's any more.
-    fn disown(&mut self, service: &ServiceName, name: &SliceName) {
-        let Some(slices) = self.of.get_mut(service) else { return };
-        slices.retain(|slice| slice != name);
-        if slices.is_empty() {
-            self.of.remove(service);
-        }
+/// Takes down that a slice is not a Service's any more.
+fn disown(of: &mut BTreeMap<ServiceName, Vec<SliceName>>, service: &ServiceName, name: &SliceName) {
+    let Some(slices) = of.get_mut(service) else { return };
+    slices.retain(|slice| slice != name);
+    if slices.is_empty() {
+        of.remove(service);
     }
+}
 
-    /// Takes down whether a Service has an endpoint on a node.
-    fn index(&mut self, service: &ServiceName, node: &NodeName) {
-        if self.all_of(service).any(|slice| nodes(slice).any(|it| it == node)) {
-            self.on.entry(node.clone()).or_default().insert(service.clone());
-        } else if let Some(services) = self.on.get_mut(node) {
-            services.remove(service);
-            if services.is_empty() {
-                self.on.remove(node);
-            }
-        }
+/// Takes down that a Service has no endpoint on a node any more.
+fn untie(
+    on: &mut BTreeMap<NodeName, BTreeSet<ServiceName>>,
+    node: &NodeName,
+    service: &ServiceName,
+) {
+    let Some(services) = on.get_mut(node) else { return };
+    services.remove(service);
+    if services.is_empty() {
+        on.remove(node);
     }
+}
+
+/// Whether a slice names a node.
+fn names(slice: &Slice, node: &NodeName) -> bool {
+    nodes(slice).any(|it| it == node)
 }
 
 /// The nodes that a slice names.

@@ -75,23 +75,27 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         version: Version,
         object: Option<T>,
     ) -> Option<Option<T>> {
-        let known = self.objects.get(&key);
+        let known = self.objects.get_mut(&key);
         let ends = [self.gone.get(&key), self.ended.get(&key)];
         let floor = ends.into_iter().flatten().max().copied().unwrap_or(self.floor);
-        if version < known.map_or(floor, |(version, _)| *version) {
+        if version < known.as_ref().map_or(floor, |(version, _)| *version) {
             return None;
         }
-        if known.is_none_or(|(known, _)| version > *known) {
+        if known.as_ref().is_none_or(|(known, _)| version > *known) {
             self.doubted.remove(&key);
         }
         let had_ended = self.gone.remove(&key).is_some() | self.ended.remove(&key).is_some();
-        match object {
-            Some(object) => {
-                let changed = known.is_none_or(|(_, old)| **old != object);
-                let old = self.objects.insert(key, (version, Box::new(object)));
-                changed.then(|| old.map(|(_, old)| *old))
+        match (object, known) {
+            (Some(object), Some((at, known))) => {
+                *at = version;
+                let changed = **known != object;
+                changed.then(|| Some(std::mem::replace(&mut **known, object)))
             }
-            None => {
+            (Some(object), None) => {
+                self.objects.insert(key, (version, Box::new(object)));
+                Some(None)
+            }
+            (None, _) => {
                 let old = self.objects.remove(&key);
                 self.doubted.remove(&key);
                 // Of what was never known there is no end of ends: it is nothing to us.
