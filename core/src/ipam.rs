@@ -37,7 +37,7 @@ use self::{
     capacity::entry,
     pool::{Pool, Served, Terms},
 };
-use crate::{AddressRange, Eip, EipName, Family, Service, ServiceName, Used, store::Store};
+use crate::{AddressRange, Eip, EipName, Family, Few, Service, ServiceName, Used, store::Store};
 
 /// The addresses of all Eips and who holds them.
 #[derive(Clone, Debug, Default)]
@@ -210,8 +210,21 @@ impl Ipam {
 
     /// Who holds an address.
     pub(crate) fn holders_of(&self, address: IpAddr) -> impl Iterator<Item = &ServiceName> {
-        let pool = self.owners.get(&address).and_then(|eip| self.pools.get(eip));
-        pool.and_then(|pool| pool.used.get(&address)).into_iter().flatten()
+        let eip = self.owners.get(&address);
+        eip.and_then(|eip| self.used(eip).get(&address)).into_iter().flatten()
+    }
+
+    /// Who holds what is held: those who share it.
+    pub(crate) fn sharers_of(
+        &self,
+        Holding { eip, address }: &Holding,
+    ) -> impl ExactSizeIterator<Item = &ServiceName> {
+        self.used(eip).get(address).map(Few::iter).unwrap_or_default()
+    }
+
+    /// Whether several Services hold what is held.
+    pub(crate) fn is_shared(&self, holding: &Holding) -> bool {
+        self.sharers_of(holding).len() > 1
     }
 
     /// The Eip of which an address is held.

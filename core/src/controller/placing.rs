@@ -92,6 +92,7 @@ struct Spot<'a> {
 }
 
 impl Spot<'_> {
+    shared: bool,
     fn has_endpoint(&self) -> bool {
         self.candidates.has_endpoint()
     }
@@ -168,12 +169,10 @@ impl Controller {
         let spot = |holding: &Holding| {
             let address = holding.address;
             let link = cluster.link_of(&holding.eip)?;
-            let shared = self.ipam.holders_of(address).nth(1).is_some();
-            let candidates = match shared {
-                true => cluster.candidates(sharers.iter().copied(), link, address),
-                false => cluster.candidates([(name, service)].into_iter(), link, address),
-            };
-            Some(Spot { address, link, candidates })
+            let shared = self.ipam.is_shared(holding);
+            let holders = if shared { &*sharers } else { &[(name, service)] };
+            let candidates = cluster.candidates(holders.iter().copied(), link, address);
+            Some(Spot { address, link, shared, candidates })
         };
         let spots: Vec<_> = holdings.iter().filter_map(spot).collect();
         let record = placement::record(&service.metadata.annotations);
@@ -198,7 +197,7 @@ impl Controller {
         let left = service.conflict.as_ref().is_some_and(super::conflict::may_be_left);
         let recorded = record.as_ref();
         let answered = Answered { placed: placed.as_ref(), meanwhile, recorded, left };
-        let (answers, changed) = self.settle(&spots, answered, head.is_none(), around);
+        let (answers, changed) = Self::settle(&spots, answered, head.is_none(), around);
         let heads = placed.clone().filter(|_| head.is_none());
         if changed || before != heads {
             // Whoever shares an address with it follows, and it is given another if that one is left.
@@ -230,7 +229,7 @@ impl Controller {
         for spot in spots {
             let (address, link) = (spot.address, spot.link);
             let published = around.publication.entry(link, address);
-            let is_at = if heads || self.ipam.holders_of(address).nth(1).is_none() {
+            let is_at = if heads || !spot.shared {
                 let is_at = answer(spot, spots, answered, around);
                 changed |= published != Some(is_at);
                 around.publication.set(link, address, Some(is_at));
@@ -427,9 +426,9 @@ pub(super) fn sharers<'a>(
     holdings: &[Holding],
     cluster: &'a Cluster,
 ) -> Vec<(&'a ServiceName, &'a Service)> {
-    let shared = |holding: &&Holding| ipam.holders_of(holding.address).nth(1).is_some();
+    let shared = |holding: &&Holding| ipam.is_shared(holding);
     let Some(holding) = holdings.iter().find(shared) else { return Vec::new() };
-    let holders = ipam.holders_of(holding.address);
+    let holders = ipam.sharers_of(holding);
     let mut sharers: Vec<_> = holders.filter_map(|name| cluster.services.entry(name)).collect();
     sharers.sort_by_key(|(name, service)| (super::age(service), (*name).clone()));
     sharers
@@ -442,7 +441,7 @@ pub(super) fn is_recorded(
     holdings: &[Holding],
     cluster: &Cluster,
 ) -> bool {
-    let holds = |holding: &&Holding| ipam.holders_of(holding.address).any(|holder| holder == name);
+    let holds = |holding: &&Holding| ipam.sharers_of(holding).any(|holder| holder == name);
     holdings.iter().filter(holds).any(|Holding { eip, address }| {
         let used = cluster.eips.get(eip).and_then(|eip| eip.status.used.get(address));
         used.is_some_and(|holders| holders.contains(name))

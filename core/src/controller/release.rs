@@ -28,9 +28,7 @@ impl Controller {
         let recorded = |holding: &Holding| {
             is_recorded(&self.ipam, name, std::slice::from_ref(holding), around.cluster)
         };
-        let shared = |holding: &&Holding| {
-            self.ipam.holders_of(holding.address).nth(1).is_some() && recorded(holding)
-        };
+        let shared = |holding: &&Holding| self.ipam.is_shared(holding) && recorded(holding);
         let spoken = kept.iter().chain(dropped.iter().filter(shared));
         let spoken = spoken.filter(|holding| is_spoken_of(holding, around) || shared(holding));
         let spoken: Vec<_> = spoken.cloned().collect();
@@ -39,10 +37,9 @@ impl Controller {
         }
         let mut silent = true;
         for holding in dropped {
-            let others = self.ipam.holders_of(holding.address).nth(1).is_some();
             let recorded =
                 is_recorded(&self.ipam, name, std::slice::from_ref(holding), around.cluster);
-            silent &= match others {
+            silent &= match self.ipam.is_shared(holding) {
                 true => !recorded || self.is_handed_on(name, holding, around.cluster),
                 false => self.silence(name, holding, around),
             };
@@ -145,8 +142,7 @@ impl Controller {
         }
         let mut silent = true;
         for holding in &held {
-            let shared = self.ipam.holders_of(holding.address).nth(1).is_some();
-            silent &= shared || self.silence(name, holding, around);
+            silent &= self.ipam.is_shared(holding) || self.silence(name, holding, around);
         }
         if !self.gone.contains(name) {
             self.missing.insert(name.clone());
@@ -209,7 +205,7 @@ impl Controller {
             let overrules = placement::record(&service.metadata.annotations);
             self.load.place(next, Some(Placed { overrules, ..placed }));
         }
-        self.services.extend(self.ipam.holders_of(holding.address).cloned());
+        self.services.extend(self.ipam.sharers_of(holding).cloned());
         self.eips.extend(self.ipam.release(name, Family::of(holding.address)));
         self.retry();
         self.services.insert(name.clone());

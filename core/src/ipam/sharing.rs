@@ -35,7 +35,7 @@ impl Ipam {
     /// before: a set that once was legal loses its youngest offenders and nobody else.
     pub(crate) fn sharing_conflict(&self, asker: &Asker<'_>, holding: &Holding) -> Option<Refusal> {
         let address = holding.address;
-        let others = self.holders_of(address).filter(|&name| name != asker.name);
+        let others = self.sharers_of(holding).filter(|&name| name != asker.name);
         // Who is not known or leaves needs no regard: it has no part in what is answered.
         let others = others.filter_map(|name| Party::of(name, asker.services.get(name)?));
         let own = Party { name: asker.name, service: asker.service, asks: asks(asker.request) };
