@@ -10,6 +10,7 @@
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
+    iter,
 };
 
 use crate::Version;
@@ -134,29 +135,42 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
     /// Takes in a list of the whole kind. Returns the keys of the objects that changed.
     pub(crate) fn replace(&mut self, listing: Listing<K, T>) -> BTreeSet<K> {
         let Listing { version: floor, objects } = listing;
-        let boxed = |(key, (version, object))| (key, (version, Box::new(object)));
-        let mut objects: BTreeMap<_, _> = objects.into_iter().map(boxed).collect();
-        let known = std::mem::take(&mut self.objects);
         let doubted = std::mem::take(&mut self.doubted);
         self.gone.retain(|_, gone| floor < *gone);
         self.ended.retain(|_, ended| floor < *ended);
-        for ends in [&self.gone, &self.ended] {
-            objects.retain(|key, (version, _)| ends.get(key).is_none_or(|end| *version > *end));
-        }
-        let mut changed: BTreeSet<K> = objects.keys().cloned().collect();
-        for (key, (version, object)) in known {
-            let listed = objects.get(&key);
-            if version > listed.map_or(floor, |(version, _)| *version) && !doubted.contains(&key) {
-                // The list was made before what is known already.
-                changed.remove(&key);
-                objects.insert(key, (version, object));
-            } else if listed.is_some_and(|(_, listed)| *listed == object) {
-                changed.remove(&key);
-            } else {
-                changed.insert(key);
+        let ends = [&self.gone, &self.ended];
+        let is_news = |(key, (version, _)): &(K, (Version, T))| {
+            ends.iter().all(|ends| ends.get(key).is_none_or(|end| version > end))
+        };
+        let mut listed = objects.into_iter().filter(is_news).peekable();
+        let (mut come, mut changed) = (BTreeMap::new(), BTreeSet::new());
+        let boxed = |(key, (version, object))| (key, (version, Box::new(object)));
+        // Both are in the order of their keys.
+        let known = std::mem::take(&mut self.objects).into_iter();
+        let mut stays = |(key, (version, object)): &mut (K, (Version, Box<T>))| {
+            come.extend(iter::from_fn(|| listed.next_if(|(other, _)| other < key)).map(boxed));
+            let listed = listed.next_if(|(other, _)| other == key).map(|(_, listed)| listed);
+            if *version > listed.as_ref().map_or(floor, |(version, _)| *version)
+                && !doubted.contains(key)
+            {
+                return true; // The list was made before what is known already.
             }
-        }
-        self.objects = objects;
+            let Some((at, listed)) = listed else {
+                changed.insert(key.clone());
+                return false;
+            };
+            *version = at;
+            if **object != listed {
+                **object = listed;
+                changed.insert(key.clone());
+            }
+            true
+        };
+        // Put together again, and not only thinned out: then its nodes are full.
+        self.objects = known.filter_map(|mut it| stays(&mut it).then_some(it)).collect();
+        come.append(&mut listed.map(boxed).collect());
+        changed.extend(come.keys().cloned());
+        self.objects.append(&mut come);
         self.floor = floor;
         self.listed = true;
         changed
