@@ -438,8 +438,7 @@ impl Conflicts {
     /// Whether an EIP that is at `mac` is left to somebody else. What an earlier leader left is not taken
     /// back before it is known whether anybody still claims it.
     pub(crate) fn yields(&self, place: Place, mac: MacAddr, left: bool) -> bool {
-        let unknown = self.rivals(place).is_none();
-        let left = self.leaves() && left && unknown;
+        let left = self.leaves() && left && self.rivals(place).is_none();
         left || self.left_to(place, mac).is_some()
     }
 

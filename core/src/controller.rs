@@ -33,10 +33,10 @@ use crate::{
     conflict::Conflicts,
     controller::{conflict::Aside, grace::Grace, waiting::Waiting},
     ipam::{self, Asker, Holding, Ipam},
+    keys,
     ledger::{Ledger, Object, Queue, Urgency},
     load::Load,
     neighbor::Neighbors,
-    placement,
     proxy::Proxies,
     publication::Publication,
     request::Request,
@@ -105,21 +105,19 @@ pub(crate) struct Due {
     pub(crate) object: Object,
     pub(crate) version: Version,
     pub(crate) write: Write,
+    pub(crate) urgency: Urgency,
     pub(crate) events: Vec<Event>,
     /// For how long the object is left alone afterwards.
     pub(crate) rest: Duration,
 }
 
-impl Due {
-    fn urgency(&self, cluster: &Cluster) -> Urgency {
-        let Write::Service(name, _, change) = &self.write else { return Urgency::Record };
-        let ServiceChange::Metadata(change) = change else { return Urgency::Status };
-        // No annotation but the record of the node is ever set.
-        let names_node = change.annotations.iter().any(|(_, value)| value.is_some());
-        let recorded = cluster.services.get(name);
-        let recorded = recorded.and_then(|it| placement::record(&it.metadata.annotations));
-        if names_node && recorded.is_some() { Urgency::Move } else { Urgency::Record }
-    }
+/// What the change of a Service is for.
+fn urgency(service: &Service, change: &ServiceChange) -> Urgency {
+    let ServiceChange::Metadata(change) = change else { return Urgency::Status };
+    // No annotation but the record of the node is ever set.
+    let names_node = change.annotations.iter().any(|(_, value)| value.is_some());
+    let recorded = keys::LAYER2.find(&service.metadata.annotations).is_some();
+    if names_node && recorded { Urgency::Move } else { Urgency::Record }
 }
 
 /// The order in which rivals are served: by age, then by UID, then by name.
@@ -141,9 +139,17 @@ impl Controller {
 
     /// Looks at everything again.
     pub(crate) fn handle_all(&mut self, cluster: &Cluster) {
-        self.services.extend(cluster.concerned().iter().cloned());
-        self.services.extend(self.ipam.holders().cloned());
+        let services = cluster.concerned().iter().chain(self.ipam.holders());
+        self.handle_services(services.cloned().collect());
         self.eips.extend(cluster.eips.iter().map(|(name, _)| name.clone()));
+    }
+
+    /// Looks at some Services again. They are many mostly when no other is to be looked at.
+    fn handle_services(&mut self, services: BTreeSet<ServiceName>) {
+        match self.services.is_empty() {
+            true => self.services = services,
+            false => self.services.extend(services),
+        }
     }
 
     /// Looks at those that a fact concerns.
@@ -154,15 +160,11 @@ impl Controller {
             self.retry();
         }
         if everybody {
-            services.extend(cluster.concerned().iter().cloned());
+            services.append(&mut cluster.concerned().clone());
         }
-        for node in &nodes {
-            services.extend(cluster.services_on(node).cloned());
-            services.extend(self.load.on(node).cloned());
-        }
-        if !nodes.is_empty() {
-            services.extend(self.load.roaming().cloned());
-        }
+        let on = |node| cluster.services_on(node).chain(self.load.on(node));
+        let roaming = self.load.roaming().filter(|_| !nodes.is_empty());
+        services.append(&mut nodes.iter().flat_map(on).chain(roaming).cloned().collect());
         for name in &eips {
             let eip = cluster.eips.get(name);
             self.ipam.handle_eip(name, eip);
@@ -198,15 +200,18 @@ impl Controller {
         if !eips.is_empty() {
             self.retry();
         }
-        for name in services {
+        let mut others = BTreeSet::new();
+        for name in &services {
             // Whoever shares an address with it may have to make way, or to follow.
-            for holding in self.ipam.holdings_of(&name) {
-                self.services.extend(self.ipam.holders_of(holding.address).cloned());
+            for holding in self.ipam.holdings_of(name) {
+                let sharers = self.ipam.sharers_of(holding).filter(|sharer| *sharer != name);
+                others.extend(sharers.cloned());
             }
-            self.services.extend(self.waiting.take_rivals_of(&name));
-            self.waiting.end(&name);
-            self.services.insert(name);
+            others.append(&mut self.waiting.take_rivals_of(name));
+            self.waiting.end(name);
         }
+        self.handle_services(services);
+        self.services.append(&mut others);
         if links || !eips.is_empty() {
             // What one Eip hands out may be in the way of another; all may be on the same link.
             self.eips.extend(cluster.eips.iter().map(|(name, _)| name.clone()));
@@ -304,8 +309,7 @@ impl Controller {
                 if has_room {
                     return Some(self.begin(due, around.cluster));
                 }
-                let urgency = due.urgency(around.cluster);
-                self.queue.push(due.object, urgency);
+                self.queue.push(due.object, due.urgency);
             }
             if !around.ledger.has_room() {
                 return None;
@@ -332,11 +336,17 @@ impl Controller {
 
     /// What an object needs next, if it may be written.
     fn step(&mut self, object: Object, around: &mut Surroundings<'_>) -> Option<Due> {
-        let (version, write, events, rest) = match &object {
+        let cluster = around.cluster;
+        let due = match &object {
             Object::Service(name) => {
-                let (change, events) = self.step_service(name, around)?;
-                let (version, _) = around.cluster.services.versioned(name)?;
-                (version, Write::Service(name.clone(), version, change), events, Duration::ZERO)
+                let Some((version, service)) = cluster.services.versioned(name) else {
+                    self.step_missing(name, around);
+                    return None;
+                };
+                let (change, events) = self.step_service(name, service, around)?;
+                let (urgency, rest) = (urgency(service, &change), Duration::ZERO);
+                let write = Write::Service(name.clone(), version, change);
+                Due { object, version, write, urgency, events, rest }
             }
             Object::Eip(name) => {
                 // Its status is found out at a cost that grows with what it holds, and many of those
@@ -345,15 +355,15 @@ impl Controller {
                     return None;
                 }
                 let (change, events) = self.step_eip(name, around)?;
-                let (version, _) = around.cluster.eips.versioned(name)?;
+                let (version, _) = cluster.eips.versioned(name)?;
                 let rest = match change {
                     EipChange::Status(_) => STATUS_EVERY,
                     EipChange::Metadata(_) => Duration::ZERO,
                 };
-                (version, Write::Eip(name.clone(), version, change), events, rest)
+                let write = Write::Eip(name.clone(), version, change);
+                Due { object, version, write, urgency: Urgency::Record, events, rest }
             }
         };
-        let due = Due { object, version, write, events, rest };
         around.ledger.is_free(&due.object, around.now).then_some(due)
     }
 

@@ -26,6 +26,8 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::SmallVec;
+
 pub(crate) use self::{
     capacity::Record,
     choice::Asker,
@@ -64,6 +66,9 @@ pub(crate) struct Holding {
     pub(crate) eip: EipName,
     pub(crate) address: IpAddr,
 }
+
+/// What one Service holds: an address of each family at most.
+pub(crate) type Held = SmallVec<[Holding; 2]>;
 
 /// An Eip that gives nothing new for now: somebody has more of its addresses than can be set aside.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,7 +4,7 @@
 //! on record stays while it is a candidate; otherwise the candidate with the fewest EIPs is picked,
 //! and ties are broken by rendezvous hashing, so that every replica would pick the same.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, iter, net::IpAddr};
 
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -260,6 +260,12 @@ pub(crate) fn pick<'a, L: Ord>(
     load: impl Fn(&NodeName) -> L,
 ) -> Option<&'a NodeName> {
     let service = service.map_or("", Uid::as_str);
+    let mut nodes = nodes.peekable();
+    let first = nodes.next()?;
+    if nodes.peek().is_none() {
+        return Some(first); // What it is compared by takes a while to find.
+    }
+    let nodes = iter::once(first).chain(nodes);
     nodes.min_by_key(|node| (load(node), random::hash(&[service, node.as_str()])))
 }
 

@@ -11,6 +11,7 @@ pub use self::moves::{MoveCause, Moves};
 use std::net::IpAddr;
 
 use pnet::util::MacAddr;
+use smallvec::SmallVec;
 
 use super::{Controller, Surroundings, announced::ELSEWHERE};
 use crate::{
@@ -29,7 +30,7 @@ pub(super) struct Placing {
     /// A node that a person has put on record and that cannot be answered.
     pub(super) rejected: Option<Rejected>,
     /// What is answered for each address.
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Answers,
     /// Whether it is still to be found out which nodes are there.
     pub(super) searches: bool,
     /// Whether the node was taken for lack of a usable one with an endpoint.
@@ -42,6 +43,9 @@ pub(super) struct Rejected {
     /// What is wrong with the node, as a clause that follows its name.
     pub(super) why: String,
 }
+
+/// What is answered for each address of a Service.
+type Answers = SmallVec<[Answer; 2]>;
 
 /// What is answered for an address.
 pub(super) struct Answer {
@@ -88,11 +92,11 @@ impl<'a> Past<'a> {
 struct Spot<'a> {
     address: IpAddr,
     link: LinkName,
+    shared: bool,
     candidates: Candidates<'a>,
 }
 
 impl Spot<'_> {
-    shared: bool,
     fn has_endpoint(&self) -> bool {
         self.candidates.has_endpoint()
     }
@@ -174,7 +178,7 @@ impl Controller {
             let candidates = cluster.candidates(holders.iter().copied(), link, address);
             Some(Spot { address, link, shared, candidates })
         };
-        let spots: Vec<_> = holdings.iter().filter_map(spot).collect();
+        let spots: SmallVec<[_; 1]> = holdings.iter().filter_map(spot).collect();
         let record = placement::record(&service.metadata.annotations);
         let before = self.load.placed(name).cloned();
         let past = Past { record: record.as_ref(), placed: before.as_ref(), service };
@@ -219,13 +223,12 @@ impl Controller {
     /// Sets what is answered for some addresses. Of a shared one only its head decides, who may know
     /// more families than this one. Says whether anything changed.
     fn settle(
-        &self,
         spots: &[Spot<'_>],
         answered: Answered<'_>,
         heads: bool,
         around: &mut Surroundings<'_>,
-    ) -> (Vec<Answer>, bool) {
-        let (mut answers, mut changed) = (Vec::new(), false);
+    ) -> (Answers, bool) {
+        let (mut answers, mut changed) = (Answers::new(), false);
         for spot in spots {
             let (address, link) = (spot.address, spot.link);
             let published = around.publication.entry(link, address);
@@ -314,7 +317,8 @@ impl Controller {
             let open = open.filter(|node| !around.cluster.is_cordoned(node) && may(node));
             let near =
                 |node: &NodeName| spots.iter().filter(|spot| spot.candidates.is_near(node)).count();
-            let open: Vec<_> = open.map(|node| ((answered(node), near(node)), node)).collect();
+            let ranked = open.map(|node| ((answered(node), near(node)), node));
+            let open: SmallVec<[_; 4]> = ranked.collect();
             // One that answers in every family is better than one that does in some, and then one
             // that has endpoints of every family.
             let most = open.iter().map(|(rank, _)| *rank).max();

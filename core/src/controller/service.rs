@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
+use smallvec::SmallVec;
+
 use super::{
     Controller, Surroundings,
     announced::{self, Word},
@@ -12,7 +14,7 @@ use crate::{
     About, Event, Family, MetadataChange, Service, ServiceChange, ServiceName, claim,
     cluster::Cluster,
     interface::Interface,
-    ipam::{Asker, Holding},
+    ipam::{Asker, Held, Holding},
     keys,
     request::{self, Request},
 };
@@ -25,13 +27,10 @@ impl Controller {
     pub(super) fn step_service(
         &mut self,
         name: &ServiceName,
+        service: &Service,
         around: &mut Surroundings<'_>,
     ) -> Option<Step> {
         let cluster = around.cluster;
-        let Some(service) = cluster.services.get(name) else {
-            self.step_missing(name, around);
-            return None;
-        };
         self.missing.remove(name);
         self.gone.remove(name);
         let request = cluster.request(service);
@@ -45,7 +44,7 @@ impl Controller {
             asker.as_ref().is_some_and(|asker| self.fits(asker, holding) && !left(asker))
         };
         let held = self.ipam.holdings_of(name).cloned();
-        let (kept, dropped): (Vec<_>, Vec<_>) = held.partition(fits);
+        let (kept, dropped): (Held, Held) = held.partition(fits);
         if !dropped.is_empty() {
             return self.step_down(name, service, &kept, &dropped, around);
         }
@@ -85,7 +84,7 @@ impl Controller {
     }
 
     /// The families of which a Service lacks an address.
-    fn lacks(&self, asker: &Asker<'_>) -> Vec<Family> {
+    fn lacks(&self, asker: &Asker<'_>) -> SmallVec<[Family; 2]> {
         let mut families = self.ipam.families(asker);
         families.retain(|family| self.ipam.holding(asker.name, *family).is_none());
         families
@@ -102,8 +101,8 @@ impl Controller {
         held: &[Holding],
         around: &mut Surroundings<'_>,
     ) -> Option<Step> {
-        let shown: BTreeSet<_> = service.shown().collect();
-        let mut up = Vec::new();
+        let shown: SmallVec<[_; 2]> = service.shown().collect();
+        let mut up = Held::new();
         for holding in held {
             let recorded = around.cluster.eips.get(&holding.eip);
             let recorded = recorded.and_then(|eip| eip.status.used.get(&holding.address));

@@ -11,6 +11,8 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use super::{
     Crowd, Holding, Ipam, Named, PassedOver, Refusal, Standing,
     capacity::entry,
@@ -46,9 +48,9 @@ impl Ipam {
     /// The families that a Service is to hold an address of: those it names. If it names none, the
     /// one that it holds an address of, or that what it names is of, or that the first Eip that can
     /// serve it has; IPv4 if none can.
-    pub(crate) fn families(&self, asker: &Asker<'_>) -> Vec<Family> {
+    pub(crate) fn families(&self, asker: &Asker<'_>) -> SmallVec<[Family; 2]> {
         if !asker.request.families.is_empty() {
-            return asker.request.families.clone();
+            return asker.request.families.iter().copied().collect();
         }
         let held = self.holdings_of(asker.name).next().map(|holding| Family::of(holding.address));
         let address = || asker.request.asked_address().map(Family::of);
@@ -61,7 +63,7 @@ impl Ipam {
             can.min_by_key(|option| option.rank).map(|option| option.served.family())
         };
         let family = held.or_else(address).or_else(eip).or_else(|| shown().map(Family::of));
-        vec![family.or_else(chosen).unwrap_or(Family::V4)]
+        SmallVec::from_slice(&[family.or_else(chosen).unwrap_or(Family::V4)])
     }
 
     /// Whether a holding is what a Service asks for, so that it may keep it. Text that is no address

@@ -145,7 +145,7 @@ impl Speaker {
                 wall_time: self.epoch + now.since(Instant::ZERO),
             };
             let Some(due) = controller.poll_write(&mut around) else { return };
-            let Due { object, version, write, events, rest } = due;
+            let Due { object, version, write, urgency: _, events, rest } = due;
             self.next_id += 1;
             let id = WriteId(self.next_id);
             if !events.is_empty() {

@@ -61,7 +61,7 @@ fn a_service_that_names_no_family_has_the_one_of_what_it_can_have() {
     let mut world = both();
     let mut family = |service: Service| {
         world.service(&named("a"), service);
-        world.with(&named("a"), |ipam, asker| ipam.families(asker))
+        world.with(&named("a"), |ipam, asker| ipam.families(asker).to_vec())
     };
     assert_eq!(family(web()), [Family::V4]);
     assert_eq!(family(of("six", web())), [Family::V6]);
@@ -70,7 +70,7 @@ fn a_service_that_names_no_family_has_the_one_of_what_it_can_have() {
     assert_eq!(family(families(&[Family::V6, Family::V4], web())), [Family::V6, Family::V4]);
     world.edit("four", |eip| eip.disable = true);
     world.service(&named("a"), web());
-    let chosen = world.with(&named("a"), |ipam, asker| ipam.families(asker));
+    let chosen = world.with(&named("a"), |ipam, asker| ipam.families(asker).to_vec());
     assert_eq!(chosen, [Family::V6]);
 }
 
