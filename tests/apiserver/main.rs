@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod guide;
 mod kubectl;
+mod manifests;
 mod patches;
 mod recorded;
 mod selectors;

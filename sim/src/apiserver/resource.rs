@@ -32,12 +32,29 @@ impl Resource {
     pub const DEPLOYMENTS: Self = Self::builtin("apps", "deployments");
     /// The ReplicaSets.
     pub const REPLICASETS: Self = Self::builtin("apps", "replicasets");
+    /// The DaemonSets.
+    pub const DAEMONSETS: Self = Self::builtin("apps", "daemonsets");
     /// The Leases.
     pub const LEASES: Self = Self::builtin("coordination.k8s.io", "leases");
     /// The EndpointSlices.
     pub const ENDPOINTSLICES: Self = Self::builtin("discovery.k8s.io", "endpointslices");
     /// The CustomResourceDefinitions.
     pub const CRDS: Self = Self::builtin("apiextensions.k8s.io", "customresourcedefinitions");
+    /// The accounts that pods act for.
+    pub const SERVICEACCOUNTS: Self = Self::builtin("", "serviceaccounts");
+    /// What may be done in all namespaces, and with what is in none.
+    pub const CLUSTERROLES: Self = Self::builtin("rbac.authorization.k8s.io", "clusterroles");
+    /// Who may do that.
+    pub const CLUSTERROLEBINDINGS: Self =
+        Self::builtin("rbac.authorization.k8s.io", "clusterrolebindings");
+    /// What may be done in one namespace.
+    pub const ROLES: Self = Self::builtin("rbac.authorization.k8s.io", "roles");
+    /// Who may do that.
+    pub const ROLEBINDINGS: Self = Self::builtin("rbac.authorization.k8s.io", "rolebindings");
+    /// Which pods may be reached by whom.
+    pub const NETWORKPOLICIES: Self = Self::builtin("networking.k8s.io", "networkpolicies");
+    /// How many pods may be taken away at a time.
+    pub const PODDISRUPTIONBUDGETS: Self = Self::builtin("policy", "poddisruptionbudgets");
 
     const fn builtin(group: &'static str, plural: &'static str) -> Self {
         Self { group: Cow::Borrowed(group), plural: Cow::Borrowed(plural) }
@@ -171,10 +188,20 @@ pub(crate) fn builtin_kinds() -> Vec<Kind> {
             .status()
             .scaled()
             .generations(),
+        builtin(&Resource::DAEMONSETS, "DaemonSet", &["ds"]).in_all().status().generations(),
         builtin(&Resource::LEASES, "Lease", &[]),
         builtin(&Resource::ENDPOINTSLICES, "EndpointSlice", &[]).generations(),
         builtin(&Resource::CRDS, "CustomResourceDefinition", &["crd", "crds"])
             .cluster_wide()
+            .status()
+            .generations(),
+        builtin(&Resource::SERVICEACCOUNTS, "ServiceAccount", &["sa"]),
+        builtin(&Resource::CLUSTERROLES, "ClusterRole", &[]).cluster_wide(),
+        builtin(&Resource::CLUSTERROLEBINDINGS, "ClusterRoleBinding", &[]).cluster_wide(),
+        builtin(&Resource::ROLES, "Role", &[]),
+        builtin(&Resource::ROLEBINDINGS, "RoleBinding", &[]),
+        builtin(&Resource::NETWORKPOLICIES, "NetworkPolicy", &["netpol"]).generations(),
+        builtin(&Resource::PODDISRUPTIONBUDGETS, "PodDisruptionBudget", &["pdb"])
             .status()
             .generations(),
     ]

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::schemars::JsonSchema;
 use k8s_openapi::schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -46,9 +49,17 @@ fn generate() -> Builtin {
         (Resource::EVENTS_V1, register::<events::v1::Event>(&mut generator)),
         (Resource::DEPLOYMENTS, register::<Deployment>(&mut generator)),
         (Resource::REPLICASETS, register::<ReplicaSet>(&mut generator)),
+        (Resource::DAEMONSETS, register::<DaemonSet>(&mut generator)),
         (Resource::LEASES, register::<Lease>(&mut generator)),
         (Resource::ENDPOINTSLICES, register::<EndpointSlice>(&mut generator)),
         (Resource::CRDS, register::<CustomResourceDefinition>(&mut generator)),
+        (Resource::SERVICEACCOUNTS, register::<ServiceAccount>(&mut generator)),
+        (Resource::CLUSTERROLES, register::<ClusterRole>(&mut generator)),
+        (Resource::CLUSTERROLEBINDINGS, register::<ClusterRoleBinding>(&mut generator)),
+        (Resource::ROLES, register::<Role>(&mut generator)),
+        (Resource::ROLEBINDINGS, register::<RoleBinding>(&mut generator)),
+        (Resource::NETWORKPOLICIES, register::<NetworkPolicy>(&mut generator)),
+        (Resource::PODDISRUPTIONBUDGETS, register::<PodDisruptionBudget>(&mut generator)),
     ]);
     let mut definitions = generator.take_definitions(true);
     tags::mark(&mut definitions);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 /// The lists whose elements have an identity: in which type, which field, and which field of an element is its
 /// identity, for a strategic merge patch (the tag `patchMergeKey` of the Go type).
-const MERGED_BY: [(&str, &str, &str); 23] = [
+const MERGED_BY: [(&str, &str, &str); 26] = [
     ("ObjectMeta", "ownerReferences", "uid"),
     ("PodSpec", "containers", "name"),
     ("PodSpec", "initContainers", "name"),
@@ -28,6 +28,9 @@ const MERGED_BY: [(&str, &str, &str); 23] = [
     ("NodeStatus", "conditions", "type"),
     ("DeploymentStatus", "conditions", "type"),
     ("ReplicaSetStatus", "conditions", "type"),
+    ("DaemonSetStatus", "conditions", "type"),
+    ("PodDisruptionBudgetStatus", "conditions", "type"),
+    ("ServiceAccount", "secrets", "name"),
 ];
 
 /// The lists whose elements are told apart by more fields when they are applied, or only then (`+listMapKey`). A
@@ -70,7 +73,7 @@ const ATOMIC: [(&str, Option<&str>); 12] = [
 ];
 
 /// The structs that are part of another rather than pointed to: there is no object without them.
-const EMBEDDED: [(&str, &str); 36] = [
+const EMBEDDED: [(&str, &str); 46] = [
     ("Container", "resources"),
     ("ContainerStatus", "lastState"),
     ("ContainerStatus", "state"),
@@ -79,6 +82,11 @@ const EMBEDDED: [(&str, &str); 36] = [
     ("CustomResourceDefinition", "status"),
     ("CustomResourceDefinitionSpec", "names"),
     ("CustomResourceDefinitionStatus", "acceptedNames"),
+    ("ClusterRoleBinding", "roleRef"),
+    ("DaemonSet", "spec"),
+    ("DaemonSet", "status"),
+    ("DaemonSetSpec", "template"),
+    ("DaemonSetSpec", "updateStrategy"),
     ("Deployment", "metadata"),
     ("Deployment", "spec"),
     ("Deployment", "status"),
@@ -92,6 +100,8 @@ const EMBEDDED: [(&str, &str); 36] = [
     ("Lease", "spec"),
     ("Namespace", "spec"),
     ("Namespace", "status"),
+    ("NetworkPolicy", "spec"),
+    ("NetworkPolicySpec", "podSelector"),
     ("Node", "spec"),
     ("Node", "status"),
     ("NodeDaemonEndpoints", "kubeletEndpoint"),
@@ -99,11 +109,14 @@ const EMBEDDED: [(&str, &str); 36] = [
     ("NodeStatus", "nodeInfo"),
     ("Pod", "spec"),
     ("Pod", "status"),
+    ("PodDisruptionBudget", "spec"),
+    ("PodDisruptionBudget", "status"),
     ("PodTemplateSpec", "metadata"),
     ("PodTemplateSpec", "spec"),
     ("ReplicaSet", "spec"),
     ("ReplicaSet", "status"),
     ("ReplicaSetSpec", "template"),
+    ("RoleBinding", "roleRef"),
     ("Service", "spec"),
     ("Service", "status"),
     ("ServiceStatus", "loadBalancer"),
