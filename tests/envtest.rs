@@ -168,7 +168,8 @@ fn apiserver_flags(folder: &Path, at: SocketAddr, etcd: SocketAddr, token: &str)
         format!("--service-account-signing-key-file={key}"),
         "--service-account-issuer=https://localhost".to_owned(),
         format!("--token-auth-file={tokens}"),
-        "--authorization-mode=AlwaysAllow".to_owned(),
+        // Members of `system:masters` may do everything under any mode, and act for those who may not.
+        "--authorization-mode=RBAC".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         // Nobody makes service accounts for pods, or takes the taint of a new node away.
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(),

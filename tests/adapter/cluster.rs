@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
     /// Reaches the API server without passing the gate.
     pub(crate) client: Client,
     server: Server,
+    /// For whom adapters act, if not for whoever may do everything.
+    account: Option<&'static str>,
 }
 
 /// Who serves the cluster's API.
@@ -64,6 +66,7 @@ impl Cluster {
                 gate: Gate::before(plane.address).await,
                 client: plane.client(),
                 server: Server::Real(Box::new(plane)),
+                account: None,
             },
             None => Self::lab().await,
         }
@@ -79,6 +82,7 @@ impl Cluster {
             gate: Gate::before(address).await,
             client: Client::try_from(plain(address)).expect("a client"),
             server: Server::Lab { store, faults, serving },
+            account: None,
         }
     }
 
@@ -90,6 +94,18 @@ impl Cluster {
             }
             Server::Real(plane) => plane.define(&definition).await,
         }
+        self
+    }
+
+    /// The same, with what is in these manifests; adapters may do what that grants an account.
+    pub(crate) async fn confined_to(mut self, account: &'static str, manifests: &[&str]) -> Self {
+        for manifest in manifests {
+            let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).expect("it is YAML");
+            for object in objects {
+                self.create(object).await;
+            }
+        }
+        self.account = Some(account);
         self
     }
 
@@ -113,10 +129,11 @@ impl Cluster {
 
     /// An adapter that has told nothing yet, if it can be.
     pub(crate) async fn connect(&self, timeouts: Timeouts) -> Result<ApiServer, Error> {
-        let config = match &self.server {
+        let mut config = match &self.server {
             Server::Lab { .. } => plain(self.gate.address),
             Server::Real(plane) => plane.config(self.gate.address),
         };
+        config.auth_info.impersonate = self.account.map(str::to_owned);
         let lease = Namespaced::new("porter-system", "porter-speaker");
         ApiServer::connect(config, lease, 10_256, "porter-1", timeouts).await
     }

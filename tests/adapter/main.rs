@@ -13,5 +13,9 @@ mod faults;
 mod gate;
 #[cfg(target_os = "linux")]
 mod metrics;
+#[cfg(target_os = "linux")]
+mod rbac;
+#[cfg(target_os = "linux")]
+mod uninstall;
 mod watches;
 mod writes;

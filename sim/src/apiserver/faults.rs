@@ -68,6 +68,37 @@ pub enum Verb {
     DeleteCollection,
 }
 
+impl Verb {
+    /// What a request of this method does; `watches`: whether it asks for changes.
+    pub(crate) fn of(method: &Method, target: &Target, watches: bool) -> Option<Self> {
+        match (method, target.name.is_some()) {
+            (&Method::GET, true) => Some(Self::Get),
+            (&Method::GET, false) if watches => Some(Self::Watch),
+            (&Method::GET, false) => Some(Self::List),
+            (&Method::POST, _) => Some(Self::Create),
+            (&Method::PUT, _) => Some(Self::Update),
+            (&Method::PATCH, _) => Some(Self::Patch),
+            (&Method::DELETE, true) => Some(Self::Delete),
+            (&Method::DELETE, false) => Some(Self::DeleteCollection),
+            _ => None,
+        }
+    }
+
+    /// As a rule of RBAC has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+}
+
 /// Some of the requests that reach the server; the default is all of them.
 #[derive(Clone, Debug)]
 pub struct Requests {
@@ -172,7 +203,10 @@ impl Faults {
         F: Future<Output = Response>,
     {
         let target = Target::parse(request.uri().path());
-        let verb = target.as_ref().and_then(|target| verb(&request, target));
+        let verb = target.as_ref().and_then(|target| {
+            let watches = Query::of(request.uri()).is_ok_and(|query| query.flag("watch"));
+            Verb::of(request.method(), target, watches)
+        });
         let fault = self.meet(verb, target.as_ref().map(|target| &target.resource));
         let Some(fault) = fault else { return Ok(answer(request).await) };
         let name = target.as_ref().and_then(|target| target.name.as_deref()).unwrap_or_default();
@@ -223,21 +257,6 @@ impl fmt::Display for Cut {
 }
 
 impl std::error::Error for Cut {}
-
-fn verb(request: &Request, target: &Target) -> Option<Verb> {
-    let watches = || Query::of(request.uri()).is_ok_and(|query| query.flag("watch"));
-    match (request.method(), target.name.is_some()) {
-        (&Method::GET, true) => Some(Verb::Get),
-        (&Method::GET, false) if watches() => Some(Verb::Watch),
-        (&Method::GET, false) => Some(Verb::List),
-        (&Method::POST, _) => Some(Verb::Create),
-        (&Method::PUT, _) => Some(Verb::Update),
-        (&Method::PATCH, _) => Some(Verb::Patch),
-        (&Method::DELETE, true) => Some(Verb::Delete),
-        (&Method::DELETE, false) => Some(Verb::DeleteCollection),
-        _ => None,
-    }
-}
 
 fn old_list() -> Response {
     let list = r#"{"apiVersion":"v1","kind":"List","metadata":{"resourceVersion":"1"},"items":[]}"#;

@@ -18,7 +18,7 @@ use super::faults::Faults;
 use super::request::{Form, Query, Target};
 use super::status::Status;
 use super::store::Store;
-use super::{discovery, follow, openapi, reads, scale, writes};
+use super::{authorization, discovery, follow, openapi, reads, scale, writes};
 
 /// How large a request may be; etcd's own limit on an object is half of it.
 const BODY_LIMIT: usize = 3 << 20;
@@ -94,6 +94,7 @@ fn dispatch(call: &Call, path: &str) -> Result<Response, Status> {
                 return Ok(found);
             }
             let target = Target::parse(path).ok_or_else(Status::no_such_resource)?;
+            authorization::review(call, &target)?;
             on_object(call, &target)
         }
     }

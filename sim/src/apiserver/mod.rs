@@ -2,9 +2,10 @@
 //!
 //! It exists so that the user guide can be followed, and Porter's own client tested, without a
 //! cluster. It keeps objects in memory, knows the handful of built-in kinds that Porter and its guide
-//! touch, and learns further kinds from CustomResourceDefinitions. There are no users, no
-//! authentication, no admission plugins and no controllers: whoever needs a scheduler or an
-//! EndpointSlice controller brings one that speaks to the [`Store`].
+//! touch, and learns further kinds from CustomResourceDefinitions. There is no authentication, there
+//! are no admission plugins and no controllers: whoever needs a scheduler or an EndpointSlice controller
+//! brings one that speaks to the [`Store`]. Whoever connects may do everything, and act for others
+//! (`kubectl --as`), who may do what RBAC grants them.
 //!
 //! [`Store`] is the whole behaviour, synchronous and usable without any network; [`answer`] is the same in requests and
 //! answers, and [`serve`] puts it on a listener. A write goes through `write` (metadata, preconditions), `schema` (types, unknown fields, defaults and
@@ -18,6 +19,7 @@
 //! name. Accepted without effect: grace periods. Events stay until they are deleted.
 
 mod apply;
+mod authorization;
 mod crd;
 mod discovery;
 mod faults;
@@ -46,6 +48,7 @@ mod views;
 mod write;
 mod writes;
 
+pub use authorization::Permission;
 pub use faults::{Fault, Faults, Met, Requests, Verb};
 pub use history::{Event, EventKind, Watch};
 pub use http::{answer, serve, serve_with};

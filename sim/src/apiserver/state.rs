@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::authorization::Reviews;
 use super::crd;
 use super::history::{Change, History};
 use super::resource::{Kind, Resource, builtin_kinds};
@@ -35,6 +36,7 @@ pub(crate) struct State {
     objects: BTreeMap<Key, Arc<Value>>,
     pub(crate) history: History,
     pub(crate) allocations: Allocations,
+    pub(crate) reviews: Reviews,
 }
 
 impl State {
@@ -43,8 +45,13 @@ impl State {
             .into_iter()
             .map(|kind| (kind.resource.clone(), Arc::new(kind)))
             .collect();
-        let (history, allocations) = (History::new(), Allocations::default());
-        Self { kinds, objects: BTreeMap::new(), history, allocations }
+        Self {
+            kinds,
+            objects: BTreeMap::new(),
+            history: History::new(),
+            allocations: Allocations::default(),
+            reviews: Reviews::default(),
+        }
     }
 
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {

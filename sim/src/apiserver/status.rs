@@ -178,8 +178,11 @@ impl Status {
 
     /// The request is understood and not allowed now.
     pub(crate) fn forbidden(resource: &Resource, name: &str, why: impl Display) -> Self {
-        Self::new(403, "Forbidden", format!("{resource} {name:?} is forbidden: {why}"))
-            .about(resource, name)
+        let what = match name {
+            "" => resource.to_string(),
+            name => format!("{resource} {name:?}"),
+        };
+        Self::new(403, "Forbidden", format!("{what} is forbidden: {why}")).about(resource, name)
     }
 
     /// The revision asked for is no longer kept.

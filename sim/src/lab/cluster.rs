@@ -20,6 +20,7 @@ use crate::{
 };
 
 use super::{
+    account,
     agent::{Agent, Recipe},
     capture::Capture,
     error::{Doing, Error},
@@ -74,6 +75,7 @@ impl Cluster {
         let store = Store::new();
         let crd = serde_json::to_value(Eip::crd()).expect("a CRD is JSON");
         store.create(crd).doing(|| "creating the Eip kind".into())?;
+        account::create(&store)?;
 
         let mut facts = standins::guide_nodes();
         if !sysctl::has_ipv6() {
@@ -118,7 +120,7 @@ impl Cluster {
             agents,
             capture,
             api: api.doing(|| "preparing a client of the API server".into())?,
-            kubeconfig: state.write("kubeconfig", &kubeconfig(&server))?,
+            kubeconfig: state.write("kubeconfig", &kubeconfig(&server, None))?,
             lan,
             uplinks,
             silent,
@@ -216,7 +218,9 @@ fn publish(
 
 fn agents(state: &State, nodes: &[Arc<Station>], flags: &[String]) -> Result<Vec<Agent>, Error> {
     let binary = env::current_exe().doing(|| "finding the own binary".into())?;
-    let kubeconfig = state.write("kubeconfig-node", &kubeconfig(&format!("http://{ON_NODE}")))?;
+    let server = format!("http://{ON_NODE}");
+    state.write("kubeconfig-node", &kubeconfig(&server, None))?;
+    let kubeconfig = state.write("kubeconfig-agent", &kubeconfig(&server, Some(account::NAME)))?;
     let start = |node: &Arc<Station>| {
         let log = state.path(&format!("agent-{}.log", node.name));
         let (binary, kubeconfig) = (binary.clone(), kubeconfig.clone());

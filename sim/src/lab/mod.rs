@@ -9,6 +9,7 @@
 //! Everything lives in one process tree in a PID namespace, and nothing of it has a name outside:
 //! however the lab ends, the kernel takes all of it away.
 
+mod account;
 mod agent;
 mod bench;
 mod capture;
