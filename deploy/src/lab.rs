@@ -35,6 +35,9 @@ pub(crate) struct Lab {
     /// Write the frames of ARP and Neighbor Discovery on the LAN to this file, for Wireshark (pcapng).
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    /// The binary that the agents are, such as that of an image; otherwise this one.
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
     /// What the agents are told on their command lines, after --.
     #[arg(last = true, value_name = "AGENT_FLAG")]
     flags: Vec<String>,
@@ -226,8 +229,8 @@ impl Lab {
         match self.command {
             Some(command) => command.run(),
             None => {
-                let Self { command: _, once, dual_stack, port, capture, flags } = self;
-                lab::run(&Options { once, dual_stack, port, capture, flags })
+                let Self { command: _, once, dual_stack, port, capture, agent, flags } = self;
+                lab::run(&Options { once, dual_stack, port, capture, agent, flags })
             }
         }
     }

@@ -14,7 +14,13 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{
+        CapabilitySet, capability_is_in_bounding_set, remove_capability_from_bounding_set,
+        set_no_new_privs,
+    },
+};
 use tokio::{
     process::Child,
     sync::{Notify, watch},
@@ -233,5 +239,22 @@ fn spawn(node: &Station, recipe: &Recipe, pod_uid: &str) -> io::Result<Child> {
         .stderr(log);
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
-    node.namespace.visit(|| command.spawn()).map_err(io::Error::other)?
+    let spawned = node.namespace.visit(|| {
+        confine()?;
+        command.spawn()
+    });
+    spawned.map_err(io::Error::other)?
+}
+
+/// Leaves this thread, and whatever it starts, no more than the manifests leave a container.
+fn confine() -> io::Result<()> {
+    let all = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
+    // The kernel refuses to speak of those that it does not know.
+    let known = all.map_while(|one| Some((one, capability_is_in_bounding_set(one).ok()?)));
+    for (one, is_there) in known {
+        if is_there && one != CapabilitySet::NET_RAW {
+            remove_capability_from_bounding_set(one)?;
+        }
+    }
+    Ok(set_no_new_privs(true)?)
 }

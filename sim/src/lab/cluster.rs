@@ -65,6 +65,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) port: u16,
     /// Where to write what was captured on the LAN to.
     pub(crate) capture_to: Option<&'a Path>,
+    /// The binary that the agents are; `None`: this one.
+    pub(crate) agent: Option<&'a Path>,
     /// What the agents are told on their command lines.
     pub(crate) flags: &'a [String],
 }
@@ -110,7 +112,7 @@ impl Cluster {
         let file = setup.capture_to.map(File::create).transpose();
         let file = file.doing(|| "creating the capture file".into())?;
         let capture = Capture::start(&lan, file).await?;
-        let agents = agents(state, &nodes, setup.flags)?;
+        let agents = agents(state, &nodes, &setup)?;
         let server = format!("http://{server}");
         let uri = server.parse().expect("a socket address makes a URI");
         let api = kube::Client::try_from(kube::Config::new(uri));
@@ -216,15 +218,18 @@ fn publish(
     )
 }
 
-fn agents(state: &State, nodes: &[Arc<Station>], flags: &[String]) -> Result<Vec<Agent>, Error> {
-    let binary = env::current_exe().doing(|| "finding the own binary".into())?;
+fn agents(state: &State, nodes: &[Arc<Station>], setup: &Setup<'_>) -> Result<Vec<Agent>, Error> {
+    let binary = match setup.agent {
+        Some(binary) => binary.to_owned(),
+        None => env::current_exe().doing(|| "finding the own binary".into())?,
+    };
     let server = format!("http://{ON_NODE}");
     state.write("kubeconfig-node", &kubeconfig(&server, None))?;
     let kubeconfig = state.write("kubeconfig-agent", &kubeconfig(&server, Some(account::NAME)))?;
     let start = |node: &Arc<Station>| {
         let log = state.path(&format!("agent-{}.log", node.name));
         let (binary, kubeconfig) = (binary.clone(), kubeconfig.clone());
-        let recipe = Recipe { binary, kubeconfig, log, flags: flags.to_vec() };
+        let recipe = Recipe { binary, kubeconfig, log, flags: setup.flags.to_vec() };
         Agent::start(node.clone(), recipe)
     };
     Ok(nodes.iter().map(start).collect())

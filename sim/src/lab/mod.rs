@@ -72,6 +72,8 @@ pub struct Options {
     pub port: u16,
     /// Where to write the frames of ARP and Neighbor Discovery on the LAN to, for Wireshark.
     pub capture: Option<PathBuf>,
+    /// The binary that the agents are; `None`: this one.
+    pub agent: Option<PathBuf>,
     /// What the agents are told on their command lines.
     pub flags: Vec<String>,
 }
@@ -79,8 +81,8 @@ pub struct Options {
 /// Runs the lab and shows that the guide holds. Succeeds if every statement does.
 ///
 /// Starts this process' own binary once more, with the same arguments, and as `BINARY agent` on
-/// each node. Must be called before the process has a second thread: the kernel lets nobody else
-/// into a user namespace.
+/// each node, unless the agents are another. Must be called before the process has a second thread:
+/// the kernel lets nobody else into a user namespace.
 ///
 /// # Errors
 /// What this machine lacks, or does not allow.
@@ -104,8 +106,12 @@ async fn live(options: &Options, directory: &Path) -> Result<ExitCode, Error> {
     show::line(
         "Bringing up node1, node3, node4 and a client on one LAN, with an agent on every node.",
     );
-    let setup =
-        Setup { port: options.port, capture_to: options.capture.as_deref(), flags: &options.flags };
+    let setup = Setup {
+        port: options.port,
+        capture_to: options.capture.as_deref(),
+        agent: options.agent.as_deref(),
+        flags: &options.flags,
+    };
     let cluster = Cluster::up(&state, setup).await?;
     let export = format!("export KUBECONFIG={}", cluster.kubeconfig.display());
     show::line(format_args!("It is up. To follow in another terminal: {export}"));
