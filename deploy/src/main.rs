@@ -5,14 +5,16 @@ mod agent;
 mod crd;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
+#[cfg(feature = "lab")]
 mod explore;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "lab", target_os = "linux"))]
 mod lab;
 #[cfg(target_os = "linux")]
 mod log;
 mod look;
 #[cfg(target_os = "linux")]
 mod memory;
+#[cfg(feature = "lab")]
 mod sim;
 mod target;
 
@@ -21,9 +23,13 @@ use std::{env, error::Error, path::Path, process::ExitCode};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 #[cfg(target_os = "linux")]
-use self::{agent::Agent, lab::Lab};
+use self::agent::Agent;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+use self::lab::Lab;
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{Elsewhere as Agent, Elsewhere as Lab};
+use elsewhere::Elsewhere as Agent;
+#[cfg(all(feature = "lab", not(target_os = "linux")))]
+use elsewhere::Elsewhere as Lab;
 
 /// External IP addresses for Kubernetes Services on a plain LAN, without BGP.
 ///
@@ -41,7 +47,9 @@ enum Command {
     Agent(Box<Agent>),
     Crd(crd::Crd),
     Explain(look::Explain),
+    #[cfg(feature = "lab")]
     Lab(Lab),
+    #[cfg(feature = "lab")]
     Sim(sim::Sim),
     Status(look::StatusOf),
 }
@@ -52,7 +60,9 @@ impl Command {
             Self::Agent(agent) => Ok(agent.run()?),
             Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
             Self::Explain(explain) => explain.run().map(|()| ExitCode::SUCCESS),
+            #[cfg(feature = "lab")]
             Self::Lab(lab) => Ok(lab.run()?),
+            #[cfg(feature = "lab")]
             Self::Sim(sim) => sim.run(),
             Self::Status(status) => status.run().map(|()| ExitCode::SUCCESS),
         }
