@@ -91,6 +91,36 @@ async fn an_agent_may_do_what_it_does_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn the_page_says_what_an_agent_may_do() {
+    let cluster = Cluster::of_the_lab().await.confined_to(ACCOUNT, &MANIFESTS).await;
+    let page = include_str!("../../docs/installation.md");
+    let (_, table) = page.split_once("|---|---|---|---|\n").expect("it has a table");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let words = |cell: &str| cell.trim().replace('`', "").replace("core", "");
+    let mut said = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(words).collect();
+        let [group, resources, verbs, place] = &cells[..] else { panic!("{row}") };
+        for resource in resources.split(", ") {
+            for verb in verbs.split(", ") {
+                let (namespace, name) = match place.as_str() {
+                    "everywhere" => (None, None),
+                    "in its namespace" => (Some("porter-system".to_owned()), None),
+                    _ => {
+                        let (name, _) = place.split_once(" in its namespace").expect("it is named");
+                        (Some("porter-system".to_owned()), Some(name.to_owned()))
+                    }
+                };
+                let (group, resource) = (group.clone(), resource.to_owned());
+                said.insert(Permission { group, resource, verb: verb.to_owned(), namespace, name });
+            }
+        }
+    }
+
+    assert_eq!(all(&said), all(&cluster.store().permissions(ACCOUNT)));
+}
+
+#[tokio::test]
 async fn whoever_acts_for_another_account_is_refused() {
     let another = "system:serviceaccount:porter-system:default";
     let cluster = Cluster::of_the_lab().await.confined_to(another, &MANIFESTS).await;

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use crate::kubectl::{Kubectl, kubectl};
 use crate::server::Server;
 
+const PAGE: &str = include_str!("../../docs/installation.md");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const COMPONENTS: [&str; 4] =
     ["deployment", "network-policy", "pod-disruption-budget", "service-monitor"];
@@ -148,6 +149,8 @@ async fn every_object_is_of_its_kind_down_to_the_last_field() {
     let base = rendered(&kubectl, &Path::new(ROOT).join("deploy")).await;
     base.iter().for_each(check);
     assert_eq!(base.len(), BASE.len());
+    let image = pod(&base).spec.expect("a pod has a spec").containers.remove(0).image;
+    assert_eq!(image, Some(format!("porter:{}", env!("CARGO_PKG_VERSION"))));
     for component in COMPONENTS {
         let objects = rendered(&kubectl, overlay(&[component]).path()).await;
         objects.iter().for_each(check);
@@ -161,6 +164,24 @@ async fn every_object_is_of_its_kind_down_to_the_last_field() {
     there.sort_by_key(ToString::to_string);
     back.sort_by_key(ToString::to_string);
     assert_eq!(there, back, "the order of components matters");
+}
+
+#[tokio::test]
+async fn the_page_shows_how_to_have_it_otherwise() {
+    let server = Server::start().await;
+    let Some(kubectl) = kubectl(&server, "the kustomization on the page") else { return };
+    let (_, shown) = PAGE.split_once("```yaml\n").expect("it shows one");
+    let (shown, _) = shown.split_once("```").expect("it ends");
+
+    let objects = rendered(&kubectl, beside_a_checkout(shown).path()).await;
+
+    assert!(of_kind(&objects, "DaemonSet").is_none() && of_kind(&objects, "Deployment").is_some());
+    let pod = pod(&objects).spec.expect("a pod has a spec");
+    let image = format!("registry.example.com/porter:{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(pod.containers[0].image, Some(image));
+    for component in COMPONENTS {
+        assert!(PAGE.contains(&format!("\n| `{component}` | ")), "{component} is not on the page");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod conflicts;
 mod dual_stack;
 mod faults;
 mod frames;
+mod installation;
 mod kubectl;
 mod lab;
 mod metrics;
