@@ -10,7 +10,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-name=porter
+# As the manifests call it: an image that is on the node, and in no registry.
+name=localhost/porter
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 revision=$(git rev-parse HEAD)
 [ -z "$(git status --porcelain)" ] || revision=$revision-modified
@@ -18,7 +19,7 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 
 binary=$(deploy/binary.sh)
 dir=${CARGO_TARGET_DIR:-target}/image
-archive=$dir/$name.tar
+archive=$dir/porter.tar
 mkdir -p "$dir/context"
 install --mode 0755 "$binary" "$dir/context/porter"
 
@@ -29,7 +30,7 @@ buildah() {
     command buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs "$@"
 }
 buildah bud --isolation chroot --file deploy/Dockerfile --target prebuilt --timestamp "$SOURCE_DATE_EPOCH" \
-    --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --tag "$name:$version" --quiet "$dir/context" >&2
+    --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --tag "$name:$version" --identity-label=false --quiet "$dir/context" >&2
 rm --force "$archive"
 buildah push --quiet "$name:$version" "oci-archive:$archive:$name:$version" >&2
 

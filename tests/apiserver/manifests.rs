@@ -150,7 +150,7 @@ async fn every_object_is_of_its_kind_down_to_the_last_field() {
     base.iter().for_each(check);
     assert_eq!(base.len(), BASE.len());
     let image = pod(&base).spec.expect("a pod has a spec").containers.remove(0).image;
-    assert_eq!(image, Some(format!("porter:{}", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(image, Some(format!("localhost/porter:{}", env!("CARGO_PKG_VERSION"))));
     for component in COMPONENTS {
         let objects = rendered(&kubectl, overlay(&[component]).path()).await;
         objects.iter().for_each(check);
