@@ -83,8 +83,12 @@ impl World {
         }
     }
 
-    /// Gives a node a network card with a MAC that nobody ever had.
+    /// Gives a node a network card with a MAC that nobody ever had. Two at one moment would leave no order
+    /// in which it had them.
     pub(super) fn swap_nic(&mut self, i: usize) {
+        if self.nodes[i].card_since.replace(self.now) == Some(self.now) {
+            return;
+        }
         let node = &self.nodes[i];
         // The last byte tells of which node it was.
         let own = node.macs.iter().rev().find(|mac| mac.5 == node.macs[0].5);

@@ -115,6 +115,8 @@ pub(crate) struct NodeHost {
     pub(crate) clock: Clock,
     /// Every MAC that it ever had.
     pub(crate) macs: Vec<MacAddr>,
+    /// When it got the last of its network cards; `None`: it has the first.
+    pub(crate) card_since: Option<Moment>,
     /// Every MAC that others answered with for an address that it had: who asks for it there cannot tell
     /// them apart.
     pub(crate) others: Vec<MacAddr>,
@@ -206,6 +208,7 @@ impl World {
                 mac,
                 clock,
                 macs: vec![mac],
+                card_since: None,
                 others: Vec::new(),
                 addresses: [address].into_iter().chain(address6).collect(),
                 also: None,
