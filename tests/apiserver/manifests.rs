@@ -6,8 +6,8 @@ use std::path::Path;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Namespace, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile,
-    SecurityContext, Service, ServiceAccount,
+    Capabilities, ConfigMap, Namespace, PodSecurityContext, PodSpec, PodTemplateSpec,
+    SeccompProfile, SecurityContext, Service, ServiceAccount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -23,8 +23,16 @@ use crate::server::Server;
 
 const PAGE: &str = include_str!("../../docs/installation.md");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const COMPONENTS: [&str; 4] =
-    ["deployment", "network-policy", "pod-disruption-budget", "service-monitor"];
+const COMPONENTS: [&str; 6] = [
+    "alerts",
+    "dashboard",
+    "deployment",
+    "network-policy",
+    "pod-disruption-budget",
+    "service-monitor",
+];
+/// Those with objects of a kind that the lab's API server does not know.
+const NOT_IN_THE_LAB: [&str; 3] = ["alerts", "dashboard", "service-monitor"];
 /// What is in the base, in the order in which it is applied.
 const BASE: [&str; 8] = [
     "namespace/porter-system",
@@ -83,6 +91,25 @@ struct ServiceMonitor {
     spec: ServiceMonitorSpec,
 }
 
+/// Likewise: `PrometheusRuleSpec`, whose groups tests/monitoring.rs gives to Prometheus.
+#[derive(Debug, Deserialize)]
+struct PrometheusRule {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    #[serde(rename = "metadata")]
+    _metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    #[serde(rename = "spec")]
+    _spec: Groups,
+}
+
+#[derive(Debug, Deserialize)]
+struct Groups {
+    #[serde(rename = "groups")]
+    _groups: Vec<Value>,
+}
+
 #[derive(Debug, Deserialize)]
 struct ServiceMonitorSpec {
     selector: k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
@@ -104,6 +131,7 @@ fn check(object: &Value) {
         }
         ("apps/v1", "DaemonSet") => drop(strict::<DaemonSet>(object)),
         ("apps/v1", "Deployment") => drop(strict::<Deployment>(object)),
+        ("monitoring.coreos.com/v1", "PrometheusRule") => drop(strict::<PrometheusRule>(object)),
         ("monitoring.coreos.com/v1", "ServiceMonitor") => drop(strict::<ServiceMonitor>(object)),
         ("networking.k8s.io/v1", "NetworkPolicy") => drop(strict::<NetworkPolicy>(object)),
         ("policy/v1", "PodDisruptionBudget") => drop(strict::<PodDisruptionBudget>(object)),
@@ -113,6 +141,7 @@ fn check(object: &Value) {
         }
         ("rbac.authorization.k8s.io/v1", "Role") => drop(strict::<Role>(object)),
         ("rbac.authorization.k8s.io/v1", "RoleBinding") => drop(strict::<RoleBinding>(object)),
+        ("v1", "ConfigMap") => drop(strict::<ConfigMap>(object)),
         ("v1", "Namespace") => drop(strict::<Namespace>(object)),
         ("v1", "Service") => drop(strict::<Service>(object)),
         ("v1", "ServiceAccount") => drop(strict::<ServiceAccount>(object)),
@@ -198,7 +227,7 @@ async fn kubectl_installs_it_without_a_warning_and_takes_it_away() {
         let printed = kubectl.run_with(&apply, "").await;
         assert_eq!((printed.out, printed.err.as_str()), (told(what), ""), "{said}");
     }
-    for component in COMPONENTS.into_iter().filter(|name| *name != "service-monitor") {
+    for component in COMPONENTS.into_iter().filter(|name| !NOT_IN_THE_LAB.contains(name)) {
         let overlay = overlay(&[component]);
         let apply = format!("apply -k {}", overlay.path().display());
         let printed = kubectl.run_with(&apply, "").await;

@@ -1,0 +1,108 @@
+//! What one node's kernel allows, and how it behaves on the interfaces of Eips.
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use porter_core::{Input, LinkName, Unusable};
+use tokio::time::timeout;
+
+use super::Finding;
+use crate::{link::Lan, port::Links as _};
+
+/// How long the kernel may take to tell of its interfaces.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The interface on which kube-proxy in IPVS mode has all external addresses.
+const IPVS_INTERFACE: &str = "kube-ipvs0";
+
+/// Looks at this host, where Eips are on these interfaces.
+pub async fn host(interfaces: BTreeSet<LinkName>) -> Vec<Finding> {
+    let mut lan = match Lan::open() {
+        Ok(lan) => lan,
+        Err(error) => {
+            let remedy =
+                "run it as root, or with the capability NET_RAW, as the container of an agent has";
+            return vec![Finding::wrong("privileges", format!("{error}; {remedy}"))];
+        }
+    };
+    let mut findings = vec![Finding::fine("privileges", "packet sockets are allowed")];
+    lan.listen(interfaces.clone());
+    for link in interfaces {
+        findings.push(interface(&mut lan, link).await);
+        findings.extend(rp_filter(link));
+    }
+    findings.extend(arp_ignore());
+    findings
+}
+
+/// Whether an interface can be answered on.
+async fn interface(lan: &mut Lan, link: LinkName) -> Finding {
+    let about = format!("interface {link}");
+    let told = async {
+        loop {
+            match lan.next().await {
+                Input::Link(of, told) if of == link => return told,
+                _ => {}
+            }
+        }
+    };
+    match timeout(PATIENCE, told).await {
+        Ok(Ok(seen)) if seen.carrier => {
+            let addresses: Vec<_> = seen.addresses.iter().map(ToString::to_string).collect();
+            Finding::fine(&about, format!("up, {} with {}", seen.mac, addresses.join(", ")))
+        }
+        Ok(Ok(_)) => {
+            Finding::wrong(&about, "it has no carrier; check the cable and the switch port")
+        }
+        Ok(Err(Unusable::Port { of })) => Finding::wrong(
+            &about,
+            format!("it is a port of {of}; name {of} in spec.interface of the Eip"),
+        ),
+        Ok(Err(why)) => Finding::wrong(
+            &about,
+            format!("it {why}; name another in spec.interface of the Eip, or run Porter elsewhere"),
+        ),
+        Err(_) => Finding::wrong(&about, "there is none of this name on this host"),
+    }
+}
+
+/// Whether this host drops what comes by another interface than it would answer by.
+fn rp_filter(link: LinkName) -> Option<Finding> {
+    // The larger of both counts: ip-sysctl.
+    let of = |name: &str| sysctl(&format!("net/ipv4/conf/{name}/rp_filter"));
+    let strictest = of("all")?.max(of(&link.to_string())?);
+    let about = "rp_filter";
+    Some(match strictest {
+        1 => Finding::doubtful(
+            about,
+            format!(
+                "strict on {link}: packets of clients that are answered by another interface are dropped; \
+                 set net.ipv4.conf.{link}.rp_filter to 2 if there are such clients"
+            ),
+        ),
+        _ => Finding::fine(about, format!("not strict on {link}")),
+    })
+}
+
+/// Whether this host's kernel answers for external addresses by itself.
+fn arp_ignore() -> Option<Finding> {
+    let about = "arp_ignore";
+    if !Path::new("/sys/class/net").join(IPVS_INTERFACE).exists() {
+        return Some(Finding::fine(
+            about,
+            "no interface of kube-proxy has external addresses here",
+        ));
+    }
+    Some(match sysctl("net/ipv4/conf/all/arp_ignore")? {
+        0 => Finding::wrong(
+            about,
+            format!(
+                "0, and {IPVS_INTERFACE} has the external addresses: this host answers for them, whoever \
+                 leads; set strictARP of kube-proxy to true"
+            ),
+        ),
+        n => Finding::fine(about, format!("{n}: this host answers for its own addresses only")),
+    })
+}
+
+fn sysctl(path: &str) -> Option<u32> {
+    fs::read_to_string(Path::new("/proc/sys").join(path)).ok()?.trim().parse().ok()
+}
