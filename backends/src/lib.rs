@@ -7,6 +7,8 @@
 //! Packet sockets and the boot-time clock are Linux'. Elsewhere only `kube` and `port` remain, which
 //! the simulation needs.
 
+#[cfg(feature = "kube")]
+pub mod check;
 #[cfg(target_os = "linux")]
 pub mod clock;
 #[cfg(target_os = "linux")]

@@ -13,7 +13,7 @@ use porter_backends::{
     kube::Look,
     view::{Explained, Leader, Status},
 };
-use porter_core::{Observer, ServiceName, Timestamp};
+use porter_core::{Namespaced, Observer, ServiceName, Timestamp};
 use serde::Serialize;
 use tokio::runtime;
 
@@ -21,7 +21,7 @@ use crate::target::Target;
 
 /// How what is found is shown.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     /// For programs, as JSON.
     Json,
     /// For people.
@@ -144,11 +144,18 @@ fn unconcerned(name: &ServiceName, of_type: Option<String>) -> String {
 async fn look(target: &Target) -> Result<(Look, Leader), Box<dyn Error>> {
     let lease = target.lease();
     let look = Look::at(target.cluster().await?, &lease).await?;
-    let leader = Leader::of(&lease, look.lease.as_ref(), now());
+    let leader = leader(&lease, &look);
     Ok((look, leader))
 }
 
-fn soon<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+/// Who leads, now.
+pub(crate) fn leader(lease: &Namespaced, look: &Look) -> Leader {
+    Leader::of(lease, look.lease.as_ref(), now())
+}
+
+pub(crate) fn soon<T>(
+    work: impl Future<Output = Result<T, Box<dyn Error>>>,
+) -> Result<T, Box<dyn Error>> {
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
@@ -157,14 +164,14 @@ fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
-fn json(shown: &impl Serialize) -> Result<String, serde_json::Error> {
+pub(crate) fn json(shown: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(shown)? + "\n")
 }
 
-fn yaml(shown: &impl Serialize) -> Result<String, Box<dyn Error>> {
+pub(crate) fn yaml(shown: &impl Serialize) -> Result<String, Box<dyn Error>> {
     Ok(serde_saphyr::to_string(shown)? + "\n")
 }
 
-fn print(text: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
     Ok(io::stdout().write_all(text.as_bytes())?)
 }

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod agent;
+mod check;
 mod crd;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
@@ -45,6 +46,7 @@ struct Porter {
 #[derive(Debug, Subcommand)]
 enum Command {
     Agent(Box<Agent>),
+    Check(check::Check),
     Crd(crd::Crd),
     Explain(look::Explain),
     #[cfg(feature = "lab")]
@@ -58,6 +60,7 @@ impl Command {
     fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
             Self::Agent(agent) => Ok(agent.run()?),
+            Self::Check(check) => check.run(),
             Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
             Self::Explain(explain) => explain.run().map(|()| ExitCode::SUCCESS),
             #[cfg(feature = "lab")]

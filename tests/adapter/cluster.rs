@@ -129,13 +129,17 @@ impl Cluster {
 
     /// An adapter that has told nothing yet, if it can be.
     pub(crate) async fn connect(&self, timeouts: Timeouts) -> Result<ApiServer, Error> {
+        ApiServer::connect(self.config(), lease(), 10_256, "porter-1", timeouts).await
+    }
+
+    /// How its API server is reached.
+    pub(crate) fn config(&self) -> Config {
         let mut config = match &self.server {
             Server::Lab { .. } => plain(self.gate.address),
             Server::Real(plane) => plane.config(self.gate.address),
         };
         config.auth_info.impersonate = self.account.map(str::to_owned);
-        let lease = Namespaced::new("porter-system", "porter-speaker");
-        ApiServer::connect(config, lease, 10_256, "porter-1", timeouts).await
+        config
     }
 
     /// An adapter that has told everything there is.
@@ -294,4 +298,9 @@ pub(crate) fn listed(input: &Input) -> Option<Kind> {
         (matches!(input, Input::Slices(_)), Kind::Slice),
     ];
     kinds.into_iter().find_map(|(is, kind)| is.then_some(kind))
+}
+
+/// The Lease that replicas compete for.
+pub(crate) fn lease() -> Namespaced {
+    Namespaced::new("porter-system", "porter-speaker")
 }

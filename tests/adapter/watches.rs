@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use porter_backends::kube::Timeouts;
+use porter_backends::kube::{Look, Timeouts};
 use porter_core::{
     EipName, Got, Input, NamespaceName, NodeName, Read, ServiceName, SliceName, Version,
 };
 use porter_sim::apiserver::{Fault, Requests, Resource, Selectors, Verb};
 use serde_json::json;
 
-use crate::cluster::{Adapter, Cluster, listed};
+use crate::cluster::{Adapter, Cluster, lease, listed};
 
 fn service(name: &str) -> ServiceName {
     ServiceName::new("default", name)
@@ -288,5 +288,8 @@ async fn an_api_server_that_is_away_at_first_is_waited_for() {
 async fn a_cluster_that_knows_no_eips_is_refused_with_the_remedy() {
     let cluster = Cluster::bare().await;
     let refused = cluster.connect(Timeouts::default()).await.err().expect("there are no Eips");
+    assert!(refused.to_string().contains("porter crd | kubectl apply -f -"), "{refused}");
+    let looked = Look::at(cluster.config(), &lease()).await;
+    let refused = looked.err().expect("there are no Eips");
     assert!(refused.to_string().contains("porter crd | kubectl apply -f -"), "{refused}");
 }

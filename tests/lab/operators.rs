@@ -13,11 +13,49 @@ fn the_page_shows_what_the_tools_print() {
     let lab = Lab::start(directory.path());
     lab.wait_for("The lab stays up");
     lab::until("the Service is announced", || said(&lab, &["status"]).contains("Announced"));
-    for command in ["status", "explain 172.22.0.188", "explain 172.22.0.190"] {
+    for command in ["status", "explain 172.22.0.188", "explain 172.22.0.190", "check"] {
         let said = said(&lab, &command.split(' ').collect::<Vec<_>>());
         let shown = shown(command);
         assert_eq!(steady(&shown), steady(&said), "porter {command}\n{said}");
     }
+
+    // What else is found on a node. How strict its kernel is by default is the machine's own business.
+    let host = said(&lab, &["lab", "exec", "node1", "--", lab::PORTER, "check", "--host"]);
+    for line in host.lines().filter(|line| !line.contains("rp_filter")) {
+        assert!(steady(PAGE).contains(&steady(line)), "the page lacks {line:?}");
+    }
+    let hosts = ["privileges", "interface eth0", "rp_filter", "arp_ignore"];
+    assert!(hosts.iter().all(|about| host.contains(about)), "{host}");
+
+    for (arguments, wrong) in [
+        (
+            &["check", "--lease-name", "another"][..],
+            "WRONG     leader        nobody leads: nobody holds",
+        ),
+        (
+            &["status", "--lease-name", "another"],
+            "nobody leads: nobody holds the Lease porter-system/another",
+        ),
+        (
+            &["check", "--service-account", "nobody"],
+            "WRONG     rights        system:serviceaccount:porter-system:nobody may not ",
+        ),
+        (
+            &["check", "--kubeconfig", "/nowhere"],
+            "WRONG     API server    reading the kubeconfig failed",
+        ),
+    ] {
+        let said = said(&lab, arguments);
+        assert!(said.contains(wrong), "{arguments:?} lacks {wrong:?}: {said}");
+    }
+    let unprivileged =
+        ["lab", "exec", "node1", "--", "setpriv", "--bounding-set=-net_raw", lab::PORTER];
+    let unprivileged = said(&lab, &[&unprivileged[..], &["check", "--host"]].concat());
+    let remedy = "run it as root, or with the capability NET_RAW";
+    assert!(
+        unprivileged.contains("WRONG     privileges") && unprivileged.contains(remedy),
+        "{unprivileged}"
+    );
 
     // For programs.
     let status: serde_json::Value =

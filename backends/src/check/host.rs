@@ -38,9 +38,10 @@ async fn interface(lan: &mut Lan, link: LinkName) -> Finding {
     let about = format!("interface {link}");
     let told = async {
         loop {
-            match lan.next().await {
-                Input::Link(of, told) if of == link => return told,
-                _ => {}
+            if let Input::Link(of, told) = lan.next().await
+                && of == link
+            {
+                return told;
             }
         }
     };

@@ -53,6 +53,10 @@ impl Look {
         Ok(Self { observer, lease, client })
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The type of a Service, if there is such a Service: for one that has nothing to do with Porter.
     pub async fn type_of(&self, name: &ServiceName) -> Result<Option<String>, Error> {
         let services = Api::<Service>::namespaced(self.client.clone(), name.namespace());

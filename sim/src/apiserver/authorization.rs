@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use axum::http::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::faults::Verb;
 use super::http::Call;
@@ -21,6 +21,7 @@ use super::resource::Resource;
 use super::state::State;
 use super::status::Status;
 use super::store::Store;
+use super::writes;
 
 const WITH_ANY: &str = "*";
 
@@ -109,6 +110,35 @@ pub(crate) fn review(call: &Call, target: &Target) -> Result<(), Status> {
     let name = asked.name.clone().unwrap_or_default();
     state.reviews.refused.insert((user, Permission { name: None, ..asked }));
     Err(Status::forbidden(&target.resource, &name, why))
+}
+
+/// Where it is asked what somebody may do: objects that are answered, and kept nowhere.
+pub(crate) const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+
+/// Says whether a user may do what a `SubjectAccessReview` asks about.
+pub(crate) fn answer(call: &Call) -> Result<Value, Status> {
+    let mut review = writes::json(call)?;
+    let spec = &review["spec"];
+    let attribute = |field: &str| {
+        let text = spec["resourceAttributes"][field].as_str();
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let resource = attribute("resource").unwrap_or_default();
+    let asked = Permission {
+        group: attribute("group").unwrap_or_default(),
+        resource: match attribute("subresource") {
+            Some(facet) => format!("{resource}/{facet}"),
+            None => resource,
+        },
+        verb: attribute("verb").unwrap_or_default(),
+        namespace: attribute("namespace"),
+        name: attribute("name"),
+    };
+    let user = spec["user"].as_str().unwrap_or_default();
+    let granted = granted(&call.store.lock(), user);
+    let allowed = granted.iter().any(|permission| permission.covers(&asked));
+    review["status"] = json!({ "allowed": allowed });
+    Ok(review)
 }
 
 /// For whom the client acts, if not for himself.

@@ -93,6 +93,9 @@ fn dispatch(call: &Call, path: &str) -> Result<Response, Status> {
             if let Some(found) = discovery::answer(&call.store, path, &call.headers)? {
                 return Ok(found);
             }
+            if path == authorization::REVIEWS && call.method == Method::POST {
+                return Ok(reply(StatusCode::CREATED, &authorization::answer(call)?));
+            }
             let target = Target::parse(path).ok_or_else(Status::no_such_resource)?;
             authorization::review(call, &target)?;
             on_object(call, &target)
