@@ -146,8 +146,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
         let (mut come, mut changed) = (BTreeMap::new(), BTreeSet::new());
         let boxed = |(key, (version, object))| (key, (version, Box::new(object)));
         // Both are in the order of their keys.
-        let known = std::mem::take(&mut self.objects).into_iter();
-        let mut stays = |(key, (version, object)): &mut (K, (Version, Box<T>))| {
+        self.objects.retain(|key, (version, object)| {
             come.extend(iter::from_fn(|| listed.next_if(|(other, _)| other < key)).map(boxed));
             let listed = listed.next_if(|(other, _)| other == key).map(|(_, listed)| listed);
             if *version > listed.as_ref().map_or(floor, |(version, _)| *version)
@@ -165,9 +164,7 @@ impl<K: Ord + Clone, T: PartialEq> Store<K, T> {
                 changed.insert(key.clone());
             }
             true
-        };
-        // Put together again, and not only thinned out: then its nodes are full.
-        self.objects = known.filter_map(|mut it| stays(&mut it).then_some(it)).collect();
+        });
         come.append(&mut listed.map(boxed).collect());
         changed.extend(come.keys().cloned());
         self.objects.append(&mut come);
