@@ -13,6 +13,7 @@ mod lab;
 #[cfg(target_os = "linux")]
 mod log;
 mod look;
+mod manual;
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(feature = "lab")]
@@ -47,10 +48,12 @@ struct Porter {
 enum Command {
     Agent(Box<Agent>),
     Check(check::Check),
+    Completion(manual::Completion),
     Crd(crd::Crd),
     Explain(look::Explain),
     #[cfg(feature = "lab")]
     Lab(Lab),
+    Man(manual::Man),
     #[cfg(feature = "lab")]
     Sim(sim::Sim),
     Status(look::StatusOf),
@@ -61,10 +64,14 @@ impl Command {
         match self {
             Self::Agent(agent) => Ok(agent.run()?),
             Self::Check(check) => check.run(),
+            Self::Completion(completion) => {
+                completion.run(Porter::command()).map(|()| ExitCode::SUCCESS)
+            }
             Self::Crd(crd) => crd.run().map(|()| ExitCode::SUCCESS),
             Self::Explain(explain) => explain.run().map(|()| ExitCode::SUCCESS),
             #[cfg(feature = "lab")]
             Self::Lab(lab) => Ok(lab.run()?),
+            Self::Man(man) => man.run(Porter::command()).map(|()| ExitCode::SUCCESS),
             #[cfg(feature = "lab")]
             Self::Sim(sim) => sim.run(),
             Self::Status(status) => status.run().map(|()| ExitCode::SUCCESS),
