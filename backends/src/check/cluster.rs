@@ -109,9 +109,15 @@ fn eips(observer: &Observer) -> Vec<Finding> {
 fn services(observer: &Observer) -> Vec<Finding> {
     let (mut announced, mut findings) = (0, Vec::new());
     for name in observer.services() {
-        let Some(explanation) = observer.explain(name).filter(|it| it.asks.is_ok()) else {
+        let Some(explanation) = observer.explain(name) else { continue };
+        if let Err(not_ours) = &explanation.asks {
+            findings.extend(explanation.held.iter().map(|held| {
+                let told =
+                    format!("{name} gives {} back when an agent runs: {not_ours}", held.address);
+                Finding::doubtful("Services", told)
+            }));
             continue;
-        };
+        }
         let conflict = explanation.conflict.filter(|conflict| conflict.met);
         if let Some(conflict) = conflict {
             findings.push(Finding::doubtful("Services", format!("{name}: {}", conflict.message)));
@@ -170,7 +176,34 @@ fn proxy_says(config: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use porter_core::{Eip, Input, Service, ServiceName, Version, keys};
+
     use super::{super::Verdict, *};
+
+    /// As OpenELB 0.6 leaves it, which knows the protocol by the Eip.
+    #[test]
+    fn who_holds_an_address_and_asks_for_none_is_told_that_it_gives_it_back() {
+        let name = ServiceName::new("default", "web");
+        let mut eip = Eip { protocol: Some("layer2".to_owned()), ..Eip::default() };
+        let address = IpAddr::from([172, 22, 0, 190]);
+        eip.status.used.insert(address, [name.clone()].into_iter().collect());
+        let mut service = Service { load_balancer: true, ..Service::default() };
+        service.metadata.annotations.insert(keys::LOAD_BALANCER.to_owned(), "openelb".to_owned());
+        service.metadata.finalizers.push(keys::SERVICE_FINALIZER.to_owned());
+        let mut observer = Observer::new();
+        observer.handle_input(Input::Eip("pool".into(), Version(1), Some(eip)));
+        observer.handle_input(Input::Service(name, Version(2), Some(service)));
+
+        let findings = services(&observer);
+
+        let [announced, returned] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(*announced, Finding::fine("Services", "0 announced"));
+        assert_eq!(returned.verdict, Verdict::Doubtful);
+        let told = "default/web gives 172.22.0.190 back when an agent runs: it names neither";
+        assert!(returned.told.starts_with(told), "{}", returned.told);
+    }
 
     #[test]
     fn kube_proxy_in_ipvs_mode_needs_strict_arp() {
