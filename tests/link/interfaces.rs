@@ -9,6 +9,7 @@ use std::{
 };
 
 use porter_backends::{
+    check::{self, Verdict},
     clock,
     link::{Lan, Outcome},
     port::Links,
@@ -42,6 +43,22 @@ fn a_link_that_became_a_port_of_a_bridge_says_so_and_the_bridge_is_answered_on()
 
         cable.unplug_from_bridge().await;
         told(&mut lan, "eth0", carries).await;
+    });
+}
+
+#[test]
+fn a_check_of_a_host_tells_each_interface_from_one_that_is_missing() {
+    apart(async || {
+        let (_cable, _client) = eth0().await;
+        let (_other_cable, _other_client) = eth1().await;
+        let names = ["eth0", "eth0.5", "eth1"];
+        let findings = check::host(names.map(named).into()).await;
+        let verdict = |name: &str| {
+            let about = format!("interface {name}");
+            findings.iter().find(|it| it.about == about).map(|it| it.verdict)
+        };
+        let wanted = [Verdict::Fine, Verdict::Wrong, Verdict::Fine].map(Some);
+        assert_eq!(names.map(verdict), wanted, "{findings:?}");
     });
 }
 

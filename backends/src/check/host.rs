@@ -1,8 +1,13 @@
 //! What one node's kernel allows, and how it behaves on the interfaces of Eips.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
 
-use porter_core::{Input, LinkName, Unusable};
+use porter_core::{Input, Link, LinkName, Unusable};
 use tokio::time::timeout;
 
 use super::Finding;
@@ -25,43 +30,53 @@ pub async fn host(interfaces: BTreeSet<LinkName>) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::fine("privileges", "packet sockets are allowed")];
     lan.listen(interfaces.clone());
+    let told = told(&mut lan, &interfaces).await;
     for link in interfaces {
-        findings.push(interface(&mut lan, link).await);
+        findings.push(interface(link, told.get(&link)));
         findings.extend(rp_filter(link));
     }
     findings.extend(arp_ignore());
     findings
 }
 
-/// Whether an interface can be answered on.
-async fn interface(lan: &mut Lan, link: LinkName) -> Finding {
-    let about = format!("interface {link}");
-    let told = async {
-        loop {
-            if let Input::Link(of, told) = lan.next().await
-                && of == link
-            {
-                return told;
+/// What the kernel tells of these interfaces, of those that there are.
+async fn told(
+    lan: &mut Lan,
+    interfaces: &BTreeSet<LinkName>,
+) -> BTreeMap<LinkName, Result<Link, Unusable>> {
+    let mut told = BTreeMap::new();
+    let all = async {
+        while interfaces.iter().any(|link| !told.contains_key(link)) {
+            if let Input::Link(of, seen) = lan.next().await {
+                told.insert(of, seen);
             }
         }
     };
-    match timeout(PATIENCE, told).await {
-        Ok(Ok(seen)) if seen.carrier => {
+    // Of one that is missing nothing is told.
+    let _ = timeout(PATIENCE, all).await;
+    told
+}
+
+/// Whether an interface can be answered on.
+fn interface(link: LinkName, told: Option<&Result<Link, Unusable>>) -> Finding {
+    let about = format!("interface {link}");
+    match told {
+        Some(Ok(seen)) if seen.carrier => {
             let addresses: Vec<_> = seen.addresses.iter().map(ToString::to_string).collect();
             Finding::fine(&about, format!("up, {} with {}", seen.mac, addresses.join(", ")))
         }
-        Ok(Ok(_)) => {
+        Some(Ok(_)) => {
             Finding::wrong(&about, "it has no carrier; check the cable and the switch port")
         }
-        Ok(Err(Unusable::Port { of })) => Finding::wrong(
+        Some(Err(Unusable::Port { of })) => Finding::wrong(
             &about,
             format!("it is a port of {of}; name {of} in spec.interface of the Eip"),
         ),
-        Ok(Err(why)) => Finding::wrong(
+        Some(Err(why)) => Finding::wrong(
             &about,
             format!("it {why}; name another in spec.interface of the Eip, or run Porter elsewhere"),
         ),
-        Err(_) => Finding::wrong(&about, "there is none of this name on this host"),
+        None => Finding::wrong(&about, "there is none of this name on this host"),
     }
 }
 
