@@ -41,7 +41,7 @@ use super::{
 use crate::{Error, port::Cluster};
 
 /// What to do where the kind `Eip` is not known.
-pub(super) const CRD_REMEDY: &str =
+const CRD_REMEDY: &str =
     "the API server does not know this kind; install it with `porter crd | kubectl apply -f -`";
 
 /// How many facts may wait to be taken in before watches are read no further.
@@ -241,7 +241,8 @@ pub(super) fn client(config: &Config, connect_timeout: Duration) -> Result<Clien
         .map_err(|error| Error::new(format!("preparing to talk to {url}"), verdict::told(&error)))
 }
 
-async fn look_for_eips(client: &Client, limit: Duration) -> Result<(), Error> {
+/// Fails if the kind `Eip` is not known, and for nothing else.
+pub(super) async fn look_for_eips(client: &Client, limit: Duration) -> Result<(), Error> {
     let request = Request::new(Eip::url_path(&(), None))
         .list(&ListParams::default().limit(1))
         .expect("the parameters are valid");

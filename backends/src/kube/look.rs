@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     Eip,
-    cluster::{CRD_REMEDY, client},
+    cluster::{client, look_for_eips},
     convert::{self, Watched},
     verdict,
 };
@@ -41,6 +41,7 @@ impl Look {
     /// what to do.
     pub async fn at(config: Config, lease: &Namespaced) -> Result<Self, Error> {
         let client = client(&config, PATIENCE)?;
+        look_for_eips(&client, PATIENCE).await?;
         let mut observer = Observer::new();
         list::<Eip>(&client, &mut observer).await?;
         list::<Service>(&client, &mut observer).await?;
@@ -90,7 +91,6 @@ async fn answer<T>(
 ) -> Result<T, Error> {
     match timeout(PATIENCE, request).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) if verdict::is_not_found(&error) => Err(Error::new(doing, CRD_REMEDY)),
         Ok(Err(error)) => Err(Error::new(doing, verdict::told(&error))),
         Err(_) => {
             let why = format!("the API server did not answer within {PATIENCE:?}");
