@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use porter_core::{Identity, Input, Instant, Output, Speaker};
+use porter_core::{Identity, Input, Instant, Move, Output, Speaker};
 use tokio::select;
 use tracing::{info, trace, warn};
 
@@ -45,6 +45,10 @@ pub async fn drive(
                 Output::Join(link, group) => links.join(link, group),
                 Output::Left => return Ok(()),
                 Output::Listen(names) => links.listen(names),
+                Output::Moved(Move { service, from, to, cause, took }) => {
+                    let cause = cause.as_str();
+                    info!(%service, %from, %to, cause, ?took, "the Service moved");
+                }
                 Output::Permit(until) => links.permit(until),
                 Output::Probe(probe) => links.probe(&probe),
                 Output::Publish(answers, generation) => links.publish(answers, generation),
@@ -73,7 +77,7 @@ pub async fn drive(
         let now = clock::now();
         match input {
             Some(input) => {
-                tally.handle_input(&input);
+                tally.handle_input(&input, now);
                 speaker.handle_input(input, now);
             }
             None => {
@@ -108,7 +112,7 @@ impl News {
         }
         if speaker.leads(now) != self.leads {
             self.leads = !self.leads;
-            tally.handle_leads(self.leads);
+            tally.handle_leads(self.leads, now);
             match self.leads {
                 true => info!("this replica leads and speaks"),
                 false => info!("this replica is silent"),

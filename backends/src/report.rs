@@ -3,9 +3,7 @@
 //! Nobody looks at a speaker from outside of its loop. Whoever wants to know asks the loop, and gets
 //! an answer when it comes round; one that does not come is an answer, too.
 
-use porter_core::{
-    Disputes, Doubts, EipName, Instant, Kind, LinkName, Moves, Pool, Speaker, Unusable,
-};
+use porter_core::{Disputes, Doubts, EipName, Instant, Kind, LinkName, Pool, Speaker, Unusable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::tally::Tally;
@@ -30,8 +28,6 @@ pub struct Report {
     pub disputes: Disputes,
     /// How much of what is on the LAN it is in doubt of.
     pub doubts: Doubts,
-    /// How often Services moved from one node to another while it led.
-    pub moves: Moves,
     /// How often it was woken so late that it must have been paused.
     pub pauses: u64,
     /// What came of what it did.
@@ -49,7 +45,6 @@ impl Report {
             pools: speaker.pools().map(|(name, pool)| (name.clone(), pool)).collect(),
             disputes: speaker.disputes(),
             doubts: speaker.doubts(now),
-            moves: speaker.moves(),
             pauses: speaker.pauses(),
             tally: tally.clone(),
         }

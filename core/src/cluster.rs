@@ -449,11 +449,22 @@ impl Cluster {
         link: LinkName,
         family: Family,
     ) -> Option<Obstacle> {
-        let (node, facts) = (self.nodes.get(node)?, self.links.get(&link)?);
-        match placement::usable_address(node, facts, family, self.excludes) {
+        match self.asked_at(node, link, family)? {
             Ok(address) => self.reach.obstacle((link, address)),
             Err(obstacle) => Some(obstacle),
         }
+    }
+
+    /// The address at which a node is asked for on a link, or what the API server says against it;
+    /// `None`: one of them is not there.
+    pub(crate) fn asked_at(
+        &self,
+        node: &NodeName,
+        link: LinkName,
+        family: Family,
+    ) -> Option<Result<IpAddr, Obstacle>> {
+        let (node, link) = (self.nodes.get(node)?, self.links.get(&link)?);
+        Some(placement::usable_address(node, link, family, self.excludes))
     }
 
     /// Whether a node takes no new EIPs.

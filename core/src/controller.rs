@@ -18,7 +18,8 @@ mod service;
 mod status;
 mod waiting;
 
-pub use self::placing::{MoveCause, Moves};
+pub(crate) use self::placing::Departure;
+pub use self::placing::{Move, MoveCause};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,8 +52,8 @@ const STATUS_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Controller {
     ipam: Ipam,
     load: Load,
-    /// How often Services moved since that was asked for.
-    moves: Moves,
+    /// Moves that nobody was told of yet.
+    moves: Vec<Move>,
     services: BTreeSet<ServiceName>,
     eips: BTreeSet<EipName>,
     /// Services that lack an address. The oldest is given one first, when all others have given back
@@ -243,9 +244,9 @@ impl Controller {
         self.load.take_shifted()
     }
 
-    /// How often Services moved since this was last called.
-    pub(crate) fn take_moves(&mut self) -> Moves {
-        std::mem::take(&mut self.moves)
+    /// The moves since this was last called, in their order.
+    pub(crate) fn take_moves(&mut self) -> impl Iterator<Item = Move> + '_ {
+        self.moves.drain(..)
     }
 
     pub(crate) fn load(&self) -> &Load {

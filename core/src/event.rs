@@ -18,8 +18,8 @@ use pnet::util::MacAddr;
 
 use crate::{
     Answers, Condition, Eip, EipName, EipStatus, Event, Heed, Ingress, Instant, IsAt, LeaseRecord,
-    Link, LinkName, Listing, Namespace, NamespaceName, Node, NodeName, Service, ServiceName, Slice,
-    SliceName, Unroutable, Unusable, Version, WhoHas,
+    Link, LinkName, Listing, Move, Namespace, NamespaceName, Node, NodeName, Service, ServiceName,
+    Slice, SliceName, Unroutable, Unusable, Version, WhoHas,
 };
 
 /// Something the world tells the speaker: what *is*, never what *changed*.
@@ -132,6 +132,8 @@ pub enum Output {
     Left,
     /// Listen on exactly these links.
     Listen(BTreeSet<LinkName>),
+    /// A Service is answered with another node from now on. Nothing is to be done.
+    Moved(Move),
     /// Answer, and announce, strictly before this instant, and never at or after it.
     Permit(Instant),
     /// Ask on a link for a node's MAC. Carries the sender's own addresses; every replica may send it.

@@ -52,7 +52,7 @@ pub use asked::Asked;
 pub use condition::{About, Condition, Event};
 pub use config::{Config, LeaseTiming, Probing, ProbingError, TimingError};
 pub use conflict::{ConflictProbing, Disputes, OnConflict};
-pub use controller::{MoveCause, Moves};
+pub use controller::{Move, MoveCause};
 pub use election::{Election, Fitness, Wanted};
 pub use event::{
     ConditionChange, EipChange, Generation, Got, Input, Kind, MetadataChange, Output, Probe,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{NodeName, ServiceName, Size};
+use crate::{NodeName, ServiceName, Size, controller::Departure};
 
 /// Which node each Service is placed on, and which Services each node has.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ pub(crate) struct Placed {
     /// A record that is older than this placement, and no pin: the Service has brought it with it
     /// when it became the oldest of those who share an address.
     pub(crate) overrules: Option<NodeName>,
+    /// The move by which it came here, as long as it is not committed.
+    pub(crate) departure: Option<Departure>,
 }
 
 impl Load {

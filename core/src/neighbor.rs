@@ -314,6 +314,11 @@ impl Neighbors {
         self.stations.get(&target).is_none_or(Station::is_settled)
     }
 
+    /// When the first question was sent that a node has left without an answer since.
+    pub(crate) fn silent_since(&self, target: Target) -> Option<Instant> {
+        self.stations.get(&target)?.silent_since()
+    }
+
     /// Whether a node came back from the dead too recently to be trusted like others.
     pub(crate) fn is_held_down(&self, target: Target, now: Instant) -> bool {
         self.stations.get(&target).is_some_and(|station| station.is_held_down(now))

@@ -23,7 +23,7 @@ use crate::{
     announcer::Announcer,
     cluster::{Cluster, Concern},
     conflict::{Conflicts, Roll},
-    controller::{Controller, Moves},
+    controller::Controller,
     groups::Groups,
     heed::Attention,
     ledger::{Ledger, Object},
@@ -64,8 +64,6 @@ pub struct Speaker {
     called: Option<IpAddr>,
     publication: Publication,
     ledger: Ledger,
-    /// How often Services moved while this replica led.
-    moves: Moves,
     standing: Standing,
     /// The consistent read that is under way, and the term it was asked for in.
     read: Option<(ReadId, u64)>,
@@ -127,7 +125,6 @@ impl Speaker {
             checks_proxies: config.checks_proxies,
             publication: Publication::new(),
             ledger: Ledger::default(),
-            moves: Moves::default(),
             standing: Standing::Silent,
             read: None,
             read_again_at: Instant::ZERO,
@@ -481,7 +478,7 @@ impl Speaker {
         }
         self.request(now);
         if let Standing::Speak(_, controller) = &mut self.standing {
-            self.moves.add(controller.take_moves());
+            self.outputs.extend(controller.take_moves().map(Output::Moved));
         }
         if self.leaving == Leaving::Asked && !self.election.holds(now) {
             self.leaving = Leaving::Left;

@@ -1,5 +1,5 @@
-//! What a replica lets be seen of itself: how often Services moved and why, what it has not seen yet, how
-//! full Eips are.
+//! What a replica lets be seen of itself: which Services moved and why, what it has not seen yet, how full
+//! Eips are.
 
 #![expect(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
 
@@ -8,7 +8,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
-use porter_core::{Eip, Input, Kind, MoveCause, Pool, ProxyHealth, Unusable, WriteError};
+use porter_core::{Eip, Input, Kind, Move, Pool, Probing, ProxyHealth, Unusable, WriteError};
 
 /// Longer than it takes to find out that a node does not answer, or its kube-proxy does not work.
 const NOTICED: Duration = Duration::from_secs(4);
@@ -34,15 +34,16 @@ fn start_over(bench: &mut Bench) {
 /// Something that makes a Service move.
 type Deed = fn(&mut Bench);
 
-/// How often Services moved for each cause for which they did.
-fn moves(bench: &Bench) -> Vec<(&'static str, u64)> {
-    let moves = bench.speaker.moves();
-    let counts = MoveCause::ALL.map(|cause| (cause.as_str(), moves.count(cause)));
-    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+/// From where to where the Service moved, and why.
+fn moves(bench: &Bench) -> Vec<(&str, &str, &'static str)> {
+    let told = |moved: &'_ Move| assert_eq!(moved.service, web());
+    bench.moved.iter().for_each(told);
+    let moves = bench.moved.iter();
+    moves.map(|it| (it.from.as_str(), it.to.as_str(), it.cause.as_str())).collect()
 }
 
 #[test]
-fn a_service_that_moves_is_counted_once_and_by_what_made_it_move() {
+fn a_service_that_moves_tells_it_once_and_what_made_it_move() {
     let causes: [(&str, Deed); 6] = [
         ("NoEndpoint", |bench| bench.endpoints(&web(), &["node4"])),
         ("NodeSilent", |bench| {
@@ -61,7 +62,7 @@ fn a_service_that_moves_is_counted_once_and_by_what_made_it_move() {
         make(&mut bench);
         bench.run(NOTICED);
         assert_eq!(bench.ask(188), Some(mac(10)), "{cause}");
-        assert_eq!(moves(&bench), [(cause, 1)]);
+        assert_eq!(moves(&bench), [("node3", "node4", cause)]);
     }
 }
 
@@ -75,37 +76,55 @@ fn a_service_that_gets_its_first_node_or_finds_it_again_has_not_moved() {
 }
 
 #[test]
-fn a_move_that_a_new_leader_finds_necessary_is_counted() {
+fn a_move_that_a_new_leader_finds_necessary_is_told() {
     let mut bench = at_node3();
     bench.watches = false;
     bench.api.put_node(&"node3".into(), None);
     bench.watches = true;
     start_over(&mut bench);
     assert_eq!(bench.ask(188), Some(mac(10)));
-    assert_eq!(moves(&bench), [("NodeUnusable", 1)]);
+    assert_eq!(moves(&bench), [("node3", "node4", "NodeUnusable")]);
 }
 
 #[test]
-fn a_move_that_goes_elsewhere_before_it_is_on_record_is_one_move() {
+fn a_move_takes_from_the_first_question_that_a_silent_node_left_unanswered() {
+    let mut bench = at_node3();
+    bench.mute.insert(eip(9));
+    let muted_at = bench.now;
+    bench.run(NOTICED);
+    let took = bench.moved[0].took;
+    // Three probes, 300 ms apart, of which the last is waited for; the first came within an interval.
+    let probing = Probing::default();
+    assert_eq!(took, probing.interval() * 2 + probing.timeout());
+    assert!(muted_at + took <= bench.now);
+}
+
+#[test]
+fn a_move_takes_from_the_news_that_made_it_until_it_is_on_record() {
     let mut bench = at_node3();
     bench.replies = false;
     bench.endpoints(&web(), &["node4"]);
+    bench.run(Duration::from_millis(700));
+    assert_eq!(moves(&bench), []);
     bench.endpoints(&web(), &["node1"]);
     bench.judge(Verdict::Failed(WriteError::Conflict));
     bench.replies = true;
     bench.calm();
-    assert_eq!(bench.ask(188), Some(mac(3)));
-    assert_eq!(moves(&bench), [("NoEndpoint", 1)]);
+    assert_eq!(moves(&bench), [("node3", "node1", "NoEndpoint")]);
+    assert!(bench.moved[0].took >= Duration::from_millis(700), "{:?}", bench.moved);
 }
 
 #[test]
-fn moves_are_remembered_from_term_to_term() {
+fn one_that_is_back_before_the_move_is_on_record_has_not_moved() {
     let mut bench = at_node3();
+    bench.replies = false;
     bench.endpoints(&web(), &["node4"]);
-    bench.change_leader();
-    assert_eq!(moves(&bench), [("NoEndpoint", 1)]);
     bench.endpoints(&web(), &["node3"]);
-    assert_eq!(moves(&bench), [("NoEndpoint", 2)]);
+    bench.judge(Verdict::Failed(WriteError::Conflict));
+    bench.replies = true;
+    bench.calm();
+    assert_eq!(bench.ask(188), Some(mac(9)));
+    assert_eq!(moves(&bench), []);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn tell_leadership(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Tally { begun, ended, margins, lateness, .. } = &self.report.tally;
+        let Tally { begun, ended, margins, lateness, takeovers, .. } = &self.report.tally;
         page.info("build", "The version of this replica", ("version", env!("CARGO_PKG_VERSION")))?;
         let help = "Whether this replica leads, and speaks for EIPs: 1 or 0";
         page.gauge("leader", help, self.report.leads.into())?;
@@ -79,6 +79,8 @@ impl Scrape {
         let help =
             "How long after a decision was due the replica came to make it: its host is busy";
         page.seconds("timer_lateness", help, lateness)?;
+        let help = "How long after the last sign of another leader this replica led";
+        page.seconds("takeover", help, takeovers)?;
         let help = "How often this replica was woken so late that it must have been paused";
         page.counter("pauses", help, self.report.pauses)
     }
@@ -99,6 +101,8 @@ impl Scrape {
         page.counter("announcements", help, count(Outcome::Announced))?;
         let help = "Questions that were sent: for nodes, and who else has an address";
         page.counter("probes", help, count(Outcome::Probed))?;
+        let help = "After how long nodes answered probes";
+        page.seconds("probe_rtt", help, &self.report.tally.round_trips)?;
         let help = "Claims to addresses that were heard: taken in, or lost since too many came";
         let heard = [("heard", count(Outcome::Heard)), ("lost", count(Outcome::Overrun))];
         page.counters("claims", help, "outcome", heard)?;
@@ -123,8 +127,12 @@ impl Scrape {
         let used = pools().map(|(name, pool)| (name.as_str(), pool.used));
         page.gauges("eip_addresses_used", help, "eip", used)?;
         let help = "How often this replica moved a Service to another node, by the cause";
-        let moves = MoveCause::ALL.map(|why| (why.as_str(), self.report.moves.count(why)));
-        page.counters("moves", help, "cause", moves)
+        let taking = MoveCause::ALL.map(|why| (why.as_str(), self.report.tally.moves(why)));
+        let moves = taking.map(|(why, seconds)| (why, seconds.count()));
+        page.counters("moves", help, "cause", moves)?;
+        let help = "How long moves took: from the first question that a silent node left unanswered, or \
+                    from the news that made a Service move, until the other node was on record";
+        page.seconds_by("failover", help, "cause", taking)
     }
 
     fn tell_doubts(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -205,6 +213,22 @@ impl Page<'_> {
     fn seconds(&mut self, name: &str, help: &str, observed: &Histogram) -> fmt::Result {
         let kind = MetricType::Histogram;
         observed.encode(self.0.encode_descriptor(name, help, Some(&Unit::Seconds), kind)?)
+    }
+
+    /// A histogram of seconds for each value of a label.
+    fn seconds_by<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        observed: impl IntoIterator<Item = (&'a str, &'a Histogram)>,
+    ) -> fmt::Result {
+        let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
+        let mut family = self.0.encode_descriptor(name, help, unit, kind)?;
+        for (value, seconds) in observed {
+            seconds.encode(family.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
     }
 
     /// A counter for each value of a label.

@@ -6,7 +6,8 @@
 
 mod moves;
 
-pub use self::moves::{MoveCause, Moves};
+pub(crate) use self::moves::Departure;
+pub use self::moves::{Move, MoveCause};
 
 use std::net::IpAddr;
 
@@ -190,7 +191,7 @@ impl Controller {
                 let searches = placed.is_some_and(|placed| !placed.committed);
                 (placed.filter(|placed| placed.committed).cloned(), searches)
             }
-            None => self.decide_and_count(past, &sharers, &spots, around),
+            None => self.decide_and_tell(name, past, &sharers, &spots, around),
         };
         let kept = placed.as_ref().filter(|_| head.is_none());
         let rejected = rejected(record.as_ref(), kept, &spots, around);
@@ -352,6 +353,7 @@ impl Controller {
             fallback: !spots.iter().any(|spot| spot.candidates.is_near(node)),
             follows: None,
             overrules: None,
+            departure: None,
         });
         (placed, false)
     }
@@ -421,7 +423,8 @@ fn stays(
     let fallback = !spots.iter().any(|spot| spot.candidates.is_near(node));
     let follows = past.incumbent().filter(|_| !committed).cloned();
     let (node, overrules) = (node.clone(), overrules.cloned());
-    Some(Placed { node, committed, fallback, follows, overrules })
+    let departure = None;
+    Some(Placed { node, committed, fallback, follows, overrules, departure })
 }
 
 /// Those who share an address among some, the oldest first; empty if none is shared.

@@ -116,6 +116,11 @@ impl Station {
         if self.mac.is_some() { self.sent_at } else { self.silent_since }
     }
 
+    /// When the first of those was sent that brought nothing since.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        (self.missed > 0).then_some(self.silent_since)
+    }
+
     /// What keeps the node from being answered.
     pub(super) fn obstacle(&self) -> Option<Obstacle> {
         self.obstacle

@@ -1,7 +1,7 @@
 //! What can be seen of a replica from outside: for whoever watches over it, and for nobody who decides.
 
 use super::Speaker;
-use crate::{EipName, Kind, Link, LinkName, Moves, Unusable, ipam};
+use crate::{EipName, Kind, Link, LinkName, Unusable, ipam};
 
 /// How full an Eip is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,11 +28,6 @@ impl Speaker {
     /// The links that Eips are on, as they are on this host, or why there is none to be used.
     pub fn links(&self) -> impl Iterator<Item = (LinkName, Result<&Link, Unusable>)> {
         self.listening.iter().map(|&name| (name, self.cluster.link(name)))
-    }
-
-    /// How often Services moved from one node to another while this replica led.
-    pub fn moves(&self) -> Moves {
-        self.moves
     }
 
     /// How full each layer2 Eip is, by name.

@@ -19,9 +19,9 @@ pub(crate) use api::{Api, is_held};
 use porter_core::{
     Answers, Config, ConflictProbing, Eip, EipName, Endpoint, Event, Family, Generation, Got, Heed,
     Identity, Ingress, Input, Instant, IsAt, Kind, LeaseRecord, LeaseTiming, Link, LinkName,
-    MacAddr, Node, NodeName, OnConflict, Output, Probe, Probing, ProxyHealth, Read, ReadError,
-    ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write, WriteError,
-    WriteId, keys,
+    MacAddr, Move, Node, NodeName, OnConflict, Output, Probe, Probing, ProxyHealth, Read,
+    ReadError, ReadId, Service, ServiceName, Slice, SliceName, Speaker, Timestamp, WhoHas, Write,
+    WriteError, WriteId, keys,
 };
 pub(crate) use told::*;
 
@@ -37,6 +37,7 @@ pub(crate) struct Bench {
     /// The snapshot that is answered from.
     pub(crate) answers: Arc<Answers>,
     pub(crate) announced: Vec<IsAt>,
+    pub(crate) moved: Vec<Move>,
     /// The addresses whose link is asked for.
     pub(crate) routed: BTreeSet<IpAddr>,
     /// What people were told.
@@ -160,6 +161,7 @@ impl Bench {
             until: Instant::ZERO,
             answers: Arc::default(),
             announced: Vec::new(),
+            moved: Vec::new(),
             routed: BTreeSet::new(),
             events: Vec::new(),
             written: Vec::new(),
@@ -389,6 +391,7 @@ impl Bench {
                 assert!(self.groups.remove(&(link, group)), "{group} was not joined");
             }
             Output::Listen(links) => self.listen(links),
+            Output::Moved(moved) => self.moved.push(moved),
             Output::Permit(until) => self.until = until,
             Output::Probe(probe) if probe.is_for_conflicts() => self.contest(probe),
             Output::Probe(probe) => {

@@ -153,6 +153,7 @@ impl Checks {
                 self.heeds.insert(*link, heed.clone());
             }
             Output::Listen(links) => self.heeds.retain(|link, _| links.contains(link)),
+            Output::Moved(_) => {}
             Output::Join(link, group) => {
                 assert!(self.groups.insert((*link, *group)), "{group} is joined already");
             }

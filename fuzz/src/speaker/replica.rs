@@ -255,6 +255,7 @@ impl Replica {
             | Output::Heed(..)
             | Output::Join(..)
             | Output::Listen(_)
+            | Output::Moved(_)
             | Output::Permit(_)
             | Output::Probe(_)
             | Output::Quit(..)
@@ -293,6 +294,7 @@ impl Replica {
             | Output::Join(..)
             | Output::Left
             | Output::Listen(_)
+            | Output::Moved(_)
             | Output::Permit(_)
             | Output::Probe(_)
             | Output::Quit(..) => {}

@@ -113,6 +113,7 @@ impl Announcements {
             | Output::Join(..)
             | Output::Left
             | Output::Listen(_)
+            | Output::Moved(_)
             | Output::Probe(_)
             | Output::Quit(..)
             | Output::Read(..)

@@ -93,6 +93,7 @@ impl Probes {
             | Output::Join(..)
             | Output::Left
             | Output::Listen(_)
+            | Output::Moved(_)
             | Output::Probe(_)
             | Output::Quit(..)
             | Output::Read(..)

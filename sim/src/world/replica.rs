@@ -334,6 +334,7 @@ impl World {
             }
             Output::Heed(_, heed) => process.heed = heed,
             Output::Listen(links) => process.listens = links,
+            Output::Moved(_) => {}
             Output::Join(_, group) => drop(process.groups.insert(group)),
             Output::Quit(_, group) => drop(process.groups.remove(&group)),
             Output::Permit(until) => {

@@ -1,7 +1,9 @@
-//! Why Services move from one node to another, and how often.
+//! Why Services move from one node to another, and how long that takes.
+
+use std::time::Duration;
 
 use super::{Controller, Past, Spot, Surroundings};
-use crate::{Family, NodeName, Service, ServiceName, load::Placed, placement::Obstacle};
+use crate::{Family, Instant, NodeName, Service, ServiceName, load::Placed, placement::Obstacle};
 
 /// Why a Service moves to another node.
 ///
@@ -46,46 +48,80 @@ impl MoveCause {
     }
 }
 
-/// How often Services moved for each cause.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Moves([u64; MoveCause::ALL.len()]);
+/// A Service is answered with another node than before.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Move {
+    /// The Service; if it shares its address, the oldest of those that do.
+    pub service: ServiceName,
+    /// The node that was answered for it.
+    pub from: NodeName,
+    /// The node that is, from now on.
+    pub to: NodeName,
+    /// Why.
+    pub cause: MoveCause,
+    /// How long it took: from the first question that the node left without an answer, if it fell
+    /// silent, otherwise from the news that made it move, until the other node was on record.
+    pub took: Duration,
+}
 
-impl Moves {
-    /// How often for one cause.
-    pub fn count(&self, cause: MoveCause) -> u64 {
-        self.0[cause as usize]
-    }
-
-    /// Adds what others have counted.
-    pub(crate) fn add(&mut self, more: Self) {
-        for (count, more) in self.0.iter_mut().zip(more.0) {
-            *count += more;
-        }
-    }
+/// A move that is decided, and not on record yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Departure {
+    cause: MoveCause,
+    since: Instant,
 }
 
 impl Controller {
-    /// Decides as [`Self::decide`] does, and counts the move if it is one. Whoever changes its mind
-    /// before the move is on record has moved once.
-    pub(super) fn decide_and_count(
+    /// Decides as [`Self::decide`] does, and tells of the move once it is on record. Whoever changes its
+    /// mind before has moved once.
+    pub(super) fn decide_and_tell(
         &mut self,
+        name: &ServiceName,
         past: Past<'_>,
         sharers: &[(&ServiceName, &Service)],
         spots: &[Spot<'_>],
         around: &Surroundings<'_>,
     ) -> (Option<Placed>, bool) {
-        let (placed, searches) = self.decide(past, sharers, spots, around);
-        let is_under_way = past.placed.is_some_and(|before| !before.committed);
-        let from = past.incumbent().filter(|_| !is_under_way);
-        if let (Some(from), Some(to)) = (from, &placed)
-            && *from != to.node
+        let (mut placed, searches) = self.decide(past, sharers, spots, around);
+        if let Some(placed) = &mut placed
+            && let Some(from) = past.incumbent().filter(|from| **from != placed.node)
         {
+            let begun = past.placed.and_then(|before| before.departure);
             // What is committed at once is on record already, and not by this replica.
-            let cause = if to.committed { MoveCause::Pinned } else { cause(from, spots, around) };
-            self.moves.0[cause as usize] += 1;
+            let pinned = Departure { cause: MoveCause::Pinned, since: around.now };
+            let departure = match (begun, placed.committed) {
+                (Some(departure), _) => departure,
+                (None, true) => pinned,
+                (None, false) => departure(from, spots, around),
+            };
+            placed.departure = Some(departure).filter(|_| !placed.committed);
+            if placed.committed {
+                let Departure { cause, since } = departure;
+                let (service, from, to) = (name.clone(), from.clone(), placed.node.clone());
+                let took = around.now.since(since);
+                self.moves.push(Move { service, from, to, cause, took });
+            }
         }
         (placed, searches)
     }
+}
+
+/// Why a node is left, and since when it should have been.
+fn departure(from: &NodeName, spots: &[Spot<'_>], around: &Surroundings<'_>) -> Departure {
+    let cause = cause(from, spots, around);
+    let silent_since = |spot: &Spot<'_>| {
+        let at = around.cluster.asked_at(from, spot.link, Family::of(spot.address))?.ok()?;
+        around.neighbors.silent_since((spot.link, at))
+    };
+    let since = match cause {
+        MoveCause::NodeSilent => spots.iter().filter_map(silent_since).min(),
+        MoveCause::Better
+        | MoveCause::NoEndpoint
+        | MoveCause::NodeUnusable
+        | MoveCause::Pinned
+        | MoveCause::ProxyFailed => None,
+    };
+    Departure { cause, since: since.unwrap_or(around.now) }
 }
 
 /// What there is against a node that Services leave.

@@ -163,6 +163,7 @@ impl Replica {
                 | Output::Heed(..)
                 | Output::Join(..)
                 | Output::Listen(_)
+                | Output::Moved(_)
                 | Output::Quit(..)
                 | Output::Route(_) => {}
                 Output::Left => unreachable!("nobody leaves"),
