@@ -9,8 +9,9 @@ use tracing::{info, trace, warn};
 use crate::{
     Error,
     clock::{self, Alarm},
+    picture::Moves,
     port::{Cluster, Links},
-    report::{Inquiries, Report},
+    report::Inquiries,
     tally::Tally,
 };
 
@@ -33,6 +34,7 @@ pub async fn drive(
     let mut leaving = false;
     let mut news = News::default();
     let mut tally = Tally::default();
+    let mut moves = Moves::default();
     loop {
         while let Some(output) = speaker.poll_output() {
             trace!(?output);
@@ -45,9 +47,10 @@ pub async fn drive(
                 Output::Join(link, group) => links.join(link, group),
                 Output::Left => return Ok(()),
                 Output::Listen(names) => links.listen(names),
-                Output::Moved(Move { service, from, to, cause, took }) => {
-                    let cause = cause.as_str();
-                    info!(%service, %from, %to, cause, ?took, "the Service moved");
+                Output::Moved(moved) => {
+                    moves.push(&moved);
+                    let Move { service, from, to, cause, took } = moved;
+                    info!(%service, %from, %to, cause = cause.as_str(), ?took, "the Service moved");
                 }
                 Output::Permit(until) => links.permit(until),
                 Output::Probe(probe) => links.probe(&probe),
@@ -69,8 +72,7 @@ pub async fn drive(
             input = cluster.next() => Some(input),
             input = links.next() => Some(input),
             Some(inquiry) = inquiries.next() => {
-                // Whoever asked may have gone.
-                let _ = inquiry.send(Report::of(&speaker, &tally, clock::now()));
+                inquiry.answer(&speaker, &tally, &moves, clock::now());
                 continue;
             }
         };

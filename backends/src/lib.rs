@@ -19,6 +19,8 @@ pub mod http;
 pub mod kube;
 #[cfg(target_os = "linux")]
 pub mod link;
+#[cfg(target_os = "linux")]
+mod picture;
 pub mod port;
 #[cfg(target_os = "linux")]
 mod report;
@@ -29,6 +31,8 @@ pub mod view;
 #[cfg(target_os = "linux")]
 pub use drive::drive;
 pub use error::Error;
+#[cfg(target_os = "linux")]
+pub use picture::Picture;
 #[cfg(target_os = "linux")]
 pub use report::{Inquiries, Report, Reporter};
 #[cfg(target_os = "linux")]

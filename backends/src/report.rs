@@ -6,7 +6,10 @@
 use porter_core::{Disputes, Doubts, EipName, Instant, Kind, LinkName, Pool, Speaker, Unusable};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::tally::Tally;
+use crate::{
+    picture::{Moves, Picture},
+    tally::Tally,
+};
 
 /// How many may ask at the same time.
 const INQUIRIES_MAX: usize = 16;
@@ -59,8 +62,22 @@ pub struct Reporter(mpsc::Sender<Inquiry>);
 #[derive(Debug)]
 pub struct Inquiries(mpsc::Receiver<Inquiry>);
 
-/// Where a report is to go.
-pub(crate) type Inquiry = oneshot::Sender<Report>;
+/// What somebody wants to know, and where it is to go.
+#[derive(Debug)]
+pub(crate) enum Inquiry {
+    Picture(oneshot::Sender<Picture>),
+    Report(oneshot::Sender<Report>),
+}
+
+impl Inquiry {
+    /// Tells whoever asked, who may have gone.
+    pub(crate) fn answer(self, speaker: &Speaker, tally: &Tally, moves: &Moves, now: Instant) {
+        match self {
+            Self::Picture(asker) => drop(asker.send(Picture::of(speaker, moves, now))),
+            Self::Report(asker) => drop(asker.send(Report::of(speaker, tally, now))),
+        }
+    }
+}
 
 impl Reporter {
     /// One that asks, and what it asks, which is for [`drive`](crate::drive).
@@ -69,11 +86,20 @@ impl Reporter {
         (Self(ask), Inquiries(asked))
     }
 
-    /// What the replica says; `None` if it has come to its end. Waits for as long as the loop does not
-    /// come round.
+    /// What the replica says of itself; `None` if it has come to its end. Waits for as long as the loop
+    /// does not come round.
     pub async fn ask(&self) -> Option<Report> {
+        self.send(Inquiry::Report).await
+    }
+
+    /// What the replica sees; as [`Self::ask`].
+    pub async fn look(&self) -> Option<Picture> {
+        self.send(Inquiry::Picture).await
+    }
+
+    async fn send<T>(&self, inquiry: impl Fn(oneshot::Sender<T>) -> Inquiry) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(answer).await.ok()?;
+        self.0.send(inquiry(answer)).await.ok()?;
         answered.await.ok()
     }
 }

@@ -46,8 +46,8 @@ pub struct Tally {
     pub(crate) takeovers: Histogram,
     /// After how many seconds nodes answered its probes.
     pub(crate) round_trips: Histogram,
-    /// How many seconds moves took, by `MoveCause as usize`.
-    moves: [Histogram; MoveCause::ALL.len()],
+    /// How often Services moved, and how many seconds that took, by `MoveCause as usize`.
+    moves: [(u64, Histogram); MoveCause::ALL.len()],
     /// The Lease as it was seen last while another led, and when.
     sign: Option<(Version, Instant)>,
     /// When it was last asked for each node.
@@ -114,7 +114,7 @@ impl Default for Tally {
             lateness: Histogram::new(LATENESSES),
             takeovers: Histogram::new(TAKEOVERS),
             round_trips: Histogram::new(ROUND_TRIPS),
-            moves: MoveCause::ALL.map(|_| Histogram::new(MOVES)),
+            moves: MoveCause::ALL.map(|_| (0, Histogram::new(MOVES))),
             sign: None,
             asked: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -133,8 +133,8 @@ impl Tally {
         self.writes.get(&(kind, verdict)).copied().unwrap_or_default()
     }
 
-    /// How many seconds the moves took that had this cause.
-    pub(crate) fn moves(&self, cause: MoveCause) -> &Histogram {
+    /// How often Services moved for this cause, and how many seconds that took.
+    pub(crate) fn moves(&self, cause: MoveCause) -> &(u64, Histogram) {
         &self.moves[cause as usize]
     }
 
@@ -147,7 +147,9 @@ impl Tally {
             self.until = *until;
         }
         if let Output::Moved(Move { cause, took, .. }) = output {
-            self.moves(*cause).observe(took.as_secs_f64());
+            let (count, seconds) = &mut self.moves[*cause as usize];
+            *count += 1;
+            seconds.observe(took.as_secs_f64());
         }
         if let Output::Probe(probe) = output
             && !probe.is_for_conflicts()

@@ -193,8 +193,13 @@ impl Election {
 
     /// The holder that the Lease names, as last seen.
     pub fn holder(&self) -> Option<&Identity> {
+        self.record().and_then(|record| record.holder.as_ref())
+    }
+
+    /// The Lease, as last seen; `None`: there is none.
+    pub(crate) fn record(&self) -> Option<&LeaseRecord> {
         match &self.lease {
-            Sight::Present(_, record) => record.holder.as_ref(),
+            Sight::Present(_, record) => Some(record),
             Sight::Unseen | Sight::Missing => None,
         }
     }

@@ -71,11 +71,11 @@ pub use names::{
     EipName, Identity, LinkName, NamespaceName, Namespaced, NodeName, ServiceName, SliceName, Uid,
 };
 pub use neighbor::Doubts;
-pub use observer::{Asks, Explanation, Held, Observer, Prospect, Standing};
+pub use observer::{Announcement, Asks, Explanation, Held, Observer, Prospect, Standing};
 pub use pnet::util::MacAddr;
 pub use range::{AddressRange, RangeError};
 pub use request::NotOurs;
-pub use speaker::{Pool, Size, Sizes, Speaker};
+pub use speaker::{Pool, Sight, Size, Sizes, Speaker, Station};
 pub use store::Listing;
 pub use time::{Instant, Timestamp};
 pub use whereabouts::Whereabouts;

@@ -361,7 +361,7 @@ impl Neighbors {
             self.behind(link).filter(unheard).nth(1).is_some()
         };
         // A node may have an address of each family.
-        let nobody = || [Family::V4, Family::V6].into_iter().any(unheard);
+        let nobody = || Family::ALL.into_iter().any(unheard);
         health.is_suspect() || health.presumes_death() || !health.was_heard() && nobody()
     }
 

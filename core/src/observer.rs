@@ -4,7 +4,7 @@
 //! has put on record what was decided. What is seen of the LAN, where that one is, is not known here; if
 //! it stands in the way, that one has said so in the conditions.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use crate::{
     AddressRange, Condition, Eip, EipName, Family, Ingress, Input, NodeName, Service, ServiceName,
@@ -16,8 +16,23 @@ use crate::{
 
 /// One that knows the facts and decides nothing.
 #[derive(Clone, Debug)]
-pub struct Observer {
-    cluster: Cluster,
+pub struct Observer<'a> {
+    cluster: Cow<'a, Cluster>,
+}
+
+/// What is on record of a Service, in short.
+#[derive(Clone, Debug)]
+pub struct Announcement<'a> {
+    /// The Service.
+    pub service: &'a ServiceName,
+    /// Whether it asks for an address, or why not.
+    pub asks: Result<(), NotOurs>,
+    /// The addresses that it holds, and of which Eip each is.
+    pub held: Vec<(&'a EipName, IpAddr)>,
+    /// Whether, and why not, it is answered.
+    pub announced: Option<&'a Condition>,
+    /// Whether somebody else claims an address of it.
+    pub conflict: Option<&'a Condition>,
 }
 
 /// Why a Service has the addresses that it has.
@@ -91,20 +106,39 @@ pub enum Standing {
     Reserve,
 }
 
-impl Observer {
+impl<'a> Observer<'a> {
     /// One that knows nothing yet.
     pub fn new() -> Self {
-        Self { cluster: Cluster::new() }
+        Self { cluster: Cow::Owned(Cluster::new()) }
+    }
+
+    /// One that knows what a replica knows.
+    pub(crate) fn of(cluster: &'a Cluster) -> Self {
+        Self { cluster: Cow::Borrowed(cluster) }
     }
 
     /// Takes in one fact about objects.
     pub fn handle_input(&mut self, input: Input) {
-        self.cluster.handle_input(input);
+        self.cluster.to_mut().handle_input(input);
     }
 
-    /// The Services that ask for an address, or show traces of having had one, by name.
-    pub fn services(&self) -> impl Iterator<Item = &ServiceName> {
-        self.cluster.concerned().iter()
+    /// What is on record of the Services that ask for an address, or show traces of having had one, by
+    /// name.
+    pub fn announcements(&self) -> impl Iterator<Item = Announcement<'_>> {
+        let mut held = BTreeMap::<_, Vec<_>>::new();
+        for (eip, facts) in self.eips() {
+            for (address, holders) in &facts.status.used {
+                holders.iter().for_each(|it| held.entry(it).or_default().push((eip, *address)));
+            }
+        }
+        let services = self.cluster.concerned().iter();
+        services.filter_map(move |name| {
+            let (service, facts) = self.cluster.services.entry(name)?;
+            let held = held.remove(name).unwrap_or_default();
+            let asks = self.cluster.read(facts).map(drop);
+            let (announced, conflict) = (facts.announced.as_ref(), facts.conflict.as_ref());
+            Some(Announcement { service, asks, held, announced, conflict })
+        })
     }
 
     /// The Eips of layer2, by name.
@@ -184,7 +218,7 @@ impl Observer {
     }
 }
 
-impl Default for Observer {
+impl Default for Observer<'_> {
     fn default() -> Self {
         Self::new()
     }

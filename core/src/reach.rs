@@ -34,7 +34,7 @@ impl Reach {
     ) {
         self.near.clear();
         for (name, link) in links {
-            for family in [Family::V4, Family::V6] {
+            for family in Family::ALL {
                 let usable = nodes.clone().filter_map(|(node, facts)| {
                     let address = placement::usable_address(facts, link, family, excludes);
                     Some((node.clone(), address.ok()?))

@@ -7,7 +7,7 @@ mod view;
 
 pub use self::{
     sizes::{Size, Sizes},
-    view::Pool,
+    view::{Pool, Sight, Station},
 };
 
 use std::{

@@ -6,12 +6,12 @@ mod bench;
 
 use bench::*;
 use porter_core::{
-    Explanation, Family, Kind, Node, NodeName, NotOurs, Observer, Service, ServiceName, Standing,
-    TrafficPolicy, keys,
+    Condition, Explanation, Family, Kind, Node, NodeName, NotOurs, Observer, Service, ServiceName,
+    Standing, TrafficPolicy, keys,
 };
 
 /// One that was told all that is on record.
-fn observer(bench: &mut Bench) -> Observer {
+fn observer(bench: &mut Bench) -> Observer<'static> {
     let mut observer = Observer::new();
     for kind in [Kind::Eip, Kind::Service, Kind::Namespace, Kind::Node, Kind::Slice] {
         observer.handle_input(bench.api.list(kind));
@@ -76,6 +76,32 @@ fn an_address_is_found_by_who_holds_it_and_by_the_eip_that_it_is_of() {
     assert_eq!((observer.pool(eip(189)), observer.pool(eip(187))), (Some(&pool()), None));
     assert_eq!(observer.owner(eip(9)), Some(&NodeName::from("node3")));
     assert_eq!(observer.explain(&named("nobody")), None);
+}
+
+#[test]
+fn what_is_on_record_is_told_in_short_by_a_replica_as_by_who_reads_it() {
+    let mut bench = Bench::serving();
+    let (lacking, foreign) = (named("api"), named("foreign"));
+    bench.service(&lacking, Some(asking()));
+    bench.eip(&pool(), Some(layer2("172.22.0.188")));
+    bench.service(&foreign, Some(Service { class: Some("other".to_owned()), ..asking() }));
+    bench.calm();
+
+    let told = |observer: &Observer<'_>| -> Vec<_> {
+        let met = |it: Option<&Condition>| it.map(|it| (it.met, it.reason.clone()));
+        let announcements = observer.announcements().map(|it| {
+            let held: Vec<_> = it.held.iter().map(|(eip, at)| ((*eip).clone(), *at)).collect();
+            (it.service.clone(), it.asks.is_ok(), held, met(it.announced))
+        });
+        announcements.collect()
+    };
+    let here = told(&bench.speaker.observe());
+    assert_eq!(here, told(&observer(&mut bench)));
+    let [api, web] = &here[..] else { panic!("two are ours: {here:?}") };
+    assert_eq!((&api.0, api.1, &api.2), (&lacking, true, &vec![]));
+    assert_eq!(api.3.as_ref().map(|(met, _)| *met), Some(false));
+    assert_eq!((&web.0, web.1, &web.2), (&self::web(), true, &vec![(pool(), eip(188))]));
+    assert_eq!(web.3, Some((true, "Announced".to_owned())));
 }
 
 #[test]

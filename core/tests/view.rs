@@ -170,3 +170,29 @@ fn a_replica_says_how_full_each_eip_of_its_own_protocol_is() {
     bench.calm();
     assert_eq!(pools(&bench), []);
 }
+
+#[test]
+fn a_replica_says_of_each_node_what_it_sees_and_what_speaks_against_it() {
+    let mut bench = at_node3();
+    bench.mute.insert(eip(9));
+    bench.edit_node("node4", |node| node.ready = false);
+    bench.edit_node("node1", |node| node.cordoned = true);
+    bench.run(NOTICED);
+    let stations: Vec<_> = bench.speaker.stations(bench.now).collect();
+    let of = |name: &str| stations.iter().find(|it| it.node.as_str() == name).unwrap();
+
+    let own = of("node1");
+    assert_eq!((own.bar, own.cordoned), (None, true));
+    let [sight] = &own.sights[..] else { panic!("one link, one family: {own:?}") };
+    let told = (sight.link, sight.address, sight.mac, sight.obstacle);
+    assert_eq!(told, (eth0(), eip(3), Some(mac(3)), None));
+    let silent = &of("node3").sights[0];
+    assert_eq!((silent.mac, silent.obstacle), (None, Some("does not answer on the LAN")));
+    let barred = of("node4");
+    assert_eq!((barred.bar, &barred.sights[..]), (Some("is not Ready"), &[][..]));
+
+    bench.mute.clear();
+    bench.run(NOTICED);
+    let back = bench.speaker.stations(bench.now).find(|it| it.node.as_str() == "node3").unwrap();
+    assert_eq!((back.sights[0].mac, back.sights[0].held_down), (Some(mac(9)), true));
+}

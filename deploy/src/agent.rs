@@ -1,11 +1,13 @@
 //! `porter agent`: one replica of the load balancer, as it runs in a cluster.
 
-use std::{error::Error, net::SocketAddr, process::ExitCode, str::FromStr, time::Duration};
+use std::{
+    error::Error, net::SocketAddr, process::ExitCode, str::FromStr, sync::Arc, time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use porter_backends::{
     Error as Failure, Reporter, clock, drive,
-    http::{Http, Sources},
+    http::{Http, LogLevel, Sources},
     kube::{ApiServer, Timeouts},
     link::Lan,
 };
@@ -39,8 +41,8 @@ const DRIFT_PPM: u32 = 10_000;
 pub(crate) struct Agent {
     #[command(flatten)]
     target: Target,
-    /// Where to tell over HTTP how this replica is: /livez, /readyz and /metrics, for whoever reaches
-    /// the address. `off` tells nobody.
+    /// Where to tell over HTTP how this replica is, for whoever reaches the address: a page for people at
+    /// /, the same for programs at /status, /livez, /readyz and /metrics. `off` tells nobody.
     #[arg(long, value_name = "ADDRESS:PORT|off", default_value = "127.0.0.1:7475")]
     http: At,
     #[command(flatten)]
@@ -200,16 +202,21 @@ impl Agent {
             .probing()
             .map_err(|error| format!("--probe-interval, --probe-timeout: {error}"))?;
         memory::keep_together();
-        self.log.start()?;
+        let log_level = self.log.start()?;
         // The core decides on one thread; the other reads what the API server says.
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         // As a task, and not on this thread, which the thread that hears of news would have to wake.
-        runtime.block_on(runtime.spawn(self.speak(lease, probing)))??;
+        runtime.block_on(runtime.spawn(self.speak(lease, probing, log_level)))??;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn speak(self, timing: LeaseTiming, probing: Probing) -> Result<(), Failure> {
+    async fn speak(
+        self,
+        timing: LeaseTiming,
+        probing: Probing,
+        log_level: Arc<dyn LogLevel>,
+    ) -> Result<(), Failure> {
         let mut lan = Lan::open()?;
         let http = self.http().await?;
         let lease = self.target.lease();
@@ -221,10 +228,10 @@ impl Agent {
         let checks_proxies = self.probes.kube_proxy_port.is_some();
         let proxy_port = self.probes.kube_proxy_port.unwrap_or(KUBE_PROXY_PORT);
         let mut api_server =
-            ApiServer::connect(config, lease, proxy_port, instance, timeouts).await?;
+            ApiServer::connect(config, lease.clone(), proxy_port, instance, timeouts).await?;
         let epoch = clock::epoch();
         let config = porter_core::Config {
-            identity,
+            identity: identity.clone(),
             epoch,
             lease: timing,
             probing,
@@ -236,7 +243,7 @@ impl Agent {
         let leave = asked_to_stop()?;
         let (reporter, inquiries) = Reporter::new();
         let (responders, outcomes) = (lan.responders(), lan.outcomes());
-        let sources = Sources { reporter, responders, outcomes };
+        let sources = Sources { identity, lease, log_level, reporter, responders, outcomes };
         // A task of its own: this one could not say that it is stuck. It ends when this is dropped.
         let mut beside = JoinSet::new();
         if let Some(http) = http {

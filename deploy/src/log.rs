@@ -1,19 +1,25 @@
 //! What the process says about itself, on standard error.
 
 use std::{
-    error::Error,
+    fmt,
     io::{self, IsTerminal},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use porter_backends::http::LogLevel;
+use tracing::info;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, fmt::layer, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
+};
 
 /// How much is said, and how.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Log, on standard error")]
 pub(crate) struct Log {
     /// How much to log: error, warn, info, debug or trace, also per module
-    /// (info,porter_backends::kube=debug).
+    /// (info,porter_backends::kube=debug). It can be changed while the agent runs: see `porter log-level`.
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "PORTER_LOG_LEVEL")]
     log_level: String,
     /// How to write a line of the log.
@@ -30,17 +36,53 @@ enum Format {
 }
 
 impl Log {
-    /// Logs from here on.
-    pub(crate) fn start(&self) -> Result<(), Box<dyn Error>> {
-        // The client below logs every attempt that fails; what comes of them is logged by us.
-        let quiet = if self.log_level.contains("kube_client") { "" } else { ",kube_client=off" };
-        let filter = EnvFilter::builder().parse(format!("{}{quiet}", self.log_level));
+    /// Logs from here on, as much as is said with what this returns.
+    pub(crate) fn start(&self) -> Result<Arc<dyn LogLevel>, String> {
+        let filter = filter(&self.log_level);
         let filter = filter.map_err(|error| format!("--log-level {}: {error}", self.log_level))?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-        match self.log_format {
-            Format::Text => log.with_ansi(io::stderr().is_terminal()).init(),
-            Format::Json => log.json().init(),
-        }
+        let (filter, handle) = reload::Layer::new(filter);
+        let lines = layer().with_writer(io::stderr);
+        let lines = match self.log_format {
+            Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+            Format::Json => lines.json().boxed(),
+        };
+        tracing_subscriber::registry().with(filter).with(lines).init();
+        Ok(Arc::new(Level { handle, directives: Mutex::new(self.log_level.clone()) }))
+    }
+}
+
+/// How much is logged now.
+struct Level {
+    handle: reload::Handle<EnvFilter, Registry>,
+    directives: Mutex<String>,
+}
+
+impl LogLevel for Level {
+    fn get(&self) -> String {
+        self.directives.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, directives: &str) -> Result<(), String> {
+        let filter = filter(directives)?;
+        let mut in_force = self.directives.lock().unwrap_or_else(PoisonError::into_inner);
+        self.handle.reload(filter).map_err(|error| error.to_string())?;
+        directives.clone_into(&mut in_force);
+        info!(log_level = directives, "the log level was changed");
         Ok(())
     }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Level").field(&self.get()).finish()
+    }
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, String> {
+    if directives.trim().is_empty() {
+        return Err("no level; error, warn, info, debug and trace are".to_owned());
+    }
+    // The client below logs every attempt that fails; what comes of them is logged by us.
+    let quiet = if directives.contains("kube_client") { "" } else { ",kube_client=off" };
+    EnvFilter::builder().parse(format!("{directives}{quiet}")).map_err(|error| error.to_string())
 }

@@ -5,15 +5,14 @@ use std::{
     error::Error,
     io::{self, Write as _},
     net::IpAddr,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::{Args, ValueEnum};
 use porter_backends::{
     kube::Look,
-    view::{Explained, Leader, Status},
+    view::{Explained, Leader, Status, now},
 };
-use porter_core::{Namespaced, Observer, ServiceName, Timestamp};
+use porter_core::{Namespaced, Observer, ServiceName};
 use serde::Serialize;
 use tokio::runtime;
 
@@ -112,7 +111,7 @@ impl Explain {
 }
 
 /// The Services that hold an address, or why none does.
-fn holders(observer: &Observer, address: IpAddr) -> Result<Vec<ServiceName>, String> {
+fn holders(observer: &Observer<'_>, address: IpAddr) -> Result<Vec<ServiceName>, String> {
     let holders: BTreeSet<_> = observer.holders(address).cloned().collect();
     if !holders.is_empty() {
         return Ok(holders.into_iter().collect());
@@ -157,11 +156,6 @@ pub(crate) fn soon<T>(
     work: impl Future<Output = Result<T, Box<dyn Error>>>,
 ) -> Result<T, Box<dyn Error>> {
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 pub(crate) fn json(shown: &impl Serialize) -> Result<String, serde_json::Error> {

@@ -12,6 +12,7 @@ mod explore;
 mod lab;
 #[cfg(target_os = "linux")]
 mod log;
+mod log_level;
 mod look;
 mod manual;
 #[cfg(target_os = "linux")]
@@ -53,6 +54,7 @@ enum Command {
     Explain(look::Explain),
     #[cfg(feature = "lab")]
     Lab(Lab),
+    LogLevel(log_level::LogLevelOf),
     Man(manual::Man),
     #[cfg(feature = "lab")]
     Sim(sim::Sim),
@@ -71,6 +73,7 @@ impl Command {
             Self::Explain(explain) => explain.run().map(|()| ExitCode::SUCCESS),
             #[cfg(feature = "lab")]
             Self::Lab(lab) => Ok(lab.run()?),
+            Self::LogLevel(level) => level.run().map(|()| ExitCode::SUCCESS),
             Self::Man(man) => man.run(Porter::command()).map(|()| ExitCode::SUCCESS),
             #[cfg(feature = "lab")]
             Self::Sim(sim) => sim.run(),

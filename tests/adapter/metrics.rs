@@ -3,9 +3,10 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use porter_backends::{
-    http::{Http, Sources},
+    http::{Http, LogLevel, Sources},
     link::Responders,
 };
+use porter_core::{Identity, Namespaced};
 use porter_sim::apiserver::{Preconditions, Propagation, Resource};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,6 +18,20 @@ use crate::{
     agent::{Replica, eventually, objects},
     cluster::Cluster,
 };
+
+/// A level that cannot be changed.
+#[derive(Debug)]
+struct Unchanged;
+
+impl LogLevel for Unchanged {
+    fn get(&self) -> String {
+        "info".to_owned()
+    }
+
+    fn set(&self, _directives: &str) -> Result<(), String> {
+        Err("it cannot be changed here".to_owned())
+    }
+}
 
 /// A replica's page of metrics.
 struct Page {
@@ -31,8 +46,14 @@ impl Page {
         let address = http.address().expect("it is bound");
         let reporter = replica.reporter.clone();
         // Its links are made up, and have no threads.
-        let sources =
-            Sources { reporter, responders: Responders::none(), outcomes: Arc::default() };
+        let sources = Sources {
+            identity: Identity::from("porter-1_0"),
+            lease: Namespaced::new("porter-system", "porter-speaker"),
+            log_level: Arc::new(Unchanged),
+            reporter,
+            responders: Responders::none(),
+            outcomes: Arc::default(),
+        };
         let mut served = JoinSet::new();
         served.spawn(http.serve(sources));
         Self { address, _served: served }

@@ -6,6 +6,8 @@
 #![cfg(target_os = "linux")]
 
 mod bench;
+#[path = "../report/browser.rs"]
+mod browser;
 mod conflicts;
 mod dual_stack;
 mod faults;
@@ -15,6 +17,7 @@ mod kubectl;
 mod lab;
 mod metrics;
 mod operators;
+mod page;
 mod pcapng;
 mod reasons;
 

@@ -19,6 +19,18 @@ fn the_page_shows_what_the_tools_print() {
         assert_eq!(steady(&shown), steady(&said), "porter {command}\n{said}");
     }
 
+    for command in ["log-level", "log-level info,porter_backends::kube=debug"] {
+        let on_node = ["lab", "exec", "node1", "--", lab::PORTER].map(str::to_owned);
+        let words: Vec<_> =
+            on_node.into_iter().chain(command.split(' ').map(str::to_owned)).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let said = said(&lab, &words);
+        let shown = PAGE.contains(&format!("$ porter lab exec node1 -- porter {command}\n{said}"));
+        assert!(shown, "porter {command}\n{said}");
+    }
+    let refused = said(&lab, &["lab", "exec", "node1", "--", lab::PORTER, "log-level", "a=b=c"]);
+    assert!(refused.contains("refused: "), "{refused}");
+
     // What else is found on a node. How strict its kernel is by default is the machine's own business.
     let host = said(&lab, &["lab", "exec", "node1", "--", lab::PORTER, "check", "--host"]);
     for line in host.lines().filter(|line| !line.contains("rp_filter")) {

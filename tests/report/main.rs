@@ -4,7 +4,7 @@
 
 mod browser;
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,7 +29,7 @@ fn page(seed: u64) -> String {
 
 /// Asks a browser, if there is one.
 fn ask(test: &str, script: &str, light: bool) -> Option<Value> {
-    Some(Browser::find(test)?.ask(&page(1), script, light))
+    Some(Browser::find(test)?.ask(&page(1), script, light, Duration::ZERO))
 }
 
 fn strings(value: &Value) -> Vec<&str> {

@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, Client, api::PostParams};
-use porter_core::Observer;
+use porter_core::{Announcement, Observer};
 
 use super::Finding;
 use crate::{kube::Look, view::Leader};
@@ -81,7 +81,7 @@ fn words(attributes: &ResourceAttributes) -> String {
     }
 }
 
-fn eips(observer: &Observer) -> Vec<Finding> {
+fn eips(observer: &Observer<'_>) -> Vec<Finding> {
     let mut eips = observer.eips().peekable();
     if eips.peek().is_none() {
         let told = "there is none of layer2, so that nothing can be given; see the guide for one";
@@ -106,23 +106,23 @@ fn eips(observer: &Observer) -> Vec<Finding> {
     findings
 }
 
-fn services(observer: &Observer) -> Vec<Finding> {
+fn services(observer: &Observer<'_>) -> Vec<Finding> {
     let (mut announced, mut findings) = (0, Vec::new());
-    for name in observer.services() {
-        let Some(explanation) = observer.explain(name) else { continue };
-        if let Err(not_ours) = &explanation.asks {
-            findings.extend(explanation.held.iter().map(|held| {
-                let told =
-                    format!("{name} gives {} back when an agent runs: {not_ours}", held.address);
+    for Announcement { service: name, asks, held, announced: said, conflict } in
+        observer.announcements()
+    {
+        if let Err(not_ours) = asks {
+            findings.extend(held.iter().map(|(_, address)| {
+                let told = format!("{name} gives {address} back when an agent runs: {not_ours}");
                 Finding::doubtful("Services", told)
             }));
             continue;
         }
-        let conflict = explanation.conflict.filter(|conflict| conflict.met);
+        let conflict = conflict.filter(|conflict| conflict.met);
         if let Some(conflict) = conflict {
             findings.push(Finding::doubtful("Services", format!("{name}: {}", conflict.message)));
         }
-        match explanation.announced {
+        match said {
             Some(said) if said.met => announced += 1,
             Some(said) => {
                 findings.push(Finding::wrong("Services", format!("{name}: {}", said.message)))

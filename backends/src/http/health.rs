@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::{select, time::sleep};
 
 use super::Sources;
-use crate::{Report, link::Responders};
+use crate::{Picture, Report, link::Responders};
 
 /// How long one stretch of waiting is at first, and at most: nobody tells when a responder goes round.
 const STRETCH: Duration = Duration::from_millis(1);
@@ -50,13 +50,22 @@ pub(super) async fn readyz(sources: &Sources) -> Result<String, String> {
     }
 }
 
-/// What the loop says, if it comes round.
+/// What the loop says of itself, if it comes round.
 pub(super) async fn report(sources: &Sources) -> Result<Report, String> {
+    patiently(sources.reporter.ask()).await
+}
+
+/// What the loop sees, if it comes round.
+pub(super) async fn picture(sources: &Sources) -> Result<Picture, String> {
+    patiently(sources.reporter.look()).await
+}
+
+async fn patiently<T>(answer: impl Future<Output = Option<T>>) -> Result<T, String> {
     select! {
         // Whoever has answered is not stuck, however long it was waited for.
         biased;
-        report = sources.reporter.ask() => {
-            report.ok_or_else(|| "this replica has handed over and stops".to_owned())
+        answer = answer => {
+            answer.ok_or_else(|| "this replica has handed over and stops".to_owned())
         }
         waited = patience() => Err(format!("the loop that decides did not answer in {waited:?}")),
     }

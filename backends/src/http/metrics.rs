@@ -127,8 +127,9 @@ impl Scrape {
         let used = pools().map(|(name, pool)| (name.as_str(), pool.used));
         page.gauges("eip_addresses_used", help, "eip", used)?;
         let help = "How often this replica moved a Service to another node, by the cause";
-        let taking = MoveCause::ALL.map(|why| (why.as_str(), self.report.tally.moves(why)));
-        let moves = taking.map(|(why, seconds)| (why, seconds.count()));
+        let moves = MoveCause::ALL.map(|why| (why.as_str(), self.report.tally.moves(why)));
+        let taking = moves.map(|(why, (_, seconds))| (why, seconds));
+        let moves = moves.map(|(why, (count, _))| (why, *count));
         page.counters("moves", help, "cause", moves)?;
         let help = "How long moves took: from the first question that a silent node left unanswered, or \
                     from the news that made a Service move, until the other node was on record";

@@ -1,11 +1,16 @@
 //! What a replica tells of itself over HTTP: whether it works (`/livez`), whether it could take over
-//! (`/readyz`), and what it has done (`/metrics`).
+//! (`/readyz`), what it has done (`/metrics`), and what it sees: for programs (`/status`), and for people
+//! (`/`). How much it logs can be read and changed (`/log-level`).
 //!
 //! Plain HTTP/1.1, for whoever reaches the address. Every answer is one of the replica's own: its loop
 //! is asked, and its responders are.
 
 mod health;
+mod log_level;
 mod metrics;
+mod page;
+
+pub use self::log_level::LogLevel;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,6 +22,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use porter_core::{Identity, Namespaced};
 use tokio::{
     net::TcpListener,
     select,
@@ -37,9 +43,18 @@ const CONNECTION_MAX: Duration = Duration::from_secs(60);
 /// How soon another connection is accepted after one could not be.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// What is said to who asks for anything else.
+const ONLY: &str = "only GET and HEAD are understood, and PUT of /log-level";
+
 /// Whom to ask about a replica.
 #[derive(Clone, Debug)]
 pub struct Sources {
+    /// Who it is.
+    pub identity: Identity,
+    /// The Lease that it competes for.
+    pub lease: Namespaced,
+    /// How much it logs.
+    pub log_level: Arc<dyn LogLevel>,
     /// Its loop.
     pub reporter: Reporter,
     /// The threads that answer.
@@ -76,13 +91,13 @@ impl Http {
         loop {
             select! {
                 accepted = self.listener.accept(), if connections.len() < CONNECTIONS_MAX => {
-                    let Ok((stream, _)) = accepted else {
+                    let Ok((stream, peer)) = accepted else {
                         // Out of descriptors, or a client that left at once.
                         sleep(ACCEPT_AGAIN).await;
                         continue;
                     };
                     let sources = sources.clone();
-                    let service = service_fn(move |request| answer(request, sources.clone()));
+                    let service = service_fn(move |request| answer(request, peer, sources.clone()));
                     // One request each, so that nobody holds a place without asking for anything.
                     let connection = http1::Builder::new()
                         .timer(TokioTimer::new())
@@ -102,11 +117,25 @@ impl Http {
 
 async fn answer(
     request: Request<Incoming>,
+    peer: SocketAddr,
     sources: Sources,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let accepts = request.headers().get(header::ACCEPT).and_then(|it| it.to_str().ok());
+    let (head, body) = request.into_parts();
+    let accepts = head.headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let accepts = accepts.unwrap_or_default();
-    let mut response = match (request.method(), request.uri().path()) {
+    let mut response = match (&head.method, head.uri.path()) {
+        (&Method::GET | &Method::HEAD, "/") => page::page(),
+        (&Method::GET | &Method::HEAD, "/status") => match page::status(&sources).await {
+            Ok(json) => text_of(StatusCode::OK, "application/json", json + "\n"),
+            Err(reason) => told(Err(reason)),
+        },
+        (&Method::GET | &Method::HEAD, "/log-level") => told(Ok(sources.log_level.get())),
+        (&Method::PUT, "/log-level") => {
+            match log_level::set(&*sources.log_level, peer, &head.headers, body).await {
+                Ok(in_force) => told(Ok(in_force)),
+                Err((status, reason)) => plain(status, reason),
+            }
+        }
         (&Method::GET | &Method::HEAD, "/livez") => told(health::livez(&sources).await),
         (&Method::GET | &Method::HEAD, "/readyz") => told(health::readyz(&sources).await),
         (&Method::GET | &Method::HEAD, "/metrics") => {
@@ -116,11 +145,12 @@ async fn answer(
             }
         }
         (&Method::GET | &Method::HEAD, _) => {
-            plain(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics".to_owned())
+            let there = "there are /, /livez, /log-level, /metrics, /readyz and /status";
+            plain(StatusCode::NOT_FOUND, there.to_owned())
         }
-        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are understood".to_owned()),
+        _ => plain(StatusCode::METHOD_NOT_ALLOWED, ONLY.to_owned()),
     };
-    if request.method() == Method::HEAD {
+    if head.method == Method::HEAD {
         *response.body_mut() = Full::default();
     }
     Ok(response)
@@ -142,6 +172,8 @@ fn text_of(status: StatusCode, media_type: &str, text: String) -> Response<Full<
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, media_type)
+        .header(header::CACHE_CONTROL, "no-store")
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .body(Full::new(Bytes::from(text)))
         .expect("a media type is a header's value")
 }

@@ -4,8 +4,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
+    sync::Mutex,
 };
 
+use http::HeaderMap;
 use porter_core::{EipName, Kind, LinkName, Pool, Unusable};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,6 +21,8 @@ use crate::{
     Inquiries, Report, Tally, clock,
     drive::tests::speaker,
     link::{Pulse, Roster},
+    picture::Moves,
+    report::Inquiry,
 };
 
 const DOCUMENTED: &str = include_str!("../../../docs/metrics.md");
@@ -48,15 +52,45 @@ fn responders(roster: Roster) -> Responders {
 fn sources(responder: Result<Arc<Pulse>, String>) -> (Sources, Inquiries) {
     let (reporter, inquiries) = Reporter::new();
     let responders = responders(BTreeMap::from([(eth0(), responder)]));
-    (Sources { reporter, responders, outcomes: Arc::default() }, inquiries)
+    let sources = Sources {
+        identity: Identity::from("porter-1_0"),
+        lease: Namespaced::new("porter-system", "porter-speaker"),
+        log_level: Arc::new(Level("info".to_owned().into())),
+        reporter,
+        responders,
+        outcomes: Arc::default(),
+    };
+    (sources, inquiries)
+}
+
+/// How much is logged, if only what is known of it.
+#[derive(Debug)]
+struct Level(Mutex<String>);
+
+impl LogLevel for Level {
+    fn get(&self) -> String {
+        self.0.lock().expect("nobody panics").clone()
+    }
+
+    fn set(&self, directives: &str) -> Result<(), String> {
+        if directives != "debug" {
+            return Err(format!("{directives:?} is no level"));
+        }
+        directives.clone_into(&mut self.0.lock().expect("nobody panics"));
+        Ok(())
+    }
 }
 
 /// A loop that has this to say, whenever it is asked.
 async fn reporting(mut inquiries: Inquiries, report: Report) -> Infallible {
     loop {
-        let inquiry = inquiries.next().await.expect("somebody may still ask");
-        // Whoever asked may have gone.
-        let _ = inquiry.send(report.clone());
+        match inquiries.next().await.expect("somebody may still ask") {
+            // Whoever asked may have gone.
+            Inquiry::Report(asker) => drop(asker.send(report.clone())),
+            inquiry @ Inquiry::Picture(_) => {
+                inquiry.answer(&speaker(), &Tally::default(), &Moves::default(), clock::now());
+            }
+        }
     }
 }
 
@@ -234,13 +268,71 @@ async fn who_asks_over_http_is_told() {
     assert_eq!(status(&answer), "HTTP/1.1 200 OK");
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
 
-    let answer = exchange("GET / HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    let answer = exchange("GET /favicon.ico HTTP/1.1\r\nHost: here\r\n\r\n").await;
     assert_eq!(status(&answer), "HTTP/1.1 404 Not Found");
-    assert!(answer.ends_with("there are /livez, /readyz and /metrics\n"), "{answer}");
+    assert!(answer.contains("there are /, /livez"), "{answer}");
 
     let answer =
         exchange("POST /metrics HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(status(&answer), "HTTP/1.1 405 Method Not Allowed");
+}
+
+#[tokio::test]
+async fn the_page_has_all_that_it_needs_and_may_load_nothing_else() {
+    let answer = exchange("GET / HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    assert_eq!(status(&answer), "HTTP/1.1 200 OK");
+    assert!(answer.contains("content-security-policy: default-src 'none'; "), "{answer}");
+    for elsewhere in ["http://", "https://", "src=", "@import", "url("] {
+        assert!(!answer.contains(elsewhere), "{elsewhere}");
+    }
+}
+
+#[tokio::test]
+async fn how_things_are_is_told_to_programs() {
+    let answer = exchange("GET /status HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    assert_eq!(status(&answer), "HTTP/1.1 200 OK");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head ends");
+    let told: serde_json::Value = serde_json::from_str(body).expect("it is JSON");
+    assert_eq!(told["replica"], "porter-1_0");
+    assert_eq!(told["leader"]["lease"], "porter-system/porter-speaker");
+    for list in ["eips", "addresses", "nodes", "moves"] {
+        assert!(told[list].is_array(), "{list}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_level_is_changed_from_this_host_and_by_no_web_page() {
+    let put = |head: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "PUT /log-level HTTP/1.1\r\nHost: here\r\n{head}Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let answer = exchange("GET /log-level HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    assert!(answer.ends_with("\r\n\r\ninfo\n"), "{answer}");
+    let answer = exchange(&put("", "debug\n")).await;
+    assert_eq!(status(&answer), "HTTP/1.1 200 OK");
+    assert!(answer.ends_with("\r\n\r\ndebug\n"), "{answer}");
+
+    let answer = exchange(&put("", "loud")).await;
+    assert_eq!(status(&answer), "HTTP/1.1 400 Bad Request");
+    assert!(answer.ends_with("\"loud\" is no level\n"), "{answer}");
+    let answer = exchange(&put("", &"debug,".repeat(1_000))).await;
+    assert_eq!(status(&answer), "HTTP/1.1 400 Bad Request");
+    let answer = exchange(&put("Origin: http://here\r\n", "debug")).await;
+    assert_eq!(status(&answer), "HTTP/1.1 403 Forbidden");
+
+    let nothing = HeaderMap::new();
+    for (peer, may) in [
+        ("127.0.0.1:40000", true),
+        ("[::1]:40000", true),
+        ("[::ffff:127.0.0.1]:40000", true),
+        ("172.22.0.100:40000", false),
+        ("[fe80::1]:40000", false),
+    ] {
+        let peer = peer.parse().expect("an address");
+        assert_eq!(log_level::may_set(peer, &nothing), may, "{peer}");
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// All that is on record.
 pub struct Look {
     /// The objects.
-    pub observer: Observer,
+    pub observer: Observer<'static>,
     /// The Lease that is competed for, if there is one.
     pub lease: Option<LeaseRecord>,
     client: Client,
@@ -68,7 +68,7 @@ impl Look {
 }
 
 /// Tells of all objects of one kind.
-async fn list<T>(client: &Client, observer: &mut Observer) -> Result<(), Error>
+async fn list<T>(client: &Client, observer: &mut Observer<'_>) -> Result<(), Error>
 where
     T: Watched + Clone + std::fmt::Debug + DeserializeOwned,
     T: Resource<DynamicType = ()>,

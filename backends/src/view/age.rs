@@ -1,6 +1,14 @@
-//! How long something has lasted, as kubectl shows it.
+//! How late it is, and how long something has lasted, as kubectl shows it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use porter_core::Timestamp;
+
+/// The time by the wall clock of this host.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
 
 /// A span as kubectl's users read it: two units at most, one where the second says little.
 pub fn age(span: Duration) -> String {

@@ -62,7 +62,7 @@ struct Heard {
 
 impl Explained {
     /// Why a Service has what it has; `None` if it has nothing to do with Porter.
-    pub fn of(name: &ServiceName, observer: &Observer, leader: Leader) -> Option<Self> {
+    pub fn of(name: &ServiceName, observer: &Observer<'_>, leader: Leader) -> Option<Self> {
         let explanation = observer.explain(name)?;
         let asks = match &explanation.asks {
             Ok(asks) => match (&asks.eip, &asks.address) {

@@ -6,7 +6,7 @@ mod explain;
 mod status;
 mod table;
 
-pub use age::age;
+pub use age::{age, now};
 pub use explain::Explained;
-pub use status::{Leader, Status};
+pub use status::{Leader, Record, Status};
 pub use table::table;

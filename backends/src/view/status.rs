@@ -4,8 +4,8 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use k8s_openapi::jiff::Timestamp as Time;
 use porter_core::{
-    Condition, Eip, EipName, EipStatus, Explanation, LeaseRecord, Namespaced, Observer,
-    ServiceName, Timestamp, Whereabouts,
+    Announcement, Condition, Eip, EipName, EipStatus, LeaseRecord, Namespaced, Observer, Timestamp,
+    Whereabouts,
 };
 use serde::Serialize;
 
@@ -20,13 +20,24 @@ const NONE: &str = "<none>";
 pub struct Status {
     /// Who leads.
     leader: Leader,
+    #[serde(flatten)]
+    record: Record,
+    /// When it was looked.
+    #[serde(skip)]
+    at: Timestamp,
+}
+
+/// What is on record of Eips and of addresses.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
     /// The Eips of layer2, by name.
     eips: Vec<Pool>,
     /// The addresses of Services, and the Services that have none, by name.
     addresses: Vec<Address>,
-    /// When it was looked.
-    #[serde(skip)]
-    at: Timestamp,
+    /// How many more addresses, and Services that have none, there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    more: usize,
 }
 
 /// Who leads.
@@ -121,37 +132,54 @@ impl fmt::Display for Leader {
 
 impl Status {
     /// How things are, at a time by the clock of this host.
-    pub fn of(observer: &Observer, leader: Leader, at: Timestamp) -> Self {
-        let services = observer.services();
-        let explained = services.filter_map(|name| Some((name, observer.explain(name)?)));
-        Self {
-            leader,
-            eips: observer.eips().map(|(name, eip)| Pool::of(name, eip)).collect(),
-            addresses: explained.flat_map(|(name, it)| Address::of(name, &it)).collect(),
-            at,
-        }
+    pub fn of(observer: &Observer<'_>, leader: Leader, at: Timestamp) -> Self {
+        Self { leader, record: Record::of(observer, usize::MAX), at }
     }
 
     /// As a person reads it. `wide` also shows what is said of each that is not announced.
     pub fn text(&self, wide: bool) -> String {
         let mut text = format!("{}\n", self.leader);
-        if self.eips.is_empty() {
+        if self.record.eips.is_empty() {
             text.push_str("\nThere is no Eip of layer2: nothing can be given.\n");
         } else {
             let mut head = vec!["EIP", "ADDRESSES", "INTERFACE", "USED", "OF", "READY", "REASON"];
             head.extend(wide.then_some("MESSAGE"));
             text.push('\n');
-            text.push_str(&table(&head, self.eips.iter().map(|eip| eip.row(wide))));
+            text.push_str(&table(&head, self.record.eips.iter().map(|eip| eip.row(wide))));
         }
-        if self.addresses.is_empty() {
+        if self.record.addresses.is_empty() {
             text.push_str("\nNo Service asks for an address.\n");
         } else {
             let mut head = vec!["ADDRESS", "SERVICE", "NODE", "MAC", "INTERFACE", "STATE", "SINCE"];
             head.extend(wide.then_some("MESSAGE"));
             text.push('\n');
-            text.push_str(&table(&head, self.addresses.iter().map(|it| it.row(self.at, wide))));
+            text.push_str(&table(
+                &head,
+                self.record.addresses.iter().map(|it| it.row(self.at, wide)),
+            ));
         }
         text
+    }
+}
+
+impl Record {
+    /// What is on record, with so many addresses at most: those that come first.
+    pub(crate) fn of(observer: &Observer<'_>, most: usize) -> Self {
+        let mut addresses = Vec::new();
+        let mut more = 0;
+        for announcement in observer.announcements() {
+            match addresses.len() < most {
+                true => addresses.extend(Address::of(&announcement)),
+                false => more += announcement.held.len().max(announcement.asks.is_ok().into()),
+            }
+        }
+        let eips = observer.eips().map(|(name, eip)| Pool::of(name, eip));
+        Self { eips: eips.collect(), addresses, more }
+    }
+
+    /// The node of each address that is announced.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.addresses.iter().filter_map(|address| address.node.as_deref())
     }
 }
 
@@ -188,14 +216,13 @@ impl Pool {
 
 impl Address {
     /// Those of a Service that asks for one, or has one.
-    fn of(name: &ServiceName, explanation: &Explanation) -> Vec<Self> {
-        let announced = explanation.announced.as_ref();
-        let (reason, message) = words(announced);
-        let since_at = announced.map(|condition| condition.since);
-        let conflict = explanation.conflict.as_ref().filter(|conflict| conflict.met);
+    fn of(of: &Announcement<'_>) -> Vec<Self> {
+        let (reason, message) = words(of.announced);
+        let since_at = of.announced.map(|condition| condition.since);
+        let conflict = of.conflict.filter(|conflict| conflict.met);
         let without = Self {
             address: None,
-            service: name.to_string(),
+            service: of.service.to_string(),
             eip: None,
             node: None,
             mac: None,
@@ -208,15 +235,16 @@ impl Address {
             since_at,
             conflict: conflict.map(|conflict| conflict.message.clone()),
         };
-        if explanation.held.is_empty() {
-            return if explanation.asks.is_ok() { vec![without] } else { vec![] };
+        if of.held.is_empty() {
+            return if of.asks.is_ok() { vec![without] } else { vec![] };
         }
-        let at = |address| explanation.answered.iter().find(|it| it.address == address);
-        let held = explanation.held.iter().map(|held| {
-            let at: Option<&Whereabouts> = at(held.address);
+        let told = of.announced.iter().flat_map(|it| Whereabouts::told(&it.message));
+        let told: Vec<_> = told.collect();
+        let held = of.held.iter().map(|(eip, address)| {
+            let at = told.iter().find(|it| it.address == *address);
             Self {
-                address: Some(held.address),
-                eip: Some(held.eip.to_string()),
+                address: Some(*address),
+                eip: Some(eip.to_string()),
                 node: at.map(|at| at.node.to_string()),
                 mac: at.map(|at| at.mac.to_string()),
                 interface: at.map(|at| at.link.to_string()),
@@ -250,6 +278,11 @@ impl Address {
 fn words(condition: Option<&Condition>) -> (String, String) {
     let said = condition.map(|condition| (condition.reason.clone(), condition.message.clone()));
     said.unwrap_or_default()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn or_none(text: Option<&str>) -> String {

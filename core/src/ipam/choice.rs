@@ -57,7 +57,7 @@ impl Ipam {
         let eip = || self.range(&asker.request.eip.as_ref()?.value).map(|range| range.family());
         let shown = || asker.service.shown().find(|&ip| self.find(asker, ip).is_some());
         let chosen = || {
-            let both = [Family::V4, Family::V6].into_iter();
+            let both = Family::ALL.into_iter();
             let options = both.flat_map(|family| self.options(asker, family));
             let can = options.filter(|option| option.gives(asker).is_some());
             can.min_by_key(|option| option.rank).map(|option| option.served.family())

@@ -95,7 +95,7 @@ impl World {
     }
 
     fn release(&mut self, name: &str) {
-        for family in [Family::V4, Family::V6] {
+        for family in Family::ALL {
             self.ipam.release(&named(name), family);
         }
     }
