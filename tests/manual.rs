@@ -22,7 +22,7 @@ fn there_is_a_page_for_each_command() {
     let directory = tempfile::tempdir().expect("there is room for a directory");
     let ran = Command::new(PORTER).arg("man").arg(directory.path()).output().expect("porter runs");
     assert!(ran.status.success(), "{ran:?}");
-    for command in ["agent", "check", "crd", "explain", "status"] {
+    for command in ["agent", "check", "crd", "explain", "log-level", "status", "trace"] {
         let page = directory.path().join(format!("porter-{command}.1"));
         let page = fs::read_to_string(page).unwrap_or_else(|error| panic!("{command}: {error}"));
         assert!(page.contains(".SH SYNOPSIS") && page.contains("\\fB"), "{command}: {page}");

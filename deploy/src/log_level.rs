@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Show how much the agent on this host logs, or change it until the agent is started again.
 ///
 /// To be run where the agent runs, as it obeys this host alone: `kubectl -n porter-system exec POD --
-/// porter log-level debug`. Ends with 1 if there is no agent, or it refuses.
+/// /porter log-level debug`. Ends with 1 if there is no agent, or it refuses.
 #[derive(Args, Debug)]
 pub(crate) struct LogLevelOf {
     /// error, warn, info, debug or trace, also per module (info,porter_backends::kube=debug). Without it

@@ -20,6 +20,8 @@ mod memory;
 #[cfg(feature = "lab")]
 mod sim;
 mod target;
+#[cfg(target_os = "linux")]
+mod trace;
 
 use std::{env, error::Error, path::Path, process::ExitCode};
 
@@ -59,6 +61,8 @@ enum Command {
     #[cfg(feature = "lab")]
     Sim(sim::Sim),
     Status(look::StatusOf),
+    #[cfg(target_os = "linux")]
+    Trace(trace::TraceOf),
 }
 
 impl Command {
@@ -78,6 +82,8 @@ impl Command {
             #[cfg(feature = "lab")]
             Self::Sim(sim) => sim.run(),
             Self::Status(status) => status.run().map(|()| ExitCode::SUCCESS),
+            #[cfg(target_os = "linux")]
+            Self::Trace(trace) => trace.run(),
         }
     }
 }

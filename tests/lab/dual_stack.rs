@@ -105,6 +105,14 @@ fn a_service_of_both_families_shows_both_and_its_pods_are_reached_over_both() {
     greets(&lab, "fd00:172:22::10", &node_port);
     pings(&lab, "-4", V4);
     pings(&lab, "-6", V6);
+    for address in [V4, V6] {
+        let trace = ["lab", "exec", "client", "--", lab::PORTER, "trace", address, "--count", "1"];
+        lab::until("a host that asks is answered by one voice", || {
+            let ran = lab.run(lab::PORTER, &trace);
+            let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+            ran.status.success() && said.contains("1 of 1 questions were answered")
+        });
+    }
     assert!(lab.stop().success());
 }
 

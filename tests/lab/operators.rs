@@ -19,6 +19,19 @@ fn the_page_shows_what_the_tools_print() {
         assert_eq!(steady(&shown), steady(&said), "porter {command}\n{said}");
     }
 
+    for (address, count) in [("172.22.0.188", "2"), ("172.22.0.190", "1")] {
+        let command = format!("trace {address} --count {count}");
+        let on_client =
+            ["lab", "exec", "client", "--", lab::PORTER, "trace", address, "--count", count];
+        let shown = shown_by("porter lab exec client -- porter", &command);
+        // Announcements of a moment ago, and the leader's own questions, may come by.
+        let only_ours = |line: &&str| !line.contains("have it?") && !line.contains("to everybody");
+        lab::until("the page shows what a host hears", || {
+            let said = said(&lab, &on_client);
+            let said: Vec<_> = said.lines().filter(only_ours).collect();
+            steady(&shown).trim_end() == steady(&said.join("\n")).trim_end()
+        });
+    }
     for command in ["log-level", "log-level info,porter_backends::kube=debug"] {
         let on_node = ["lab", "exec", "node1", "--", lab::PORTER].map(str::to_owned);
         let words: Vec<_> =
@@ -79,7 +92,11 @@ fn the_page_shows_what_the_tools_print() {
 
 /// What the page shows below a command.
 fn shown(command: &str) -> String {
-    let from = format!("$ porter {command}\n");
+    shown_by("porter", command)
+}
+
+fn shown_by(program: &str, command: &str) -> String {
+    let from = format!("$ {program} {command}\n");
     let (_, shown) = PAGE.split_once(&from).unwrap_or_else(|| panic!("the page lacks {command}"));
     let (shown, _) = shown.split_once("```").expect("a block ends");
     shown.to_owned()
@@ -92,6 +109,8 @@ fn steady(text: &str) -> String {
         (r"([0-9a-f]{2}:){5}[0-9a-f]{2}", "MAC"),
         (r"node\d", "NODE"),
         (r"\b\d+s\b", "AGE"),
+        (r"\d+\.\d+ (s|ms)\b", "SPAN"),
+        (r"SPAN to SPAN", "SPAN"),
         (r"[^\S\n]+", " "),
         (r"(NODE (1 endpoint|no endpoint); [^\n]*\n\s*)+", "NODES\n"),
     ] {

@@ -22,6 +22,7 @@ mod station;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod tried;
 mod voice;
 
@@ -41,6 +42,7 @@ use tracing::{error, info, trace, warn};
 
 pub use outcome::{Outcome, Outcomes};
 pub use pulse::{Responders, Round};
+pub use trace::{Said, Trace};
 
 use crate::{Error, clock, port::Links};
 #[cfg(test)]

@@ -34,6 +34,13 @@ pub(crate) fn listener(index: u32) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A socket that hears all packets of IPv6 on the link with this index.
+pub(crate) fn ipv6_listener(index: u32) -> io::Result<Socket> {
+    let socket = packet_socket()?;
+    socket.bind(&address(index, libc::ETH_P_IPV6 as u16))?;
+    Ok(socket)
+}
+
 /// A socket that sends on the link with this index.
 pub(crate) fn speaker(index: u32) -> io::Result<Socket> {
     let socket = packet_socket()?;

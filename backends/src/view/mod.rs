@@ -5,8 +5,10 @@ mod age;
 mod explain;
 mod status;
 mod table;
+mod tracing;
 
 pub use age::{age, now};
 pub use explain::Explained;
 pub use status::{Leader, Record, Status};
 pub use table::table;
+pub use tracing::Tracing;
