@@ -18,6 +18,8 @@ mod manual;
 mod memory;
 #[cfg(feature = "lab")]
 mod sim;
+#[cfg(feature = "lab")]
+mod simulate;
 mod target;
 
 use std::{env, error::Error, path::Path, process::ExitCode};
@@ -56,6 +58,8 @@ enum Command {
     Man(manual::Man),
     #[cfg(feature = "lab")]
     Sim(sim::Sim),
+    #[cfg(feature = "lab")]
+    Simulate(simulate::Simulate),
     Status(look::StatusOf),
 }
 
@@ -74,6 +78,8 @@ impl Command {
             Self::Man(man) => man.run(Porter::command()).map(|()| ExitCode::SUCCESS),
             #[cfg(feature = "lab")]
             Self::Sim(sim) => sim.run(),
+            #[cfg(feature = "lab")]
+            Self::Simulate(simulate) => simulate.run().map(|()| ExitCode::SUCCESS),
             Self::Status(status) => status.run().map(|()| ExitCode::SUCCESS),
         }
     }
