@@ -45,8 +45,7 @@ const STAND_BACK: Duration = Duration::from_secs(10);
 /// be done, and the others look. After every `handle_*`, drain [`Self::poll_output`], then wait
 /// for the next input or for [`Self::poll_timeout`], whichever is first. Instants must not go back,
 /// and must be read before the input they come with is handled, not before it arrived.
-#[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[derive(Clone, Debug)]
 pub struct Speaker {
     election: Election,
     cluster: Cluster,

@@ -19,6 +19,8 @@ mod manual;
 mod memory;
 #[cfg(feature = "lab")]
 mod sim;
+#[cfg(feature = "lab")]
+mod simulate;
 mod target;
 #[cfg(target_os = "linux")]
 mod trace;
@@ -60,6 +62,8 @@ enum Command {
     Man(manual::Man),
     #[cfg(feature = "lab")]
     Sim(sim::Sim),
+    #[cfg(feature = "lab")]
+    Simulate(simulate::Simulate),
     Status(look::StatusOf),
     #[cfg(target_os = "linux")]
     Trace(trace::TraceOf),
@@ -81,6 +85,8 @@ impl Command {
             Self::Man(man) => man.run(Porter::command()).map(|()| ExitCode::SUCCESS),
             #[cfg(feature = "lab")]
             Self::Sim(sim) => sim.run(),
+            #[cfg(feature = "lab")]
+            Self::Simulate(simulate) => simulate.run().map(|()| ExitCode::SUCCESS),
             Self::Status(status) => status.run().map(|()| ExitCode::SUCCESS),
             #[cfg(target_os = "linux")]
             Self::Trace(trace) => trace.run(),

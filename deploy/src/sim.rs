@@ -29,6 +29,8 @@ const CLIENT: u8 = 100;
 ///
 /// With --runs it looks for faults that break a promise instead: each run is a cluster of its own
 /// with faults of its own, made from its seed alone.
+///
+/// Unlike this, `porter simulate` takes a dump of a real cluster, and shows what would happen there.
 #[derive(Args, Debug)]
 pub(crate) struct Sim {
     /// Manifests as for `kubectl apply`: YAML with Eips, Services and Deployments.

@@ -3,6 +3,7 @@
 pub mod apiserver;
 mod check;
 pub mod explore;
+pub mod forecast;
 #[cfg(target_os = "linux")]
 pub mod lab;
 pub mod report;
@@ -10,6 +11,6 @@ pub mod standins;
 mod world;
 
 pub use world::{
-    Client, Happening, Lane, Manifest, ManifestError, Mark, Mode, Moment, Options, State, Step,
-    Subject, Tick, Told, Trace, Trial, Unreachable, Weather, World, tell,
+    Client, Dump, DumpError, Happening, Lane, Manifest, ManifestError, Mark, Mode, Moment, Options,
+    State, Step, Subject, Tick, Told, Trace, Trial, Unreachable, Weather, World, tell,
 };

@@ -1,5 +1,7 @@
 //! The operator's tools in a running lab, and that `docs/operations.md` shows what they print.
 
+use std::fs;
+
 use regex::Regex;
 use tempfile::TempDir;
 
@@ -88,6 +90,40 @@ fn the_page_shows_what_the_tools_print() {
     assert_eq!(status["addresses"][0]["address"], "172.22.0.188", "{status}");
     assert_eq!(status["leader"]["leads"], true, "{status}");
     assert!(lab.stop().success());
+}
+
+#[test]
+fn the_page_shows_what_would_happen_if_a_node_died() {
+    if !lab::has_kubectl() {
+        return;
+    }
+    let directory = TempDir::new().expect("there is room for a directory");
+    let lab = Lab::start(directory.path());
+    lab.wait_for("The lab stays up");
+    let single = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/lab/single.yaml");
+    assert!(lab.run("kubectl", &["apply", "-f", single]).status.success());
+    lab::until("both Services are announced", || {
+        said(&lab, &["status"]).matches("Announced").count() == 2
+    });
+
+    let (dump, _) = PAGE.split_once(" > cluster.json\n").expect("the page says what to dump");
+    let (_, dump) = dump.rsplit_once("$ kubectl ").expect("by kubectl");
+    let dump: Vec<_> = dump.split_whitespace().filter(|word| *word != "\\").collect();
+    let file = directory.path().join("cluster.json");
+    fs::write(&file, lab.run("kubectl", &dump).stdout).expect("there is room for a file");
+    let said = said(&lab, &["simulate", "-f", &file.to_string_lossy()]);
+    assert!(lab.stop().success());
+
+    // Which node a row is about is another one in each lab, and so is how many have nothing.
+    let lines = |text: &str| {
+        let steady = Regex::new(r"\d+\.\d s").expect("it is one").replace_all(text, "SPAN");
+        let steady = steady.replace("<none>", "SPAN");
+        let mut lines: Vec<_> = self::steady(&steady).lines().map(str::to_owned).collect();
+        lines.retain(|line| !line.ends_with("SPAN SPAN SPAN SPAN SPAN"));
+        lines.sort();
+        lines
+    };
+    assert_eq!(lines(&shown("simulate -f cluster.json")), lines(&said), "{said}");
 }
 
 /// What the page shows below a command.

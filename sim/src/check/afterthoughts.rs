@@ -9,7 +9,7 @@ use super::Violation;
 const EVERY: u64 = 8;
 
 /// How often each replica was woken.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Afterthoughts(u64);
 
 impl Afterthoughts {

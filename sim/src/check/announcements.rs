@@ -26,12 +26,12 @@ const DEFEND_MIN: Duration = Duration::from_secs(10);
 const A_MINUTE_MAX: usize = 120;
 const MINUTE: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Announcements {
     replicas: BTreeMap<usize, Replica>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Replica {
     answers: Arc<Answers>,
     until: Instant,

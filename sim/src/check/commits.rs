@@ -10,7 +10,7 @@ use porter_core::{NodeName, ServiceName};
 use super::{Violation, recorded};
 use crate::world::Api;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Commits {
     /// The nodes that were recorded on a Service, in the order of the commits.
     records: BTreeMap<ServiceName, Vec<NodeName>>,

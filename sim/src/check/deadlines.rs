@@ -14,12 +14,12 @@ use crate::world::{DRIFT_PPM, Frame, World};
 /// What tells one attempt to hold the Lease from all others.
 type Attempt = (Identity, Timestamp);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Deadlines {
     replicas: BTreeMap<usize, Claims>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Claims {
     /// When each attempt of the process was sent.
     sent: BTreeMap<Attempt, Instant>,

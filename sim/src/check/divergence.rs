@@ -9,7 +9,7 @@ use porter_core::MacAddr;
 use super::Violation;
 use crate::world::{Frame, Moment};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Divergence {
     last: BTreeMap<IpAddr, Word>,
 }

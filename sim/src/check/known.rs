@@ -12,7 +12,7 @@ use porter_core::{
 };
 
 /// What all replicas were told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     known: BTreeMap<usize, Known>,
     /// The replicas that were told something since the last look.
@@ -20,7 +20,7 @@ pub(super) struct Told {
 }
 
 /// What one replica was told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     eips: Newest<EipName, Eip>,
     nodes: Newest<NodeName, Node>,
@@ -29,7 +29,7 @@ pub(super) struct Known {
 }
 
 /// Objects of one kind, those that are gone included.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Newest<K: Ord, T>(BTreeMap<K, (Version, Option<T>)>);
 
 impl Told {

@@ -11,12 +11,12 @@ use porter_core::{Answers, Input, Instant, LinkName, MacAddr, Output, Probing};
 
 use super::Violation;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Probes {
     replicas: BTreeMap<usize, Replica>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Replica {
     /// Where each MAC was proved to be: who has it is asked there.
     proved: BTreeMap<(LinkName, MacAddr), BTreeSet<IpAddr>>,

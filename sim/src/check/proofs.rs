@@ -11,7 +11,7 @@ use crate::world::{Moment, NodeHost, World};
 /// How old a proof may be. A standby asks every 10 s, a tenth sooner or later, and may miss two answers.
 const AGE_MAX: Duration = Duration::from_secs(15);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Proofs {
     /// For each replica: when it last heard each MAC from where it asked.
     heard: BTreeMap<usize, BTreeMap<(IpAddr, MacAddr), Moment>>,

@@ -13,7 +13,7 @@ use crate::world::{Frame, Says};
 /// Who asks, and about which EIP: the asker by both addresses that it gives.
 type Question = ((IpAddr, MacAddr), IpAddr);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Replies {
     /// How many questions each process has heard that it has not replied to.
     open: BTreeMap<(usize, Question), u32>,

@@ -8,7 +8,7 @@ use super::Violation;
 /// How often it is looked, counted in how often a replica was woken: it costs more than to be woken does.
 const EVERY: u32 = 64;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sizes {
     n_woken: u32,
 }

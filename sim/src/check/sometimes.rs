@@ -123,7 +123,7 @@ impl Sometimes {
 }
 
 /// How often each has happened, and what is known to notice that.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     counts: BTreeMap<Sometimes, u64>,
     lease: Option<LeaseRecord>,

@@ -9,7 +9,7 @@ use porter_core::Instant;
 use super::Violation;
 use crate::world::{Frame, Process, World};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Voices {
     /// Whether overlaps are counted and no violation, since clocks are off by more than is bounded.
     counts: bool,

@@ -7,7 +7,7 @@ use porter_core::{EipName, Identity, Input, Output, ServiceName, Timestamp, Writ
 
 use super::Violation;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Writes {
     under_way: BTreeMap<usize, BTreeMap<WriteId, Object>>,
     attempts: BTreeSet<(Identity, Timestamp)>,

@@ -151,6 +151,7 @@ impl World {
     /// Lets the controllers do their work.
     pub(super) fn reconcile(&mut self) {
         self.cluster.exposed.retain(|name, _| self.api.services.contains_key(name));
+        self.cluster.fixed.retain(|_, slice| self.api.services.contains_key(&slice.service));
         let ended = self.cluster.reconcile(&mut self.rng);
         self.end_pods(ended);
         for id in self.cluster.schedule(&self.api.nodes) {

@@ -72,6 +72,8 @@ pub(crate) struct Cluster {
     pub(crate) workloads: BTreeMap<Namespaced, Workload>,
     pub(crate) exposed: BTreeMap<ServiceName, Exposed>,
     pub(crate) pods: BTreeMap<PodId, Pod>,
+    /// Endpoints of pods that were not made here, and stay where they are.
+    pub(crate) fixed: BTreeMap<SliceName, Slice>,
     n_pods_ever: PodId,
 }
 
@@ -147,7 +149,18 @@ impl Cluster {
                 (name, Slice { service, family, endpoints })
             })
         };
-        self.exposed.iter().flat_map(slices).collect()
+        let fixed = self.fixed.iter().map(|(name, slice)| {
+            let mut slice = slice.clone();
+            for endpoint in &mut slice.endpoints {
+                let node = endpoint.node.as_ref().and_then(|node| nodes.get(node));
+                // The node controller has the pods of a node that it gave up be no longer ready.
+                let given_up = node.is_some_and(|(_, node)| !node.ready);
+                endpoint.ready &= !given_up;
+                endpoint.serving &= !given_up;
+            }
+            (name.clone(), slice)
+        });
+        self.exposed.iter().flat_map(slices).chain(fixed).collect()
     }
 
     /// The endpoints of a Service. A pod has an address of each family.

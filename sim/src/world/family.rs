@@ -80,11 +80,12 @@ impl World {
     /// Whether a node takes in what is sent to a group: everybody, its own address's, that of all
     /// routers, and those that a replica there has joined.
     pub(super) fn is_in_group(&self, node: usize, group: MacAddr) -> bool {
-        let own = self.nodes[node].address6.map(asked_in);
+        let own = self.nodes[node].has();
+        let own = || own.iter().any(|it| it.is_ipv6() && asked_in(*it) == group);
         let process = self.replicas.get(node).and_then(|replica| replica.process.as_ref());
         let joined =
             || process.is_some_and(|it| it.groups.iter().any(|&to| group_mac(to) == group));
-        let is_v6 = [Some(ALL_NODES), Some(ALL_ROUTERS), own].contains(&Some(group));
-        group.is_broadcast() || self.is_dual_stack() && (is_v6 || joined())
+        let is_v6 = || [ALL_NODES, ALL_ROUTERS].contains(&group) || own();
+        group.is_broadcast() || self.is_dual_stack() && (is_v6() || joined())
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// How long the node controller waits for a node's sign of life (`--node-monitor-grace-period`).
-const GRACE: Duration = Duration::from_secs(40);
+pub(crate) const GRACE: Duration = Duration::from_secs(40);
 /// After how long a question to kube-proxy is given up.
 const CHECK_MAX: Duration = Duration::from_secs(1);
 /// How often a kubelet tells how its node is (`nodeStatusUpdateFrequency`).
@@ -326,9 +326,10 @@ impl World {
 }
 
 impl NodeHost {
-    /// Its own addresses, one of each family.
+    /// Its own addresses, one of each family first.
     pub(super) fn has(&self) -> Vec<IpAddr> {
-        [self.address].into_iter().chain(self.address6).collect()
+        let more = self.more.iter().copied();
+        [self.address].into_iter().chain(self.address6).chain(more).collect()
     }
 
     /// Whether what is sent to an EIP is taken on here.

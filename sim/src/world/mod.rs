@@ -11,12 +11,14 @@ mod apply;
 mod client;
 mod clock;
 mod cluster;
+mod dump;
 mod family;
 mod fault;
 mod frame;
 mod hardware;
 mod host;
 mod lan;
+mod likeness;
 mod manifest;
 mod options;
 mod owed;
@@ -32,12 +34,18 @@ mod transcript;
 mod view;
 mod wire;
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    time::Duration,
+};
 
-use porter_core::{LinkName, MacAddr, Namespace, NamespaceName, NodeName, Timestamp};
+use porter_core::{Instant, LinkName, MacAddr, Namespace, NamespaceName, NodeName, Timestamp};
 
 pub use client::Client;
 pub use clock::Moment;
+pub use dump::{Dump, DumpError};
 pub use fault::Step;
 pub use manifest::{Manifest, ManifestError};
 pub use options::{Options, Weather};
@@ -51,6 +59,7 @@ pub(crate) use clock::Clock;
 pub(crate) use cluster::Exposed;
 pub(crate) use family::{ALL_NODES, ALL_ROUTERS, asked_in};
 pub(crate) use frame::{Frame, Says};
+pub(crate) use hardware::GRACE;
 pub(crate) use options::{DRIFT_PPM, timings};
 pub(crate) use replica::{Process, Replica};
 pub(crate) use rng::Rng;
@@ -68,6 +77,7 @@ use transcript::Transcript;
 const DAWN: Timestamp = Timestamp(1_767_225_600_000_000);
 
 /// A cluster, its LAN, and a host outside.
+#[derive(Clone)]
 pub struct World {
     seed: u64,
     now: Moment,
@@ -97,6 +107,10 @@ pub struct World {
     transcript: Transcript,
     /// What a picture of the run needs, if one is wanted.
     recorder: Option<trace::Recorder>,
+    /// Where replicas have said that each EIP is, and since when.
+    said: BTreeMap<IpAddr, (MacAddr, Moment)>,
+    /// Whether every address is on the LAN, whatever its subnet, and the host outside is the router.
+    is_flat: bool,
     checks: Checks,
     n_events: u64,
     /// Whether a violation is kept for whoever asks, and stops nothing but this world.
@@ -122,6 +136,8 @@ pub(crate) struct NodeHost {
     pub(crate) others: Vec<MacAddr>,
     /// Every address that it ever had.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Further addresses that are its own.
+    pub(crate) more: Vec<IpAddr>,
     /// Another node's address that it has too, by mistake.
     pub(crate) also: Option<IpAddr>,
     /// Whether its kernel answers for the EIPs that kube-proxy has there (IPVS without `strictARP`).
@@ -165,10 +181,34 @@ enum Event {
 impl World {
     /// A world with nothing in it but nodes and replicas, which start within its first second.
     pub fn new(options: Options, seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let mut world = Self {
+        let mut world = Self::empty(options, seed);
+        for (name, address) in world.options.nodes.clone() {
+            let address = address.into();
+            let address6 = family::beside(address).filter(|_| world.is_dual_stack());
+            let i = world.add_node(NodeName::from(name.as_str()), address, address6);
+            world.put_node(i, |_| {});
+        }
+        world.api.put_namespace(NamespaceName::from("default"), Namespace::default());
+        for _ in 0..world.options.n_replicas.min(world.nodes.len()) {
+            let id = world.add_replica();
+            let starts_at = Moment::ZERO + world.rng.up_to(Duration::from_millis(800));
+            world.queue.push(starts_at, Event::Start(id));
+        }
+        for (number, kind) in (100..).zip(world.options.clients.clone()) {
+            let name = if number == 100 { "client".to_owned() } else { format!("client{number}") };
+            world.add_client(&name, number, kind);
+        }
+        if world.hosts.is_empty() {
+            world.add_client("client", 100, Client::default());
+        }
+        world
+    }
+
+    fn empty(options: Options, seed: u64) -> Self {
+        Self {
             seed,
             now: Moment::ZERO,
+            rng: Rng::new(seed),
             queue: Queue::new(),
             api: Api::default(),
             api_stalled_until: Moment::ZERO,
@@ -184,58 +224,59 @@ impl World {
             steps: Vec::new(),
             transcript: Transcript::default(),
             recorder: None,
+            said: BTreeMap::new(),
+            is_flat: false,
             checks: Checks::default(),
             n_events: 0,
             keeps_violation: false,
             violation: None,
-            rng: rng.clone(),
             weather: options.weather.clone(),
             options,
-        };
-        for (i, (name, address)) in world.options.nodes.clone().into_iter().enumerate() {
-            world.switch.plug();
-            let ppm = world.options.clocks_ppm[i % world.options.clocks_ppm.len()];
-            let booted = porter_core::Instant::ZERO + rng.up_to(Duration::from_secs(9_000_000));
-            let mac = MacAddr(0x52, 0x54, 0x22, 0x40, 0x2a, 0x66_u8.wrapping_add(i as u8));
-            let clock = Clock::new(booted, ppm);
-            let name = NodeName::from(name.as_str());
-            let address = address.into();
-            let address6 = family::beside(address).filter(|_| world.is_dual_stack());
-            let node = NodeHost {
-                name,
-                address,
-                address6,
-                mac,
-                clock,
-                macs: vec![mac],
-                card_since: None,
-                others: Vec::new(),
-                addresses: [address].into_iter().chain(address6).collect(),
-                also: None,
-                answers_eips: false,
-                suspended_until: Moment::ZERO,
-                wall_secs: 0,
-                carrier: true,
-                powered: true,
-                proxied: true,
-            };
-            world.nodes.push(node);
-            world.put_node(i, |_| {});
         }
-        world.api.put_namespace(NamespaceName::from("default"), Namespace::default());
-        for i in 0..world.options.n_replicas.min(world.nodes.len()) {
-            world.replicas.push(Replica::new(world.nodes[i].name.as_str()));
-            world.queue.push(Moment::ZERO + rng.up_to(Duration::from_millis(800)), Event::Start(i));
-        }
-        world.rng = rng;
-        for (number, kind) in (100..).zip(world.options.clients.clone()) {
-            let name = if number == 100 { "client".to_owned() } else { format!("client{number}") };
-            world.add_host(&name, number, kind);
-        }
-        if world.hosts.is_empty() {
-            world.add_host("client", 100, Client::default());
-        }
-        world
+    }
+
+    /// Plugs a node into the LAN, of which the API server knows nothing yet.
+    fn add_node(&mut self, name: NodeName, address: IpAddr, address6: Option<IpAddr>) -> usize {
+        let i = self.nodes.len();
+        self.switch.plug();
+        let ppm = self.options.clocks_ppm[i % self.options.clocks_ppm.len()];
+        let booted = Instant::ZERO + self.rng.up_to(Duration::from_secs(9_000_000));
+        let [.., block, number] = i.to_be_bytes();
+        let mac = MacAddr(
+            0x52,
+            0x54,
+            0x22,
+            0x40,
+            0x2a_u8.wrapping_add(block),
+            0x66_u8.wrapping_add(number),
+        );
+        self.nodes.push(NodeHost {
+            name,
+            address,
+            address6,
+            mac,
+            clock: Clock::new(booted, ppm),
+            macs: vec![mac],
+            card_since: None,
+            others: Vec::new(),
+            addresses: [address].into_iter().chain(address6).collect(),
+            more: Vec::new(),
+            also: None,
+            answers_eips: false,
+            suspended_until: Moment::ZERO,
+            wall_secs: 0,
+            carrier: true,
+            powered: true,
+            proxied: true,
+        });
+        i
+    }
+
+    /// Adds a replica, which does not run yet, on the first node that has none.
+    fn add_replica(&mut self) -> ReplicaId {
+        let id = self.replicas.len();
+        self.replicas.push(Replica::new(self.nodes[id].name.as_str()));
+        id
     }
 
     /// Lets the world go on for a while.
@@ -309,13 +350,18 @@ impl World {
     }
 
     /// Plugs a host outside the cluster into the LAN, in the nodes' subnet.
-    fn add_host(&mut self, name: &str, number: u8, kind: Client) {
+    fn add_client(&mut self, name: &str, number: u8, kind: Client) {
         let address = self.address_in_net(number);
+        let address6 = family::beside(address).filter(|_| self.is_dual_stack());
+        self.add_host(name, number, kind, (address, address6));
+    }
+
+    /// Plugs a host outside the cluster into the LAN.
+    fn add_host(&mut self, name: &str, number: u8, kind: Client, at: (IpAddr, Option<IpAddr>)) {
         let mac = MacAddr(0x52, 0x54, 0x22, 0x50, 0, number);
         let reachable_for = Duration::from_secs(15) + self.rng.up_to(Duration::from_secs(30));
         self.switch.plug();
-        let address6 = family::beside(address).filter(|_| self.is_dual_stack());
-        self.hosts.push(Host::new(name, kind, (address, address6, mac), reachable_for));
+        self.hosts.push(Host::new(name, kind, (at.0, at.1, mac), reachable_for));
     }
 
     /// An address in the nodes' subnet.

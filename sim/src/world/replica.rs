@@ -21,6 +21,7 @@ use super::{
     api_faults::Refusal,
     eth0,
     frame::Frame,
+    host::Host,
     traffic::{Ask, RequestId, Verdict, Watch},
     transcript,
 };
@@ -35,6 +36,7 @@ pub(crate) type Incarnation = u32;
 pub(super) const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// A replica, whether its process runs or not.
+#[derive(Clone)]
 pub(crate) struct Replica {
     pub(crate) name: String,
     pub(crate) process: Option<Process>,
@@ -53,6 +55,7 @@ pub(crate) struct Replica {
 }
 
 /// A process: everything that is lost when it ends.
+#[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) speaker: Speaker,
     pub(crate) identity: Identity,
@@ -503,12 +506,14 @@ impl World {
         let node = &self.nodes[id];
         let net = |address: IpAddr| {
             let len = if address.is_ipv4() { 24 } else { 64 };
+            let len = if self.is_flat { 0 } else { len };
             ipnet::IpNet::new(address, len).expect("it is a prefix of its family")
         };
+        let routers = self.hosts.iter().filter(|_| self.is_flat).flat_map(Host::identities);
         Link {
             mac: node.mac,
             addresses: node.has().into_iter().map(net).collect(),
-            gateways: BTreeSet::new(),
+            gateways: routers.map(|(address, _)| address).collect(),
             carrier: node.carrier,
         }
     }

@@ -76,7 +76,7 @@ impl World {
     /// The strange host, which is plugged in when it is needed first.
     fn stranger(&mut self) -> usize {
         if self.hosts.len() == self.n_clients() {
-            self.add_host("stranger", 99, Client::Linux);
+            self.add_client("stranger", 99, Client::Linux);
         }
         self.n_clients()
     }

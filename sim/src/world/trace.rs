@@ -277,6 +277,9 @@ impl World {
         let Some((eip, mac)) = frame.claim().filter(|_| !frame.is_conflict_probe()) else {
             return;
         };
+        if self.said.get(&eip).is_none_or(|(before, _)| *before != mac) {
+            self.said.insert(eip, (mac, self.now));
+        }
         let by = self.nodes[id].name.clone();
         let node = self.nodes.iter().find(|node| node.macs.contains(&mac));
         let (Some(node), Some(Recorder { trace, told, .. })) = (node, &mut self.recorder) else {
