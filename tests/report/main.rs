@@ -44,6 +44,30 @@ fn the_same_seed_writes_the_same_page_and_another_seed_another() {
 }
 
 #[test]
+fn the_readme_shows_what_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md")).expect("there is one");
+    let command = "$ cargo run --release -- sim deploy/examples/*.yaml --report run.html\n";
+    let (_, shown) = readme.split_once(command).expect("it shows the simulator");
+    let (shown, _) = shown.split_once("```").expect("a block ends");
+    let examples =
+        ["eip-sample-layer2.yaml", "mylbapp.yaml"].map(|name| format!("examples/{name}"));
+    let ran = Command::new(env!("CARGO_BIN_EXE_porter"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg("sim")
+        .args(examples)
+        .output()
+        .expect("the binary was built with this test");
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let mut rest = printed.as_str();
+    // What is left out stands as dots.
+    for part in shown.split("...\n").filter(|part| !part.is_empty()) {
+        let found = rest.split_once(part);
+        rest = found.unwrap_or_else(|| panic!("not printed, or not there:\n{part}\n{printed}")).1;
+    }
+}
+
+#[test]
 fn a_leader_crash_is_told_in_the_headline_and_drawn_in_its_lanes() {
     let script = "
         const texts = (which) => [...document.querySelectorAll(which)].map((one) => one.textContent);
