@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use porter_core::{Identity, Input, Instant, Move, Output, Speaker};
+use porter_core::{Event, Identity, Input, Instant, Move, Output, Speaker};
 use tokio::select;
 use tracing::{info, trace, warn};
 
@@ -38,6 +38,7 @@ pub async fn drive(
     loop {
         while let Some(output) = speaker.poll_output() {
             trace!(?output);
+            log(&output);
             tally.handle_output(&output, clock::now());
             match output {
                 Output::Announce(is_at) => links.announce(&is_at),
@@ -47,11 +48,7 @@ pub async fn drive(
                 Output::Join(link, group) => links.join(link, group),
                 Output::Left => return Ok(()),
                 Output::Listen(names) => links.listen(names),
-                Output::Moved(moved) => {
-                    moves.push(&moved);
-                    let Move { service, from, to, cause, took } = moved;
-                    info!(%service, %from, %to, cause = cause.as_str(), ?took, "the Service moved");
-                }
+                Output::Moved(moved) => moves.push(&moved),
                 Output::Permit(until) => links.permit(until),
                 Output::Probe(probe) => links.probe(&probe),
                 Output::Publish(answers, generation) => links.publish(answers, generation),
@@ -88,6 +85,19 @@ pub async fn drive(
             }
         }
         news.tell(&speaker, &mut tally, now);
+    }
+}
+
+/// One line for each change that people are told of.
+fn log(output: &Output) {
+    if let Output::Event(Event { about, warning, reason, message }) = output {
+        match warning {
+            true => warn!(%about, reason, "{message}"),
+            false => info!(%about, reason, "{message}"),
+        }
+    }
+    if let Output::Moved(Move { service, from, to, cause, took }) = output {
+        info!(%service, %from, %to, cause = cause.as_str(), ?took, "the Service moved");
     }
 }
 

@@ -4,6 +4,8 @@
 //! A condition is written when it changes and never otherwise; an event goes with the write that
 //! made it true. So whoever leads next, finding the condition as it should be, repeats neither.
 
+use std::fmt;
+
 use crate::{EipName, ServiceName, Timestamp, Uid};
 
 /// A condition in an object's `status.conditions` (KEP-1623), of a type that the reader knows.
@@ -49,4 +51,14 @@ pub enum About {
     Eip(EipName, Option<Uid>),
     /// A Service.
     Service(ServiceName, Option<Uid>),
+}
+
+impl fmt::Display for About {
+    /// Its kind and its name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eip(name, _) => write!(f, "Eip {name}"),
+            Self::Service(name, _) => write!(f, "Service {name}"),
+        }
+    }
 }

@@ -207,7 +207,7 @@ impl Agent {
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         // As a task, and not on this thread, which the thread that hears of news would have to wake.
-        runtime.block_on(runtime.spawn(self.speak(lease, probing, log_level)))??;
+        runtime.block_on(runtime.spawn(self.speak(lease, probing, Arc::clone(&log_level))))??;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -9,6 +9,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use porter_backends::http::LogLevel;
 use tracing::info;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, fmt::layer, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
@@ -36,18 +37,24 @@ enum Format {
 }
 
 impl Log {
-    /// Logs from here on, as much as is said with what this returns.
+    /// Logs from here on, as much as is said with what this returns, until that is dropped.
     pub(crate) fn start(&self) -> Result<Arc<dyn LogLevel>, String> {
         let filter = filter(&self.log_level);
         let filter = filter.map_err(|error| format!("--log-level {}: {error}", self.log_level))?;
         let (filter, handle) = reload::Layer::new(filter);
-        let lines = layer().with_writer(io::stderr);
+        // Whoever reads the log too slowly loses lines, and does not hold up who decides.
+        let (stderr, worker) = tracing_appender::non_blocking(io::stderr());
+        let lines = layer().with_writer(stderr);
         let lines = match self.log_format {
             Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
             Format::Json => lines.json().boxed(),
         };
         tracing_subscriber::registry().with(filter).with(lines).init();
-        Ok(Arc::new(Level { handle, directives: Mutex::new(self.log_level.clone()) }))
+        Ok(Arc::new(Level {
+            handle,
+            directives: Mutex::new(self.log_level.clone()),
+            _worker: worker,
+        }))
     }
 }
 
@@ -55,6 +62,8 @@ impl Log {
 struct Level {
     handle: reload::Handle<EnvFilter, Registry>,
     directives: Mutex<String>,
+    /// Writes what is left when this is dropped.
+    _worker: WorkerGuard,
 }
 
 impl LogLevel for Level {
