@@ -67,6 +67,19 @@ fn a_single_point_of_failure_is_named_with_its_reason_and_remedy() {
 }
 
 #[test]
+fn an_address_whose_last_pod_goes_with_its_node_is_with_nobody_under_either_policy() {
+    for (dump, node, service) in
+        [(LAB, "node1", "default/single-local"), (ODD, "worker-a", "shop/was-at-c")]
+    {
+        let found = forecast(&["-f", dump, "--node", node]);
+        let change = &death(&found, node)["changes"][0];
+        assert_eq!(change["service"], service, "{found}");
+        assert_eq!(change["to"], Value::Null);
+        assert_eq!(change["reason"], "NoReadyEndpoint");
+    }
+}
+
+#[test]
 fn what_changes_by_itself_is_told() {
     let found = forecast(&["-f", ODD]);
 
