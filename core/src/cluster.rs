@@ -8,8 +8,8 @@ use std::{
 use pnet::util::MacAddr;
 
 use crate::{
-    Eip, EipName, Family, Few, Input, Kind, Link, LinkName, Namespace, NamespaceName, Node,
-    NodeName, Service, ServiceName, Size, Texts, TrafficPolicy, Unroutable, Unusable, Used,
+    AddressRange, Eip, EipName, Family, Few, Input, Kind, Link, LinkName, Namespace, NamespaceName,
+    Node, NodeName, Service, ServiceName, Size, Texts, TrafficPolicy, Unroutable, Unusable, Used,
     Version,
     claim::is_finalized,
     endpoints::Endpoints,
@@ -22,6 +22,9 @@ use crate::{
     request::{NotOurs, Request},
     store::{ENDED_MAX, Listing, Store},
 };
+
+/// Where Eips are: on which link, unless on none, and of which family, unless their addresses cannot be read.
+pub(crate) type Place = (Option<LinkName>, Option<Family>);
 
 /// The facts.
 #[derive(Clone, Debug)]
@@ -36,8 +39,8 @@ pub(crate) struct Cluster {
     unusable: BTreeMap<LinkName, Unusable>,
     /// By which link each address is reached that an Eip names in place of a link; `None`: not told yet.
     routes: BTreeMap<IpAddr, Option<Result<LinkName, Unroutable>>>,
-    /// How many layer2 Eips there are per link; `None`: those that are on no link.
-    pub(crate) eips_on: BTreeMap<Option<LinkName>, u32>,
+    /// How many layer2 Eips there are per link and family.
+    eips_on: BTreeMap<Place, u32>,
     /// Services that ask for something or show traces of having had it.
     concerned: BTreeSet<ServiceName>,
     reach: Reach,
@@ -241,7 +244,7 @@ impl Cluster {
             Err(why) => drop(self.unusable.insert(name, why)),
         }
         // Interfaces of pods come and go, and nothing is served on most of them.
-        self.reach_changed(changed && self.eips_on.contains_key(&Some(name)))
+        self.reach_changed(changed && self.eip_links().any(|link| link == name))
     }
 
     fn handle_route(&mut self, address: IpAddr, route: Result<LinkName, Unroutable>) -> Concern {
@@ -328,10 +331,11 @@ impl Cluster {
                 let known = routes.get(&address).copied().flatten();
                 self.routes.insert(address, known);
             }
-            *self.eips_on.entry(link_of(eip, &self.routes)).or_default() += 1;
+            let family = AddressRange::parse(&eip.address).ok().map(|it| Family::of(it.first()));
+            *self.eips_on.entry((link_of(eip, &self.routes), family)).or_default() += 1;
         }
-        let links = self.eips_on.keys().copied().flatten();
-        let links = links.filter_map(|name| Some((name, self.links.get(&name)?)));
+        let links = self.listen();
+        let links = links.into_iter().filter_map(|name| Some((name, self.links.get(&name)?)));
         self.reach.rebuild(links, self.nodes.iter(), self.excludes);
         Concern { everybody: true, reach: true, links: true, ..Concern::default() }
     }
@@ -482,9 +486,19 @@ impl Cluster {
         self.routes.get(&address).copied().flatten()
     }
 
+    /// How many layer2 Eips there are in each place.
+    pub(crate) fn eips_on(&self) -> impl Iterator<Item = (Place, u32)> + '_ {
+        self.eips_on.iter().map(|(place, count)| (*place, *count))
+    }
+
+    /// The links that Eips are on; some of them twice.
+    fn eip_links(&self) -> impl Iterator<Item = LinkName> + '_ {
+        self.eips_on.keys().filter_map(|(link, _)| *link)
+    }
+
     /// The links to listen on.
     pub(crate) fn listen(&self) -> BTreeSet<LinkName> {
-        self.eips_on.keys().copied().flatten().collect()
+        self.eip_links().collect()
     }
 
     /// The addresses of which the link has to be known by which they are reached.

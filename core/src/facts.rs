@@ -300,6 +300,16 @@ impl Link {
         self.addresses.iter().any(|net| net.addr() == address)
     }
 
+    /// Whether nodes can be asked for here by their addresses of a family: those are not link-local.
+    pub fn speaks(&self, family: Family) -> bool {
+        let link_local = |net: &IpNet| match net {
+            IpNet::V4(_) => false,
+            IpNet::V6(net) => net.addr().is_unicast_link_local(),
+        };
+        let mut addresses = self.addresses.iter().filter(|net| !link_local(net));
+        addresses.any(|net| Family::of(net.addr()) == family)
+    }
+
     /// The link's own address in the subnet of `address`: the sender of a question about it.
     pub fn address_beside(&self, address: IpAddr) -> Option<IpAddr> {
         self.addresses.iter().find(|net| net.contains(&address)).map(IpNet::addr)

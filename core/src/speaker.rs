@@ -17,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+use smallvec::SmallVec;
+
 use crate::{
     Answers, Config, Disputes, Doubts, Election, Event, Fitness, Generation, Identity, Input,
     Instant, Kind, LinkName, Node, NodeName, Output, ReadId, Timestamp, WriteId,
@@ -507,15 +509,22 @@ impl Speaker {
     /// What this replica could do for the Eips if it led.
     fn fitness(&self) -> Fitness {
         let carries = |link: &LinkName| self.cluster.links.get(link).is_some_and(|it| it.carrier);
-        let serves = |link: LinkName| carries(&link) && !self.neighbors.is_silent(link);
-        let eips_on = &self.cluster.eips_on;
-        let served = eips_on.iter().filter(|(link, _)| link.is_some_and(serves));
-        let served = served.map(|(_, count)| count).sum();
-        match served {
-            0 if self.listening.iter().any(carries) => Fitness::Deaf,
-            0 if !self.listening.is_disjoint(&self.came_up) => Fitness::CutOff,
-            0 if !eips_on.is_empty() => Fitness::Unfit,
-            _ => Fitness::Fit(served),
+        // Where nodes cannot be asked for, none can be named.
+        let within_reach = self.cluster.eips_on().filter_map(|((link, family), count)| {
+            let link = link?;
+            let facts = self.cluster.links.get(&link)?;
+            let asks = family.is_none_or(|family| facts.speaks(family));
+            (asks && facts.carrier).then_some((link, count))
+        });
+        let within_reach: SmallVec<[_; 4]> = within_reach.collect();
+        let served = within_reach.iter().filter(|(link, _)| !self.neighbors.is_silent(*link));
+        match served.map(|(_, count)| count).sum() {
+            0 if !within_reach.is_empty() => Fitness::Deaf,
+            0 if self.came_up.intersection(&self.listening).any(|link| !carries(link)) => {
+                Fitness::CutOff
+            }
+            0 if self.cluster.eips_on().next().is_some() => Fitness::Unfit,
+            served => Fitness::Fit(served),
         }
     }
 

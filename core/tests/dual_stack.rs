@@ -8,7 +8,8 @@ use std::{net::IpAddr, time::Duration};
 
 use bench::*;
 use porter_core::{
-    EipName, Endpoint, Family, Ingress, MacAddr, Service, TrafficPolicy, Write, WriteError,
+    EipName, Endpoint, Family, Fitness, Ingress, Input, Link, MacAddr, Service, TrafficPolicy,
+    Write, WriteError,
 };
 
 /// Long enough for what is wrong to be said.
@@ -43,6 +44,11 @@ fn at_node3() -> Bench {
 /// Who is answered for 172.22.0.188, and for fd00::b8.
 fn answers(bench: &Bench) -> (Option<MacAddr>, Option<MacAddr>) {
     (bench.ask(188), bench.ask_six(0xb8))
+}
+
+/// What the leader says in the Lease that it can serve.
+fn fitness(bench: &Bench) -> Option<Fitness> {
+    bench.api.lease.as_ref().unwrap().1.fitness
 }
 
 /// Takes the IPv6 address from a node.
@@ -394,5 +400,24 @@ mod groups {
         bench.run(A_WHILE);
         let links: BTreeSet<_> = bench.groups.iter().map(|(link, _)| link.to_string()).collect();
         assert_eq!(links, BTreeSet::from(["eth1".to_owned()]));
+    }
+}
+
+/// Nodes are asked for from an address beside theirs, so nobody could be named for these Eips.
+#[test]
+fn an_eip_of_a_family_of_which_the_link_has_no_address_is_none_that_can_be_served() {
+    let mut bench = at_node3();
+    assert_eq!(fitness(&bench), Some(Fitness::Fit(2)));
+
+    for (addresses, can) in [
+        (&["fd00::3/64", "fe80::3/64"][..], Fitness::Fit(1)),
+        (&["172.22.0.3/24", "fe80::3/64"], Fitness::Fit(1)),
+        (&["172.22.0.3/24", "fd00::3/64"], Fitness::Fit(2)),
+        (&["fe80::3/64"], Fitness::Unfit),
+    ] {
+        let nets = addresses.iter().map(|net| net.parse().unwrap()).collect();
+        bench.tell(Input::Link(eth0(), Ok(Link { addresses: nets, ..link() })));
+        bench.run(A_WHILE);
+        assert_eq!(fitness(&bench), Some(can), "{addresses:?}");
     }
 }

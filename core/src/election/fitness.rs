@@ -41,10 +41,10 @@ const HAND_OVER_EVERY: Duration = Duration::from_secs(60);
 /// What a replica could do if it led.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fitness {
-    /// Serve so many layer2 Eips: their links exist here, have carrier and are not suspect. None, if
-    /// there is none to serve.
+    /// Serve so many layer2 Eips: their links exist here, have carrier and an address of the Eip's family,
+    /// and are not suspect. None, if there is none to serve.
     Fit(u32),
-    /// Serve none of those that there are.
+    /// Serve none of those that there are: their links are not here, or have no address of their family.
     Unfit,
     /// Serve none any more, as it seems: its links have carrier, and nobody is heard there.
     Deaf,

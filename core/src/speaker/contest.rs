@@ -108,7 +108,7 @@ impl Speaker {
         let Standing::Speak(_, controller) = &mut self.standing else { return };
         if self.publication.is_clear() && self.election.leads(now) {
             if self.conflicts.is_trial_due(now) {
-                let links = self.cluster.eips_on.keys().flatten().copied();
+                let links = self.cluster.listen().into_iter();
                 let doubted = links.filter(|link| self.neighbors.is_doubted(*link));
                 self.conflicts.handle_doubted(doubted.collect());
             }
