@@ -120,6 +120,8 @@ fn nodes_of_several_subnets_are_one_lan_and_what_is_none_of_porter_s_is_passed_o
         assert!(remarks.contains(remark), "{remarks}");
     }
     assert!(!found.to_string().contains("of-another"), "{found}");
+    // worker-d has no address of IPv4, and hands over to one that has.
+    assert_eq!(found["succession"]["stuck"], json!([]), "{found}");
 }
 
 #[test]
