@@ -9,7 +9,7 @@ use tracing::{info, trace, warn};
 use crate::{
     Error,
     clock::{self, Alarm},
-    picture::Moves,
+    picture::Camera,
     port::{Cluster, Links},
     report::Inquiries,
     tally::Tally,
@@ -34,7 +34,7 @@ pub async fn drive(
     let mut leaving = false;
     let mut news = News::default();
     let mut tally = Tally::default();
-    let mut moves = Moves::default();
+    let mut camera = Camera::default();
     loop {
         while let Some(output) = speaker.poll_output() {
             trace!(?output);
@@ -48,7 +48,7 @@ pub async fn drive(
                 Output::Join(link, group) => links.join(link, group),
                 Output::Left => return Ok(()),
                 Output::Listen(names) => links.listen(names),
-                Output::Moved(moved) => moves.push(&moved),
+                Output::Moved(moved) => camera.handle_moved(&moved),
                 Output::Permit(until) => links.permit(until),
                 Output::Probe(probe) => links.probe(&probe),
                 Output::Publish(answers, generation) => links.publish(answers, generation),
@@ -69,7 +69,7 @@ pub async fn drive(
             input = cluster.next() => Some(input),
             input = links.next() => Some(input),
             Some(inquiry) = inquiries.next() => {
-                inquiry.answer(&speaker, &tally, &moves, clock::now());
+                inquiry.answer(&speaker, &tally, &mut camera, clock::now());
                 continue;
             }
         };

@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
+    sync::Arc,
+    time::Duration,
 };
 
 use k8s_openapi::jiff::Timestamp;
@@ -16,6 +18,9 @@ const ADDRESSES_MAX: usize = 1_000;
 
 /// How many nodes are shown at most.
 const NODES_MAX: usize = 1_000;
+
+/// For how long a picture does for who asks next: however many ask, the loop makes no more.
+const LASTS: Duration = Duration::from_millis(500);
 
 /// How many moves are remembered.
 const MOVES_KEPT: usize = 50;
@@ -67,7 +72,7 @@ struct Seen {
 /// A move, and when it was on record.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Moved {
+struct Moved {
     /// RFC 3339.
     at: String,
     service: String,
@@ -77,16 +82,21 @@ pub(crate) struct Moved {
     took_seconds: f64,
 }
 
-/// The last moves.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Moves(VecDeque<Moved>);
+/// Who makes pictures.
+#[derive(Debug, Default)]
+pub(crate) struct Camera {
+    /// The last moves, the newest first.
+    moves: VecDeque<Moved>,
+    /// The last picture, and when it was made.
+    last: Option<(Instant, Arc<Picture>)>,
+}
 
-impl Moves {
+impl Camera {
     /// Remembers a move that is on record now.
-    pub(crate) fn push(&mut self, moved: &Move) {
+    pub(crate) fn handle_moved(&mut self, moved: &Move) {
         let Move { service, from, to, cause, took } = moved;
-        self.0.truncate(MOVES_KEPT - 1);
-        self.0.push_front(Moved {
+        self.moves.truncate(MOVES_KEPT - 1);
+        self.moves.push_front(Moved {
             at: Timestamp::now().to_string(),
             service: service.to_string(),
             from: from.to_string(),
@@ -95,10 +105,22 @@ impl Moves {
             took_seconds: took.as_secs_f64(),
         });
     }
+
+    /// What is to be seen now, or was a moment ago.
+    pub(crate) fn look(&mut self, speaker: &Speaker, now: Instant) -> Arc<Picture> {
+        if let Some((made_at, picture)) = &self.last
+            && now.since(*made_at) < LASTS
+        {
+            return Arc::clone(picture);
+        }
+        let picture = Arc::new(Picture::of(speaker, &self.moves, now));
+        self.last = Some((now, Arc::clone(&picture)));
+        picture
+    }
 }
 
 impl Picture {
-    pub(crate) fn of(speaker: &Speaker, moves: &Moves, now: Instant) -> Self {
+    fn of(speaker: &Speaker, moves: &VecDeque<Moved>, now: Instant) -> Self {
         let record = Record::of(&speaker.observe(), ADDRESSES_MAX);
         let mut announced = BTreeMap::<_, usize>::new();
         for node in record.nodes() {
@@ -115,7 +137,7 @@ impl Picture {
             lease: speaker.lease().cloned(),
             nodes,
             more_nodes: stations.count(),
-            moves: moves.0.iter().cloned().collect(),
+            moves: moves.iter().cloned().collect(),
             record,
         }
     }
@@ -135,17 +157,16 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use porter_core::{MoveCause, NodeName, ServiceName};
 
     use super::*;
+    use crate::drive::tests::speaker;
 
     #[test]
     fn the_newest_moves_are_remembered_and_no_more_than_there_is_room_for() {
-        let mut moves = Moves::default();
+        let mut camera = Camera::default();
         for number in 0..200 {
-            moves.push(&Move {
+            camera.handle_moved(&Move {
                 service: ServiceName::new("default", &format!("web-{number}")),
                 from: NodeName::from("node1"),
                 to: NodeName::from("node3"),
@@ -153,8 +174,18 @@ mod tests {
                 took: Duration::from_millis(650),
             });
         }
-        let names: Vec<_> = moves.0.iter().map(|moved| moved.service.as_str()).collect();
+        let picture = camera.look(&speaker(), Instant::ZERO);
+        let names: Vec<_> = picture.moves.iter().map(|moved| moved.service.as_str()).collect();
         assert_eq!(names.len(), MOVES_KEPT);
         assert_eq!((names[0], names[49]), ("default/web-199", "default/web-150"));
+    }
+
+    #[test]
+    fn who_asks_again_at_once_is_shown_the_same() {
+        let (mut camera, speaker) = (Camera::default(), speaker());
+        let mut look = |millis| camera.look(&speaker, Instant::from_millis(millis));
+        let first = look(1_000);
+        assert!(Arc::ptr_eq(&first, &look(1_499)));
+        assert!(!Arc::ptr_eq(&first, &look(1_500)));
     }
 }

@@ -3,11 +3,13 @@
 //! Nobody looks at a speaker from outside of its loop. Whoever wants to know asks the loop, and gets
 //! an answer when it comes round; one that does not come is an answer, too.
 
+use std::sync::Arc;
+
 use porter_core::{Disputes, Doubts, EipName, Instant, Kind, LinkName, Pool, Speaker, Unusable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    picture::{Moves, Picture},
+    picture::{Camera, Picture},
     tally::Tally,
 };
 
@@ -65,15 +67,21 @@ pub struct Inquiries(mpsc::Receiver<Inquiry>);
 /// What somebody wants to know, and where it is to go.
 #[derive(Debug)]
 pub(crate) enum Inquiry {
-    Picture(oneshot::Sender<Picture>),
+    Picture(oneshot::Sender<Arc<Picture>>),
     Report(oneshot::Sender<Report>),
 }
 
 impl Inquiry {
     /// Tells whoever asked, who may have gone.
-    pub(crate) fn answer(self, speaker: &Speaker, tally: &Tally, moves: &Moves, now: Instant) {
+    pub(crate) fn answer(
+        self,
+        speaker: &Speaker,
+        tally: &Tally,
+        camera: &mut Camera,
+        now: Instant,
+    ) {
         match self {
-            Self::Picture(asker) => drop(asker.send(Picture::of(speaker, moves, now))),
+            Self::Picture(asker) => drop(asker.send(camera.look(speaker, now))),
             Self::Report(asker) => drop(asker.send(Report::of(speaker, tally, now))),
         }
     }
@@ -92,8 +100,8 @@ impl Reporter {
         self.send(Inquiry::Report).await
     }
 
-    /// What the replica sees; as [`Self::ask`].
-    pub async fn look(&self) -> Option<Picture> {
+    /// What the replica sees, or saw a moment ago; as [`Self::ask`].
+    pub async fn look(&self) -> Option<Arc<Picture>> {
         self.send(Inquiry::Picture).await
     }
 

@@ -4,7 +4,7 @@
 //! round, and have to. How long is waited for them is counted in short stretches: a process that was
 //! paused for an hour has waited for one of them only, and then it goes round.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{select, time::sleep};
 
@@ -56,7 +56,7 @@ pub(super) async fn report(sources: &Sources) -> Result<Report, String> {
 }
 
 /// What the loop sees, if it comes round.
-pub(super) async fn picture(sources: &Sources) -> Result<Picture, String> {
+pub(super) async fn picture(sources: &Sources) -> Result<Arc<Picture>, String> {
     patiently(sources.reporter.look()).await
 }
 

@@ -24,7 +24,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// What the page shows.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
+struct Status<'a> {
     version: &'static str,
     /// Who tells this.
     replica: String,
@@ -33,7 +33,7 @@ struct Status {
     readiness: String,
     leader: Leader,
     #[serde(flatten)]
-    picture: Picture,
+    picture: &'a Picture,
 }
 
 /// How things are, as JSON.
@@ -46,7 +46,7 @@ pub(super) async fn status(sources: &Sources) -> Result<String, String> {
         ready: ready.is_ok(),
         readiness: ready.unwrap_or_else(|why| why),
         leader: Leader::of(&sources.lease, picture.lease.as_ref(), now()),
-        picture,
+        picture: &picture,
     };
     Ok(serde_json::to_string(&status).expect("names and numbers are JSON"))
 }

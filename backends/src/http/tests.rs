@@ -21,7 +21,7 @@ use crate::{
     Inquiries, Report, Tally, clock,
     drive::tests::speaker,
     link::{Pulse, Roster},
-    picture::Moves,
+    picture::Camera,
     report::Inquiry,
 };
 
@@ -88,7 +88,7 @@ async fn reporting(mut inquiries: Inquiries, report: Report) -> Infallible {
             // Whoever asked may have gone.
             Inquiry::Report(asker) => drop(asker.send(report.clone())),
             inquiry @ Inquiry::Picture(_) => {
-                inquiry.answer(&speaker(), &Tally::default(), &Moves::default(), clock::now());
+                inquiry.answer(&speaker(), &Tally::default(), &mut Camera::default(), clock::now());
             }
         }
     }
