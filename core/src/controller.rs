@@ -71,7 +71,7 @@ pub(crate) struct Controller {
     stocktaking: bool,
     /// What this leader last wrote, or is writing, into the status of an Eip as used.
     written: BTreeMap<EipName, Used>,
-    /// Whom that write puts on record.
+    /// Whom that write puts on record, or an earlier one of which it is not known yet whether it did.
     recording: BTreeMap<EipName, BTreeSet<ServiceName>>,
     /// Eips whose record is proved to be the API server's, since a write of it succeeded in this term.
     /// Eips are not read consistently, so that what is known of another may be old.
@@ -281,6 +281,8 @@ impl Controller {
         if let Object::Eip(name) = object
             && self.written.contains_key(name)
         {
+            // What earlier writes expected is not there any more.
+            self.recording.remove(name);
             self.services.extend(self.unproved.remove(name).unwrap_or_default());
             self.proved.insert(name.clone());
         }
@@ -379,8 +381,11 @@ impl Controller {
             let used = status.used.iter();
             let used =
                 used.flat_map(|(address, holders)| holders.iter().map(move |it| (address, it)));
-            let added = used.filter(is_new).map(|(_, holder)| holder.clone()).collect();
-            self.recording.insert(name.clone(), added);
+            let added = used.filter(is_new).map(|(_, holder)| holder.clone());
+            let recording = self.recording.entry(name.clone()).or_default();
+            // Who is gone waits for nothing.
+            recording.retain(|holder| cluster.services.get(holder).is_some());
+            recording.extend(added);
             self.written.insert(name.clone(), status.used.clone());
         }
         due

@@ -399,3 +399,24 @@ fn a_service_that_is_deleted_while_it_is_put_on_record_goes_though_nobody_hears_
         assert_let_go(bench);
     }
 }
+
+/// The record is written once more, to learn what became of the first time; until that is known the Service
+/// may yet be put on record.
+#[test]
+fn a_service_that_is_deleted_is_held_until_it_is_known_whether_it_was_put_on_record() {
+    for lands in [false, true] {
+        let mut bench = deleted_while_recorded();
+        bench.judge(Verdict::DoneLate);
+        bench.run(Duration::from_secs(1));
+        assert!(matches!(&bench.writes[0], (_, Write::Eip(..))), "{:?}", bench.writes);
+        let now = bench.now;
+        bench.speaker.look_again(now);
+        bench.pump();
+        let lets_go = bench.writes.iter().any(|(_, write)| matches!(write, Write::Service(..)));
+        assert!(!lets_go, "{:?}", bench.writes);
+        if lands {
+            bench.land();
+        }
+        assert_let_go(bench);
+    }
+}
