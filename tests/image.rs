@@ -97,7 +97,9 @@ fn the_image_is_one_small_binary_that_runs_by_itself() {
     // With nothing but itself, as in a container.
     let alone = |arguments: &[&str]| {
         let mut command = Command::new("chroot");
-        command.arg(&files).arg("/porter").args(arguments).env_clear();
+        // But for where chroot itself is.
+        let path = env::var_os("PATH").unwrap_or_default();
+        command.arg(&files).arg("/porter").args(arguments).env_clear().env("PATH", path);
         command
     };
     let version = format!("porter {}\n", env!("CARGO_PKG_VERSION"));
