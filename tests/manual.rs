@@ -1,6 +1,8 @@
 //! What a shell and `man` are told of the commands.
 
-use std::{fs, process::Command};
+use std::{env, fs, process::Command};
+
+use serde_json::Value;
 
 const PORTER: &str = env!("CARGO_BIN_EXE_porter");
 
@@ -32,4 +34,21 @@ fn there_is_a_page_for_each_command() {
     let nowhere = Command::new(PORTER).args(["man", "/nowhere"]).output().expect("porter runs");
     let said = String::from_utf8_lossy(&nowhere.stderr).into_owned();
     assert!(!nowhere.status.success() && said.contains("/nowhere"), "{said}");
+}
+
+/// The README has people type `cargo run`, and there are other binaries in the workspace.
+#[test]
+fn what_a_bare_cargo_run_runs_is_porter() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let told = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .output()
+        .expect("cargo runs this test");
+    let told: Value = serde_json::from_slice(&told.stdout).expect("it is JSON");
+    let members = told["workspace_default_members"].as_array().expect("it is a list");
+    let packages = told["packages"].as_array().expect("it is a list").iter();
+    let packages = packages.filter(|package| members.contains(&package["id"]));
+    let named: Vec<_> = packages.filter_map(|package| package["default_run"].as_str()).collect();
+    assert_eq!(named, ["porter"]);
 }
