@@ -131,7 +131,7 @@ impl fmt::Display for NotOurs {
             Self::Unasked => {
                 write!(
                     f,
-                    "it does not ask for Porter; annotate it with {}: porter",
+                    "it says nothing of Porter; annotate it with {}: porter, and with {protocol}: {layer2}",
                     keys::LOAD_BALANCER
                 )
             }

@@ -126,7 +126,7 @@ fn a_service_that_is_not_ours_says_what_it_would_take() {
     assert!(why == NotOurs::OtherType && told.ends_with("set spec.type"), "{told}");
     let (why, told) = refused(&annotate(keys::LOAD_BALANCER, "metallb"));
     assert!(
-        why == NotOurs::Unasked && told.ends_with("lb.kubesphere.io/v1alpha1: porter"),
+        why == NotOurs::Unasked && told.contains("lb.kubesphere.io/v1alpha1: porter, and with "),
         "{told}"
     );
     let (why, told) = refused(&|service| service.class = Some("other/class".to_owned()));

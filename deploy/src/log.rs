@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use porter_backends::http::LogLevel;
-use tracing::info;
+use tracing::{info, level_filters::LevelFilter};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, fmt::layer, layer::SubscriberExt as _, reload,
@@ -90,6 +90,16 @@ impl fmt::Debug for Level {
 fn filter(directives: &str) -> Result<EnvFilter, String> {
     if directives.trim().is_empty() {
         return Err("no level; error, warn, info, debug and trace are".to_owned());
+    }
+    // A word alone would be taken for a module, all of which is logged, and nothing else.
+    let mut words = directives.split(',').map(str::trim);
+    let word =
+        words.find(|word| !word.contains(['=', '[']) && word.parse::<LevelFilter>().is_err());
+    if let Some(word) = word {
+        return Err(format!(
+            "there is no level {word:?}; there are off, error, warn, info, debug and trace, and for a module \
+             {word}=debug"
+        ));
     }
     // The client below logs every attempt that fails; what comes of them is logged by us.
     let quiet = if directives.contains("kube_client") { "" } else { ",kube_client=off" };

@@ -94,6 +94,14 @@ impl Explain {
         let (look, leader) = look(&self.target).await?;
         let names = match self.what.parse() {
             Ok(address) => holders(&look.observer, address)?,
+            // No Service has a name of numbers and dots, nor one with a colon.
+            Err(_) if self.what.contains(':') || !self.what.contains(char::is_alphabetic) => {
+                return Err(format!(
+                    "{} is no address; give one such as 172.22.0.188, or a Service as NAMESPACE/NAME",
+                    self.what
+                )
+                .into());
+            }
             Err(_) => vec![match self.what.split_once('/') {
                 Some((namespace, name)) => ServiceName::new(namespace, name),
                 None => ServiceName::new("default", &self.what),

@@ -98,7 +98,10 @@ impl Sim {
     fn check_nodes(&self) -> Result<(), String> {
         let n_nodes = self.nodes.len();
         if !(1..=n_nodes).contains(&self.replicas) {
-            return Err(format!("--replicas {}: there are {n_nodes} nodes", self.replicas));
+            return Err(format!(
+                "--replicas {}: there are {n_nodes} nodes; give --replicas {n_nodes} or fewer",
+                self.replicas
+            ));
         }
         let net = |address: Ipv4Addr| -> [u8; 3] {
             let [a, b, c, _] = address.octets();

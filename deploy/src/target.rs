@@ -32,8 +32,15 @@ impl Target {
     pub(crate) async fn cluster(&self) -> Result<Config, Error> {
         let Some(file) = &self.kubeconfig else {
             return Config::infer().await.map_err(|error| {
+                // What is lacking of the two: a file, if this is no pod.
+                let why = match env::var_os("KUBECONFIG") {
+                    Some(file) => format!("$KUBECONFIG is {}: {error}", file.display()),
+                    None => "there is no ~/.kube/config that can be read, $KUBECONFIG is not set, and this is \
+                             no pod"
+                        .to_owned(),
+                };
                 let remedy = "give --kubeconfig FILE, set KUBECONFIG, or run in a pod";
-                Error::new("finding the API server", format!("{error}; {remedy}"))
+                Error::new("finding the API server", format!("{why}; {remedy}"))
             });
         };
         let reading = |error| Error::new("reading the kubeconfig", error);

@@ -2,7 +2,7 @@
 //! server takes it without a word, and a pod may do no more than it has to.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{
@@ -45,24 +45,34 @@ const BASE: [&str; 8] = [
     "daemonset.apps/porter-agent",
 ];
 
-/// A folder beside a checkout called `porter`, with the base and some components.
-fn overlay(components: &[&str]) -> TempDir {
+/// A folder beside a checkout called `porter`.
+struct Beside(TempDir);
+
+impl Beside {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("mine")
+    }
+}
+
+/// One with the base and some components.
+fn overlay(components: &[&str]) -> Beside {
     let components: Vec<_> =
-        components.iter().map(|name| format!("porter/deploy/components/{name}")).collect();
+        components.iter().map(|name| format!("../porter/deploy/components/{name}")).collect();
     let kustomization = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": ["porter/deploy"],
+        "resources": ["../porter/deploy"],
         "components": components,
     });
     beside_a_checkout(&kustomization.to_string())
 }
 
-fn beside_a_checkout(kustomization: &str) -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(ROOT, folder.path().join("porter")).expect("a link");
-    fs::write(folder.path().join("kustomization.yaml"), kustomization).expect("a file");
-    folder
+fn beside_a_checkout(kustomization: &str) -> Beside {
+    let beside = Beside(tempfile::tempdir().expect("a folder"));
+    std::os::unix::fs::symlink(ROOT, beside.0.path().join("porter")).expect("a link");
+    fs::create_dir(beside.path()).expect("a folder");
+    fs::write(beside.path().join("kustomization.yaml"), kustomization).expect("a file");
+    beside
 }
 
 async fn rendered(kubectl: &Kubectl, folder: &Path) -> Vec<Value> {
@@ -181,15 +191,15 @@ async fn every_object_is_of_its_kind_down_to_the_last_field() {
     let image = pod(&base).spec.expect("a pod has a spec").containers.remove(0).image;
     assert_eq!(image, Some(format!("localhost/porter:{}", env!("CARGO_PKG_VERSION"))));
     for component in COMPONENTS {
-        let objects = rendered(&kubectl, overlay(&[component]).path()).await;
+        let objects = rendered(&kubectl, &overlay(&[component]).path()).await;
         objects.iter().for_each(check);
         assert_ne!(objects, base, "{component} changes nothing");
     }
     let mut orders = [COMPONENTS, COMPONENTS];
     orders[1].reverse();
     let [there, back] = orders.map(|order| overlay(&order));
-    let mut there = rendered(&kubectl, there.path()).await;
-    let mut back = rendered(&kubectl, back.path()).await;
+    let mut there = rendered(&kubectl, &there.path()).await;
+    let mut back = rendered(&kubectl, &back.path()).await;
     there.sort_by_key(ToString::to_string);
     back.sort_by_key(ToString::to_string);
     assert_eq!(there, back, "the order of components matters");
@@ -202,7 +212,7 @@ async fn the_page_shows_how_to_have_it_otherwise() {
     let (_, shown) = PAGE.split_once("```yaml\n").expect("it shows one");
     let (shown, _) = shown.split_once("```").expect("it ends");
 
-    let objects = rendered(&kubectl, beside_a_checkout(shown).path()).await;
+    let objects = rendered(&kubectl, &beside_a_checkout(shown).path()).await;
 
     assert!(of_kind(&objects, "DaemonSet").is_none() && of_kind(&objects, "Deployment").is_some());
     let pod = pod(&objects).spec.expect("a pod has a spec");
@@ -262,7 +272,7 @@ async fn a_pod_has_the_hosts_network_and_packet_sockets_and_nothing_else() {
         PodSecurityContext { seccomp_profile: Some(profile), ..PodSecurityContext::default() };
 
     for components in [vec![], vec!["deployment"], COMPONENTS.to_vec()] {
-        let objects = rendered(&kubectl, overlay(&components).path()).await;
+        let objects = rendered(&kubectl, &overlay(&components).path()).await;
         let pod = pod(&objects).spec.expect("a pod has a spec");
         assert_eq!(pod.security_context.as_ref(), Some(&of_pod));
         let [container] = &pod.containers[..] else { panic!("{components:?}") };
@@ -279,7 +289,7 @@ async fn a_pod_has_the_hosts_network_and_packet_sockets_and_nothing_else() {
 async fn whoever_selects_agents_finds_them() {
     let server = Server::start().await;
     let Some(kubectl) = kubectl(&server, "what is selected") else { return };
-    let objects = rendered(&kubectl, overlay(&COMPONENTS).path()).await;
+    let objects = rendered(&kubectl, &overlay(&COMPONENTS).path()).await;
     let pod = pod(&objects);
     let labels =
         |object: Option<&Value>| object.expect("it is there")["metadata"]["labels"].clone();

@@ -91,6 +91,23 @@ fn a_command_runs_on_a_station_and_ends_with_its_own_code() {
 }
 
 #[test]
+fn a_lab_that_is_stopped_before_it_has_checked_all_does_not_end_as_if_all_held() {
+    let directory = TempDir::new().expect("there is room for a directory");
+    let lab = Lab::start_with(directory.path(), &["--once"]);
+    lab.wait_for("Bringing up");
+    assert_eq!(lab.stop().code(), Some(130));
+
+    let run = |agent: &str| {
+        Command::new(lab::PORTER)
+            .args(["lab", "--once", "--agent", agent])
+            .output()
+            .expect("it runs")
+    };
+    let said = String::from_utf8_lossy(&run("/nofile").stderr).into_owned();
+    assert!(said.contains("looking for /nofile failed: No such file"), "{said}");
+}
+
+#[test]
 fn a_killed_lab_leaves_nothing_and_the_next_one_starts() {
     let directory = TempDir::new().expect("there is room for a directory");
     let lab = Lab::start(directory.path());

@@ -45,13 +45,15 @@ fn the_page_shows_what_the_tools_print() {
     }
     let refused = said(&lab, &["lab", "exec", "node1", "--", lab::PORTER, "log-level", "a=b=c"]);
     assert!(refused.contains("refused: "), "{refused}");
+    let refused = said(&lab, &["lab", "exec", "node1", "--", lab::PORTER, "log-level", "inof"]);
+    assert!(refused.contains("there is no level \"inof\"; there are off, error, "), "{refused}");
 
     // What else is found on a node. How strict its kernel is by default is the machine's own business.
     let host = said(&lab, &["lab", "exec", "node1", "--", lab::PORTER, "check", "--host"]);
     for line in host.lines().filter(|line| !line.contains("rp_filter")) {
         assert!(steady(PAGE).contains(&steady(line)), "the page lacks {line:?}");
     }
-    let hosts = ["privileges", "interface eth0", "rp_filter", "arp_ignore"];
+    let hosts = ["privileges", "interface     eth0", "rp_filter", "arp_ignore"];
     assert!(hosts.iter().all(|about| host.contains(about)), "{host}");
 
     for (arguments, wrong) in [

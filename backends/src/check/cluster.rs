@@ -36,7 +36,7 @@ pub async fn cluster(look: &Look, leader: &Leader, rights: &Rights) -> Vec<Findi
         false => Finding::wrong("leader", leader.to_string()),
     });
     findings.extend(eips(&look.observer));
-    findings.extend(services(&look.observer));
+    findings.extend(services(&look.observer, leader.leads));
     findings.push(proxy(look.client()).await);
     findings
 }
@@ -106,7 +106,7 @@ fn eips(observer: &Observer<'_>) -> Vec<Finding> {
     findings
 }
 
-fn services(observer: &Observer<'_>) -> Vec<Finding> {
+fn services(observer: &Observer<'_>, led: bool) -> Vec<Finding> {
     let (mut announced, mut findings) = (0, Vec::new());
     for Announcement { service: name, asks, held, announced: said, conflict } in
         observer.announcements()
@@ -133,7 +133,14 @@ fn services(observer: &Observer<'_>) -> Vec<Finding> {
             )),
         }
     }
-    findings.insert(0, Finding::fine("Services", format!("{announced} announced")));
+    let announced = match led {
+        true => Finding::fine("Services", format!("{announced} announced")),
+        false => Finding::doubtful(
+            "Services",
+            format!("{announced} announced by the record, and none answered while nobody leads"),
+        ),
+    };
+    findings.insert(0, announced);
     findings
 }
 
@@ -196,7 +203,7 @@ mod tests {
         observer.handle_input(Input::Eip("pool".into(), Version(1), Some(eip)));
         observer.handle_input(Input::Service(name, Version(2), Some(service)));
 
-        let findings = services(&observer);
+        let findings = services(&observer, true);
 
         let [announced, returned] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(*announced, Finding::fine("Services", "0 announced"));

@@ -22,11 +22,7 @@ const IPVS_INTERFACE: &str = "kube-ipvs0";
 pub async fn host(interfaces: BTreeSet<LinkName>) -> Vec<Finding> {
     let mut lan = match Lan::open() {
         Ok(lan) => lan,
-        Err(error) => {
-            let remedy =
-                "run it as root, or with the capability NET_RAW, as the container of an agent has";
-            return vec![Finding::wrong("privileges", format!("{error}; {remedy}"))];
-        }
+        Err(error) => return vec![Finding::wrong("privileges", error.to_string())],
     };
     let mut findings = vec![Finding::fine("privileges", "packet sockets are allowed")];
     lan.listen(interfaces.clone());
@@ -59,24 +55,28 @@ async fn told(
 
 /// Whether an interface can be answered on.
 fn interface(link: LinkName, told: Option<&Result<Link, Unusable>>) -> Finding {
-    let about = format!("interface {link}");
+    let about = "interface";
     match told {
         Some(Ok(seen)) if seen.carrier => {
             let addresses: Vec<_> = seen.addresses.iter().map(ToString::to_string).collect();
-            Finding::fine(&about, format!("up, {} with {}", seen.mac, addresses.join(", ")))
+            let addresses = addresses.join(", ");
+            Finding::fine(about, format!("{link} is up, {} with {addresses}", seen.mac))
         }
         Some(Ok(_)) => {
-            Finding::wrong(&about, "it has no carrier; check the cable and the switch port")
+            let told = format!("{link} has no carrier; check the cable and the switch port");
+            Finding::wrong(about, told)
         }
         Some(Err(Unusable::Port { of })) => Finding::wrong(
-            &about,
-            format!("it is a port of {of}; name {of} in spec.interface of the Eip"),
+            about,
+            format!("{link} is a port of {of}; name {of} in spec.interface of the Eip"),
         ),
         Some(Err(why)) => Finding::wrong(
-            &about,
-            format!("it {why}; name another in spec.interface of the Eip, or run Porter elsewhere"),
+            about,
+            format!(
+                "{link} {why}; name another in spec.interface of the Eip, or run Porter elsewhere"
+            ),
         ),
-        None => Finding::wrong(&about, "there is none of this name on this host"),
+        None => Finding::wrong(about, format!("there is no {link} on this host")),
     }
 }
 

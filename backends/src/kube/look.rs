@@ -41,6 +41,7 @@ impl Look {
     /// what to do.
     pub async fn at(config: Config, lease: &Namespaced) -> Result<Self, Error> {
         let client = client(&config, PATIENCE)?;
+        answers(&client, &config.cluster_url).await?;
         look_for_eips(&client, PATIENCE).await?;
         let mut observer = Observer::new();
         list::<Eip>(&client, &mut observer).await?;
@@ -65,6 +66,18 @@ impl Look {
         let type_of = |service: Service| service.spec.and_then(|spec| spec.type_);
         Ok(found.map(|service| type_of(service).unwrap_or_default()))
     }
+}
+
+/// Whether an API server answers there, whatever it says.
+async fn answers(client: &Client, url: &http::Uri) -> Result<(), Error> {
+    let asked = timeout(PATIENCE, client.apiserver_version()).await;
+    let why = match asked {
+        Ok(Err(error)) if !verdict::is_answer(&error) => verdict::told(&error),
+        Ok(Ok(_) | Err(_)) => return Ok(()),
+        Err(_) => format!("no answer within {PATIENCE:?}"),
+    };
+    let remedy = "see whether it runs there, or name another with --kubeconfig";
+    Err(Error::new(format!("asking the API server at {url}"), format!("{why}; {remedy}")))
 }
 
 /// Tells of all objects of one kind.

@@ -70,6 +70,11 @@ pub(super) fn told(error: &kube::Error) -> String {
     text
 }
 
+/// Whether there was an answer at all.
+pub(super) fn is_answer(error: &kube::Error) -> bool {
+    status(error).is_some()
+}
+
 fn status(error: &kube::Error) -> Option<&Status> {
     if let kube::Error::Api(status) = error { Some(status) } else { None }
 }

@@ -59,6 +59,9 @@ const HEARD_MAX: usize = 4096;
 /// How many reports of what was asked for may wait: some for each link.
 const ASKED_MAX: usize = 64;
 
+/// What to do where packet sockets are not allowed.
+const RAW_REMEDY: &str = "run it as root, or with the capability NET_RAW";
+
 /// The links of this host, in one network namespace.
 #[derive(Debug)]
 pub struct Lan {
@@ -100,8 +103,9 @@ impl Lan {
     ///
     /// Fails if packet sockets are not allowed (`CAP_NET_RAW`).
     pub fn open() -> Result<Self, Error> {
-        socket::packet_socket()
-            .map_err(|error| Error::new("opening a packet socket (needs CAP_NET_RAW)", error))?;
+        socket::packet_socket().map_err(|error| {
+            Error::new("opening a packet socket", format!("{error}; {RAW_REMEDY}"))
+        })?;
         let (routed, wanted) = watch::channel(BTreeSet::new());
         let surveys = survey::start(wanted);
         let surveys = surveys.map_err(|error| Error::new("starting a thread", error))?;

@@ -42,7 +42,7 @@ struct Address {
     heard: Option<Heard>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Node {
     name: String,
@@ -131,7 +131,16 @@ impl Explained {
         if self.ours {
             line("policy", policy);
         }
+        // Those of two addresses differ if the endpoints of the two families do.
+        let mut told: Option<&[Node]> = None;
         for address in &self.addresses {
+            if told.is_some_and(|told| told == address.nodes) {
+                continue;
+            }
+            if told.is_some() {
+                line("for", &address.address.to_string());
+            }
+            told = Some(&address.nodes);
             for (i, node) in address.nodes.iter().enumerate() {
                 line(if i == 0 { "nodes" } else { "" }, &node.text());
             }

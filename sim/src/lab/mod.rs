@@ -43,6 +43,7 @@ mod uplink;
 mod wait;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -88,6 +89,9 @@ pub struct Options {
 /// What this machine lacks, or does not allow.
 pub fn run(options: &Options) -> Result<ExitCode, Error> {
     let Some(directory) = sandbox::inside() else {
+        if let Some(agent) = &options.agent {
+            fs::metadata(agent).doing(|| format!("looking for {}", agent.display()))?;
+        }
         return sandbox::run();
     };
     let runtime = tokio::runtime::Runtime::new().doing(|| "starting the runtime".into())?;
@@ -96,7 +100,11 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
             signal(SignalKind::terminate()).doing(|| "listening for signals".into())?;
         tokio::select! {
             done = live(options, &directory) => done,
-            _ = asked_to_stop.recv() => Ok(ExitCode::SUCCESS),
+            _ = asked_to_stop.recv() => {
+                show::line("\nAsked to stop: the lab is gone.");
+                // Who waits for all statements must not take this for their holding.
+                Ok(if options.once { ExitCode::from(128 + 2) } else { ExitCode::SUCCESS })
+            }
         }
     })
 }
@@ -166,7 +174,7 @@ The lab stays up until Ctrl-C. In another terminal:
 fn show_logs(cluster: &Cluster) {
     const LINES: usize = 20;
     for agent in &cluster.agents {
-        let log = std::fs::read_to_string(agent.log()).unwrap_or_default();
+        let log = fs::read_to_string(agent.log()).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         show::line(format_args!("\nThe end of {}:", agent.log().display()));
         for line in &lines[lines.len().saturating_sub(LINES)..] {
