@@ -11,7 +11,7 @@ use porter_backends::{
     check::{self, Finding, Rights, Verdict},
     kube::Look,
 };
-use porter_core::LinkName;
+use porter_core::{LinkName, Whereabouts};
 use serde::Deserialize;
 
 use crate::{
@@ -71,11 +71,13 @@ impl Check {
             Ok(config) => Look::at(config, &lease).await,
             Err(error) => Err(error),
         };
-        let mut interfaces = BTreeSet::new();
+        let (mut interfaces, mut announced) = (BTreeSet::new(), Vec::new());
         let mut findings = match &looked {
             Ok(look) => {
                 let named = look.observer.eips().filter_map(|(_, eip)| eip.interface.as_deref());
                 interfaces.extend(named.filter_map(LinkName::new));
+                let met = look.observer.announcements().filter_map(|it| it.announced);
+                announced.extend(met.flat_map(|said| Whereabouts::told(&said.message)));
                 let user =
                     format!("system:serviceaccount:{}:{}", lease.namespace(), self.service_account);
                 let rights = Rights { user, needed: needed(lease.namespace())? };
@@ -84,18 +86,22 @@ impl Check {
             Err(error) => vec![Finding::wrong("API server", error.to_string())],
         };
         if self.host {
-            findings.extend(self.look_at_host(interfaces).await);
+            findings.extend(self.look_at_host(interfaces, &announced).await);
         }
         Ok(findings)
     }
 
     #[cfg(target_os = "linux")]
-    async fn look_at_host(&self, interfaces: BTreeSet<LinkName>) -> Vec<Finding> {
-        check::host(interfaces).await
+    async fn look_at_host(
+        &self,
+        interfaces: BTreeSet<LinkName>,
+        announced: &[Whereabouts],
+    ) -> Vec<Finding> {
+        check::host(interfaces, announced).await
     }
 
     #[cfg(not(target_os = "linux"))]
-    async fn look_at_host(&self, _: BTreeSet<LinkName>) -> Vec<Finding> {
+    async fn look_at_host(&self, _: BTreeSet<LinkName>, _: &[Whereabouts]) -> Vec<Finding> {
         vec![Finding::wrong("host", "agents run on Linux, which this is not")]
     }
 }

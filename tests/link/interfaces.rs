@@ -52,7 +52,7 @@ fn a_check_of_a_host_tells_each_interface_from_one_that_is_missing() {
         let (_cable, _client) = eth0().await;
         let (_other_cable, _other_client) = eth1().await;
         let names = ["eth0", "eth0.5", "eth1"];
-        let findings = check::host(names.map(named).into()).await;
+        let findings = check::host(names.map(named).into(), &[]).await;
         let verdict = |name: &str| {
             let of = |told: &str| told.split(' ').any(|word| word == name);
             let mut interfaces = findings.iter().filter(|it| it.about == "interface");

@@ -7,24 +7,34 @@ use std::{
     time::Duration,
 };
 
-use porter_core::{Input, Link, LinkName, Unusable};
+use porter_core::{Input, Link, LinkName, MacAddr, Unusable, Whereabouts, wire::Heard};
 use tokio::time::timeout;
 
 use super::Finding;
-use crate::{link::Lan, port::Links as _};
+use crate::{
+    Error,
+    link::{Lan, Trace, socket},
+    port::Links as _,
+};
 
 /// How long the kernel may take to tell of its interfaces.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many addresses are asked for, at most, how often each, and how long an answer may take.
+const ASKED_MAX: usize = 3;
+const QUESTIONS: u32 = 3;
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// Where a kernel that has IPv6 tells of its addresses.
+const IPV6: &str = "/proc/net/if_inet6";
 /// The interface on which kube-proxy in IPVS mode has all external addresses.
 const IPVS_INTERFACE: &str = "kube-ipvs0";
 
-/// Looks at this host, where Eips are on these interfaces.
-pub async fn host(interfaces: BTreeSet<LinkName>) -> Vec<Finding> {
+/// Looks at this host, where Eips are on these interfaces, and these addresses are announced.
+pub async fn host(interfaces: BTreeSet<LinkName>, announced: &[Whereabouts]) -> Vec<Finding> {
     let mut lan = match Lan::open() {
         Ok(lan) => lan,
         Err(error) => return vec![Finding::wrong("privileges", error.to_string())],
     };
-    let mut findings = vec![Finding::fine("privileges", "packet sockets are allowed")];
+    let mut findings = vec![Finding::fine("privileges", "packet sockets are allowed"), kernel()];
     lan.listen(interfaces.clone());
     let told = told(&mut lan, &interfaces).await;
     for link in interfaces {
@@ -32,7 +42,77 @@ pub async fn host(interfaces: BTreeSet<LinkName>) -> Vec<Finding> {
         findings.extend(rp_filter(link));
     }
     findings.extend(arp_ignore());
+    // Who is named is not answered.
+    let own =
+        |at: &&Whereabouts| matches!(told.get(&at.link), Some(Ok(link)) if link.mac == at.mac);
+    for at in announced.iter().filter(|at| told.contains_key(&at.link) && !own(at)).take(ASKED_MAX)
+    {
+        findings.push(answered(at).await);
+    }
     findings
+}
+
+/// Whether the kernel can do what agents need of it beside packet sockets.
+fn kernel() -> Finding {
+    let about = "kernel";
+    match socket::is_able() {
+        Ok(()) if Path::new(IPV6).exists() => Finding::fine(about, "has all that is needed"),
+        Ok(()) => {
+            let told = "does without IPv6, so that this host can answer for no EIP of IPv6";
+            Finding::doubtful(about, told)
+        }
+        Err(error) => {
+            let told =
+                format!("lacks what packet sockets need ({error}); Linux 4.20 has it, and newer");
+            Finding::wrong(about, told)
+        }
+    }
+}
+
+/// Whether it is heard here with what an address is answered, as other hosts of the LAN hear it.
+async fn answered(at: &Whereabouts) -> Finding {
+    let (about, address, mac) = ("answers", at.address, at.mac);
+    match ask(at).await {
+        Ok(Some(heard)) if heard == mac => {
+            Finding::fine(about, format!("{address} is answered with {mac}, as it is on record"))
+        }
+        Ok(Some(heard)) => Finding::wrong(
+            about,
+            format!(
+                "{address} is answered with {heard}, and on record with {mac}; it moved just now, or somebody \
+                 else claims it: see `porter explain {address}`"
+            ),
+        ),
+        Ok(None) => Finding::doubtful(
+            about,
+            format!(
+                "{address} is announced, and nobody answers for it here; unless the leader is this host, a \
+                 switch may drop ARP that names another MAC than the frame's (dynamic ARP inspection)"
+            ),
+        ),
+        Err(error) => Finding::unknown(about, error.to_string()),
+    }
+}
+
+/// Asks the LAN for an address. `None`: nobody answers.
+async fn ask(at: &Whereabouts) -> Result<Option<MacAddr>, Error> {
+    let trace = Trace::open(at.address, Some(at.link)).await?;
+    for _ in 0..QUESTIONS {
+        trace.ask()?;
+        let answer = async {
+            loop {
+                if let Heard::IsAt(is_at) = trace.next().await?.heard
+                    && is_at.to.is_some_and(|(to, _)| to == trace.sender().0)
+                {
+                    return Ok(is_at.mac);
+                }
+            }
+        };
+        if let Ok(answer) = timeout(ANSWER_WITHIN, answer).await {
+            return answer.map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// What the kernel tells of these interfaces, of those that there are.

@@ -17,7 +17,7 @@ mod kernel;
 mod outcome;
 mod pulse;
 mod responder;
-mod socket;
+pub(crate) mod socket;
 mod station;
 mod survey;
 #[cfg(test)]

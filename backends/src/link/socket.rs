@@ -23,6 +23,14 @@ const MEMINFO_DROPS: usize = 8;
 const DEAF: u16 = 0;
 const ARP: u16 = libc::ETH_P_ARP as u16;
 
+/// Whether the kernel has what [`listener`] needs of it.
+pub(crate) fn is_able() -> io::Result<()> {
+    let socket = packet_socket()?;
+    socket.attach_filter(&filter::ARP)?;
+    let on: libc::c_int = 1;
+    set(&socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &on)
+}
+
 /// A socket that hears ARP requests and replies on the link with this index.
 pub(crate) fn listener(index: u32) -> io::Result<Socket> {
     let socket = packet_socket()?;
