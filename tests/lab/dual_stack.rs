@@ -105,6 +105,9 @@ fn a_service_of_both_families_shows_both_and_its_pods_are_reached_over_both() {
     greets(&lab, "fd00:172:22::10", &node_port);
     pings(&lab, "-4", V4);
     pings(&lab, "-6", V6);
+    let explained = lab.run(lab::PORTER, &["explain", "default/mylbapp-svc-dual-stack"]);
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert_eq!(explained.matches("\n  nodes ").count(), 1, "they are told once: {explained}");
     for address in [V4, V6] {
         let trace = ["lab", "exec", "client", "--", lab::PORTER, "trace", address, "--count", "1"];
         lab::until("a host that asks is answered by one voice", || {

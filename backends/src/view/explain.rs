@@ -132,15 +132,13 @@ impl Explained {
             line("policy", policy);
         }
         // Those of two addresses differ if the endpoints of the two families do.
-        let mut told: Option<&[Node]> = None;
-        for address in &self.addresses {
-            if told.is_some_and(|told| told == address.nodes) {
-                continue;
-            }
-            if told.is_some() {
+        let differ = self.addresses.windows(2).any(|pair| pair[0].nodes != pair[1].nodes);
+        let shown =
+            if differ { &self.addresses[..] } else { self.addresses.get(..1).unwrap_or(&[]) };
+        for address in shown {
+            if differ {
                 line("for", &address.address.to_string());
             }
-            told = Some(&address.nodes);
             for (i, node) in address.nodes.iter().enumerate() {
                 line(if i == 0 { "nodes" } else { "" }, &node.text());
             }
