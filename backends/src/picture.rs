@@ -52,7 +52,7 @@ struct Node {
     /// What the API server says against it: a clause that follows its name.
     bar: Option<&'static str>,
     cordoned: bool,
-    /// How many addresses are announced with it.
+    /// With how many of the addresses that are shown it is answered.
     announced: usize,
     sights: Vec<Seen>,
 }

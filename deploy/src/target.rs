@@ -32,12 +32,13 @@ impl Target {
     pub(crate) async fn cluster(&self) -> Result<Config, Error> {
         let Some(file) = &self.kubeconfig else {
             return Config::infer().await.map_err(|error| {
-                // What is lacking of the two: a file, if this is no pod.
-                let why = match env::var_os("KUBECONFIG") {
-                    Some(file) => format!("$KUBECONFIG is {}: {error}", file.display()),
-                    None => "there is no ~/.kube/config that can be read, $KUBECONFIG is not set, and this is \
-                             no pod"
-                        .to_owned(),
+                // The library tells of each place that it looked at, which says less where there is none.
+                let why = match is_anything_there() {
+                    true => error.to_string(),
+                    false => {
+                        "$KUBECONFIG is not set, there is no ~/.kube/config, and this is no pod"
+                            .into()
+                    }
                 };
                 let remedy = "give --kubeconfig FILE, set KUBECONFIG, or run in a pod";
                 Error::new("finding the API server", format!("{why}; {remedy}"))
@@ -48,4 +49,12 @@ impl Target {
         let options = KubeConfigOptions::default();
         Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(reading)
     }
+}
+
+/// Whether there is anything, right or wrong, that should say where the API server is.
+fn is_anything_there() -> bool {
+    let file = env::home_dir().map(|home| home.join(".kube/config"));
+    let named =
+        ["KUBECONFIG", "KUBERNETES_SERVICE_HOST"].iter().any(|it| env::var_os(it).is_some());
+    named || file.is_some_and(|file| file.exists())
 }
