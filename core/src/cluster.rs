@@ -214,7 +214,10 @@ impl Cluster {
         version: Version,
         eip: Option<Eip>,
     ) -> Concern {
-        let on = |eip: Option<&Eip>| eip.filter(|eip| ipam::is_layer2(eip)).map(Interface::of);
+        let on = |eip: Option<&Eip>| {
+            let eip = eip.filter(|eip| ipam::is_layer2(eip));
+            eip.map(|eip| (Interface::of(eip), family(eip)))
+        };
         let was_on = on(self.eips.get(&name));
         let Some(before) = self.eips.exchange_written(name.clone(), version, eip) else {
             return Concern::default();
@@ -331,8 +334,7 @@ impl Cluster {
                 let known = routes.get(&address).copied().flatten();
                 self.routes.insert(address, known);
             }
-            let family = AddressRange::parse(&eip.address).ok().map(|it| Family::of(it.first()));
-            *self.eips_on.entry((link_of(eip, &self.routes), family)).or_default() += 1;
+            *self.eips_on.entry((link_of(eip, &self.routes), family(eip))).or_default() += 1;
         }
         let links = self.listen();
         let links = links.into_iter().filter_map(|name| Some((name, self.links.get(&name)?)));
@@ -643,6 +645,11 @@ fn missing<'a>(one: &'a Used, other: &'a Used) -> impl Iterator<Item = &'a Servi
     changed.flat_map(|(holders, others)| {
         holders.iter().filter(move |holder| !others.is_some_and(|others| others.contains(holder)))
     })
+}
+
+/// The family of an Eip's addresses, unless they cannot be read.
+fn family(eip: &Eip) -> Option<Family> {
+    AddressRange::parse(&eip.address).ok().map(|range| Family::of(range.first()))
 }
 
 /// The link that an Eip is served on, as far as it is known where addresses are reached.
